@@ -1,0 +1,307 @@
+//! Transactions: signed statements, as COSE_Sign1 (RFC 9052, section 4.2), in exactly one
+//! encoding.
+//!
+//! Three stages, three types. [`SignedTransaction`] has the right form and nothing is known about
+//! its signature. [`Verified`] was checked under one named public key. Whether that is the key
+//! registered for the actor is decided by the contracts at execution, against the state of that
+//! moment: so a signature is checked once, in parallel and off the ordering path, and its result
+//! never goes stale.
+//!
+//! Replay and malleability are closed here. The id covers the protected header, the domain and
+//! the payload, and not the signature; the encoding is unique, strict Ed25519 verification
+//! admits one `S`, and the leaf under `transactions_root` commits to the signature that was used.
+
+use minicbor::{Decode, Decoder, Encode, Encoder, data::Tag};
+use thiserror::Error;
+
+use crate::{
+    codec::{self, DecodeError},
+    hash::{ChainId, Digest, TransactionId, domain, sha256},
+    keys::{KeyError, PublicKey, SIGNATURE_LEN, SecretKey, Signature},
+    operation::{Actor, Operation},
+};
+
+/// Most bytes of a transaction. 256 issues of a national type take about 30 KiB.
+pub const MAX_TRANSACTION_BYTES: usize = 64 * 1024;
+/// Most operations of a transaction.
+pub const MAX_OPERATIONS: usize = 256;
+/// How many heights past the current one `valid_until_height` may lie, and for how many blocks
+/// transaction ids are remembered: the same number, so that a replay always meets its id.
+pub const VALIDITY_WINDOW: u64 = 9_999;
+/// Length of a transaction's nonce in bytes.
+pub const NONCE_LEN: usize = 16;
+/// Version of the payload's form.
+pub const PAYLOAD_VERSION: u8 = 1;
+
+/// COSE_Sign1's CBOR tag (RFC 9052, section 2).
+const COSE_SIGN1_TAG: u64 = 18;
+/// The protected header `{1: -19}`: algorithm Ed25519, and nothing else.
+const PROTECTED: [u8; 3] = [0xa1, 0x01, 0x32];
+
+/// What is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Payload {
+    /// [`PAYLOAD_VERSION`].
+    #[n(0)]
+    pub version: u8,
+    /// The chain it is meant for.
+    #[n(1)]
+    pub chain_id: ChainId,
+    /// Whoever says it.
+    #[n(2)]
+    pub actor: Actor,
+    /// Number of the actor's transaction key.
+    #[n(3)]
+    pub key_id: u32,
+    /// 16 random bytes: two equal statements are two transactions.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub nonce: [u8; NONCE_LEN],
+    /// Last height at which it may be committed.
+    #[n(5)]
+    pub valid_until_height: u64,
+    /// What it says: 1 to 256 operations, of which all apply or none.
+    #[n(6)]
+    pub operations: Vec<Operation>,
+}
+
+/// Why bytes are not a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TransactionError {
+    /// Too long, malformed, or not the deterministic encoding.
+    #[error(transparent)]
+    Encoding(#[from] DecodeError),
+    /// The envelope is not the one form of COSE_Sign1 that is accepted.
+    #[error(
+        "not a tagged COSE_Sign1 with protected header {{1: -19}} and an empty unprotected header"
+    )]
+    Envelope,
+    /// An unknown version of the payload.
+    #[error("payload version {0} is unknown; this software knows version {PAYLOAD_VERSION}")]
+    Version(u8),
+    /// No operations, or too many.
+    #[error("{0} operations; a transaction has 1 to {MAX_OPERATIONS}")]
+    Operations(usize),
+}
+
+/// A transaction whose form is right and whose signature nobody has checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedTransaction {
+    id: TransactionId,
+    payload: Payload,
+    signature: Signature,
+    bytes: Vec<u8>,
+}
+
+impl SignedTransaction {
+    /// Signs `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError`] when the payload has no or too many operations, or takes more than
+    /// [`MAX_TRANSACTION_BYTES`].
+    pub fn sign(payload: &Payload, key: &SecretKey) -> Result<Self, TransactionError> {
+        let encoded = codec::encode(payload);
+        let signature = key.sign(&sig_structure(&encoded));
+        Self::decode(&seal(&encoded, &signature))
+    }
+
+    /// Reads a transaction in the one encoding that is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, TransactionError> {
+        if bytes.len() > MAX_TRANSACTION_BYTES {
+            return Err(
+                DecodeError::TooLong { actual: bytes.len(), limit: MAX_TRANSACTION_BYTES }.into()
+            );
+        }
+        let (encoded, signature) = open_envelope(bytes)?;
+        let payload: Payload = codec::decode(encoded, MAX_TRANSACTION_BYTES)?;
+        if payload.version != PAYLOAD_VERSION {
+            return Err(TransactionError::Version(payload.version));
+        }
+        if !(1..=MAX_OPERATIONS).contains(&payload.operations.len()) {
+            return Err(TransactionError::Operations(payload.operations.len()));
+        }
+        let id = sha256(&sig_structure(encoded));
+        Ok(Self { id, payload, signature, bytes: bytes.to_vec() })
+    }
+
+    /// Its id: SHA-256 of the `Sig_structure`, which covers everything but the signature.
+    #[must_use]
+    pub fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Its exact bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its leaf under `transactions_root`: id, then SHA-256 of the signature.
+    #[must_use]
+    pub fn leaf(&self) -> [u8; 64] {
+        transaction_leaf(&self.id, &self.signature_hash())
+    }
+
+    /// SHA-256 of the signature.
+    #[must_use]
+    pub fn signature_hash(&self) -> Digest {
+        sha256(&self.signature.0)
+    }
+
+    /// Checks the signature under `key`. That `key` is the actor's is for the contracts to say.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::BadSignature`].
+    pub fn verify(self, key: &PublicKey) -> Result<Verified, KeyError> {
+        key.verify(&sig_structure(&codec::encode(&self.payload)), &self.signature)?;
+        Ok(Verified { transaction: self, key: *key })
+    }
+}
+
+/// The leaf of a transaction under `transactions_root`.
+#[must_use]
+pub fn transaction_leaf(id: &TransactionId, signature_hash: &Digest) -> [u8; 64] {
+    let mut leaf = [0; 64];
+    leaf[..32].copy_from_slice(id.as_bytes());
+    leaf[32..].copy_from_slice(signature_hash.as_bytes());
+    leaf
+}
+
+/// A transaction whose signature holds under the key it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    transaction: SignedTransaction,
+    key: PublicKey,
+}
+
+impl Verified {
+    /// The key under which the signature was checked.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The transaction.
+    #[must_use]
+    pub fn transaction(&self) -> &SignedTransaction {
+        &self.transaction
+    }
+}
+
+/// RFC 9052, section 4.4: `["Signature1", protected, external_aad, payload]`.
+fn sig_structure(payload: &[u8]) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::with_capacity(payload.len() + 40));
+    e.array(4)
+        .and_then(|e| e.str("Signature1"))
+        .and_then(|e| e.bytes(&PROTECTED))
+        .and_then(|e| e.bytes(domain::TRANSACTION.as_bytes()))
+        .and_then(|e| e.bytes(payload))
+        .expect("writing to a vector cannot fail");
+    e.into_writer()
+}
+
+/// Payload and signature of an envelope, which must be byte for byte the one that [`seal`] makes
+/// of them.
+fn open_envelope(bytes: &[u8]) -> Result<(&[u8], Signature), TransactionError> {
+    let mut d = Decoder::new(bytes);
+    let mut read = || -> Result<(&[u8], Signature), minicbor::decode::Error> {
+        d.tag()?;
+        d.array()?;
+        d.bytes()?;
+        d.map()?;
+        let payload = d.bytes()?;
+        let signature: [u8; SIGNATURE_LEN] = d
+            .bytes()?
+            .try_into()
+            .map_err(|_| minicbor::decode::Error::message("a signature has 64 bytes"))?;
+        Ok((payload, Signature(signature)))
+    };
+    let (payload, signature) = read().map_err(|_| TransactionError::Envelope)?;
+    if seal(payload, &signature) == bytes {
+        Ok((payload, signature))
+    } else {
+        Err(TransactionError::Envelope)
+    }
+}
+
+/// The one envelope of a payload and its signature.
+fn seal(payload: &[u8], signature: &Signature) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::with_capacity(payload.len() + 80));
+    e.tag(Tag::new(COSE_SIGN1_TAG))
+        .and_then(|e| e.array(4))
+        .and_then(|e| e.bytes(&PROTECTED))
+        .and_then(|e| e.map(0))
+        .and_then(|e| e.bytes(payload))
+        .and_then(|e| e.bytes(&signature.0))
+        .expect("writing to a vector cannot fail");
+    e.into_writer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Digest;
+
+    fn payload() -> Payload {
+        Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: Digest([1; 32]),
+            actor: Actor::Agency("11100000000013127D".parse().unwrap()),
+            key_id: 0,
+            nonce: [2; 16],
+            valid_until_height: 100,
+            operations: vec![Operation::Suspend { cid: Digest([3; 32]) }],
+        }
+    }
+
+    #[test]
+    fn what_was_signed_reads_back_and_verifies() {
+        let key = SecretKey::from_seed(&[9; 32]);
+        let signed = SignedTransaction::sign(&payload(), &key).unwrap();
+        let read = SignedTransaction::decode(signed.as_bytes()).unwrap();
+        assert_eq!(read, signed);
+        assert!(read.clone().verify(&key.public_key()).is_ok());
+        let other = SecretKey::from_seed(&[8; 32]).public_key();
+        assert_eq!(read.verify(&other), Err(KeyError::BadSignature));
+    }
+
+    #[test]
+    fn no_byte_can_change_unnoticed() {
+        let key = SecretKey::from_seed(&[9; 32]);
+        let signed = SignedTransaction::sign(&payload(), &key).unwrap();
+        for at in 0..signed.as_bytes().len() {
+            let mut bytes = signed.as_bytes().to_vec();
+            bytes[at] ^= 1;
+            let refused = SignedTransaction::decode(&bytes)
+                .map(|t| t.verify(&key.public_key()).is_err())
+                .unwrap_or(true);
+            assert!(refused, "byte {at}");
+        }
+        let mut longer = signed.as_bytes().to_vec();
+        longer.push(0);
+        assert_eq!(SignedTransaction::decode(&longer), Err(TransactionError::Envelope));
+    }
+
+    #[test]
+    fn a_transaction_has_between_1_and_256_operations() {
+        let key = SecretKey::from_seed(&[9; 32]);
+        let mut none = payload();
+        none.operations.clear();
+        assert_eq!(SignedTransaction::sign(&none, &key), Err(TransactionError::Operations(0)));
+        let mut many = payload();
+        many.operations = vec![many.operations[0].clone(); 257];
+        assert_eq!(SignedTransaction::sign(&many, &key), Err(TransactionError::Operations(257)));
+    }
+}
