@@ -9,7 +9,7 @@ use std::fmt;
 use minicbor::{Decode, Encode};
 
 use crate::{
-    codes::{Day, Label, Month, ProvinceCode, TypeCode, Uscc},
+    codes::{Day, Label, Month, ProvinceCode, TypeCode, Uscc, cid},
     hash::{Cid, Digest},
     keys::PublicKey,
 };
@@ -418,6 +418,28 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The licences that the operation touches when `actor` says it: the one that it names, and
+    /// the one that it makes.
+    #[must_use]
+    pub fn licences(&self, actor: &Actor) -> Vec<Cid> {
+        let made = |licence: &NewLicence| match actor {
+            Actor::Agency(uscc) => Some(cid(uscc, &licence.inner)),
+            Actor::Province(_) => None,
+        };
+        match self {
+            Self::Issue { licence } => made(licence).into_iter().collect(),
+            Self::Supersede { previous, licence } | Self::TransferIn { previous, licence } => {
+                [Some(*previous), made(licence)].into_iter().flatten().collect()
+            }
+            Self::Suspend { cid }
+            | Self::Resume { cid }
+            | Self::Revoke { cid, .. }
+            | Self::TransferOut { cid, .. }
+            | Self::CancelTransfer { cid } => vec![*cid],
+            _ => Vec::new(),
+        }
+    }
+
     /// The operation's name in JSON, events and messages.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -1,0 +1,47 @@
+# Symbolon: the commands one needs. `make` alone lists them.
+#
+# Everything is built once, with one profile and one set of features (docs/adr/0006-one-build.md),
+# so every cargo call here says --release, --workspace and --locked.
+
+export PATH := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+CARGO_ALL := --release --workspace --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test lint fmt bench demo demo-check demo-stop docs clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## check this machine, and install what is missing where it may
+	@scripts/setup.sh
+
+build: setup ## build the node and the command line into target/release
+	cargo build $(CARGO_ALL)
+
+test: ## everything that must hold: set-up, format, lints, tests, the demo on free ports
+	@scripts/test.sh
+
+lint: setup ## format and lints only
+	cargo fmt --all --check
+	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
+
+fmt: setup ## format the code
+	cargo fmt --all
+
+bench: build ## measure speed and memory of four nodes on this machine
+	cargo bench --workspace --locked --bench '*'
+
+demo: build ## a four-province network and a licence's story; it stays up
+	@scripts/demo.sh
+
+demo-check: build ## the same story on free ports, in a temporary folder; stops at the end
+	@scripts/demo.sh --check
+
+demo-stop: ## stop the network that `make demo` left running
+	@scripts/demo.sh --stop
+
+docs: setup ## the reference of every crate, into target/doc
+	cargo doc $(CARGO_ALL) --no-deps
+
+clean: demo-stop ## remove everything built and the demo's data; the next build is a long one
+	rm -rf target .symbolon

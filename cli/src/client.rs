@@ -1,0 +1,330 @@
+//! Speaking with a node over HTTP: bounded in time and size, with its problem documents turned
+//! into errors that people read.
+//!
+//! A node is believed no more than its proofs: what a command keeps (receipts) can be checked
+//! later without the node. Retrying is the caller's: see [`crate::signing`].
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+use symbolon_ledger::{hash::TransactionId, receipt::MAX_RECEIPT_BYTES, records::Record};
+use ureq::{Agent, Body, http::Response};
+
+use crate::{
+    args::Context,
+    output::{Failure, Status},
+};
+
+/// How long to wait for a connection: a node of one's own province is near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an answer may take, beyond a wait that was asked for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Most bytes of an answer: a page of 1,000 registry entries with their proof.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+/// Most pages of one list that are followed: a million entries.
+const MAX_PAGES: usize = 1_000;
+/// Entries asked for at once.
+const PAGE: usize = 1_000;
+
+/// A node.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    url: String,
+    agent: Agent,
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Debug, Clone)]
+pub(crate) enum NodeError {
+    /// No answer, or none that makes sense.
+    Unreachable(Failure),
+    /// It answered with a problem document.
+    Problem(Problem),
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Stable word.
+    pub(crate) code: String,
+    /// What is wrong.
+    pub(crate) detail: String,
+    /// How to mend it.
+    pub(crate) hint: String,
+    /// The operation at fault, of a refused transaction.
+    pub(crate) operation_index: Option<usize>,
+    /// The whole document.
+    pub(crate) body: Value,
+}
+
+impl Problem {
+    /// Whether another attempt may succeed without anything being mended.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status >= 500 || self.status == 408
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Unreachable(failure) => failure,
+            NodeError::Problem(problem) => problem.into(),
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let status = if problem.is_passing() { Status::Unreachable } else { Status::Refused };
+        let at = problem.operation_index.map(|i| format!(" (operation {i})")).unwrap_or_default();
+        Self::new(status, problem.code, format!("{}{at}", problem.detail), problem.hint)
+    }
+}
+
+/// What a node says to a transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Submitted {
+    /// It is in a block; with its receipt.
+    Committed { height: u64, receipt: Vec<u8> },
+    /// Not yet.
+    Pending,
+}
+
+impl Node {
+    /// The node that the command line names.
+    ///
+    /// # Errors
+    ///
+    /// When it names none.
+    pub(crate) fn of(context: &Context) -> Result<Self, Failure> {
+        let url = context.node_url()?;
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&url) {
+            config = config.proxy(None);
+        }
+        Ok(Self { url, agent: Agent::new_with_config(config.build()) })
+    }
+
+    /// The node's origin.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The JSON at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn get(&self, path: &str) -> Result<Value, NodeError> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.header("accept", "application/json").call();
+        self.json(answer).map(|(_, value)| value)
+    }
+
+    /// Every item of the list at `path`, page by page.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<Value>, NodeError> {
+        let mut items = Vec::new();
+        let mut after = String::new();
+        for _ in 0..MAX_PAGES {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let mut page = self.get(&format!("{path}{separator}limit={PAGE}{after}"))?;
+            if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
+                items.extend(found);
+            }
+            match page.get("next") {
+                Some(Value::String(next)) => after = format!("&after={}", escape(next)),
+                Some(Value::Number(next)) => after = format!("&after={next}"),
+                _ => return Ok(items),
+            }
+        }
+        Err(self.strange(&format!("the list {path} has more than {MAX_PAGES} pages")))
+    }
+
+    /// Sends `body` to `path` and gives the JSON that comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, NodeError> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.content_type("application/json").send(body.to_string());
+        self.json(answer).map(|(_, value)| value)
+    }
+
+    /// Sends a transaction and waits up to `wait` for its block.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn submit(&self, bytes: &[u8], wait: Duration) -> Result<Submitted, NodeError> {
+        let path = format!("/v1/transactions?wait=commit&timeout_ms={}", wait.as_millis());
+        let request = self.agent.post(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build();
+        let answer = request.content_type("application/cose").send(bytes);
+        let (status, value) = self.json(answer)?;
+        if status != 200 {
+            return Ok(Submitted::Pending);
+        }
+        let height = value.get("height").and_then(Value::as_u64);
+        let receipt = value.get("receipt").and_then(Value::as_str).map(from_base64url);
+        match (height, receipt) {
+            (Some(height), Some(Some(receipt))) => Ok(Submitted::Committed { height, receipt }),
+            _ => Err(self.strange("a committed transaction without its height and receipt")),
+        }
+    }
+
+    /// A transaction's state: the answer of `GET /v1/transactions/{id}`.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn transaction(&self, id: &TransactionId) -> Result<Value, NodeError> {
+        self.get(&format!("/v1/transactions/{id}"))
+    }
+
+    /// A transaction's receipt, as its exact bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn receipt(&self, id: &TransactionId) -> Result<Vec<u8>, NodeError> {
+        let value = self.get(&format!("/v1/transactions/{id}/receipt"))?;
+        let receipt = value.get("receipt").and_then(Value::as_str).and_then(from_base64url);
+        match receipt {
+            Some(bytes) if bytes.len() <= MAX_RECEIPT_BYTES => Ok(bytes),
+            _ => Err(self.strange("no receipt where one should be")),
+        }
+    }
+
+    /// The record that stands in a registry's answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be read.
+    pub(crate) fn record<R: Record>(&self, answer: &Value) -> Result<R, NodeError> {
+        let bytes = answer.get("record").and_then(Value::as_str).and_then(from_base64url);
+        let bytes = bytes.ok_or_else(|| self.strange("an answer without its record"))?;
+        R::from_bytes(&bytes).map_err(|e| self.strange(&format!("a record that cannot be read: {e}")))
+    }
+
+    /// Status and body of an answer, or why there is none.
+    fn json(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> Result<(u16, Value), NodeError> {
+        let answer = answer.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status().as_u16();
+        let mut body = answer.into_body();
+        let bytes = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        let bytes = bytes.map_err(|e| self.unreachable(&e))?;
+        let value = serde_json::from_slice::<Value>(&bytes).ok();
+        match value {
+            Some(value) if (200..300).contains(&status) => Ok((status, value)),
+            Some(value) if value.get("code").is_some() => {
+                Err(NodeError::Problem(problem(status, value)))
+            }
+            _ => Err(self.strange(&format!("HTTP status {status} with a body that is not its"))),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> NodeError {
+        NodeError::Unreachable(Failure::unreachable(
+            "unreachable",
+            format!("the node {} does not answer: {error}", self.url),
+            "check that it runs and that --node names it; `symbolon doctor` looks for the cause",
+        ))
+    }
+
+    fn strange(&self, what: &str) -> NodeError {
+        NodeError::Unreachable(Failure::unreachable(
+            "strange_answer",
+            format!("{} gave {what}", self.url),
+            "check that --node names a symbolon node of this version, not its admin listener",
+        ))
+    }
+}
+
+fn problem(status: u16, body: Value) -> Problem {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let detail = match text("detail") {
+        empty if empty.is_empty() => text("title"),
+        detail => detail,
+    };
+    let index = body.get("operation_index").and_then(Value::as_u64);
+    Problem {
+        status,
+        code: text("code"),
+        detail,
+        hint: text("hint"),
+        operation_index: index.and_then(|i| usize::try_from(i).ok()),
+        body,
+    }
+}
+
+/// A node on this machine is never asked through a proxy that the environment names.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    ["127.", "localhost", "[::1]"].iter().any(|h| host.starts_with(h))
+}
+
+/// Whatever may not stand in a query, as `%XX`.
+pub(crate) fn escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+    }
+    escaped
+}
+
+/// Base64url without padding, as answers carry bytes.
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// The text of `name` in an answer; empty when there is none.
+pub(crate) fn text<'v>(answer: &'v Value, name: &str) -> &'v str {
+    answer.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_becomes_what_wherein_and_a_hint() {
+        let body = json!({"code": "slot_used", "detail": "the slot is used", "hint": "take another",
+            "operation_index": 3});
+        let failure = Failure::from(problem(422, body));
+        assert_eq!(failure.code, "slot_used");
+        assert_eq!(failure.message, "the slot is used (operation 3)");
+        assert_eq!(failure.status, Status::Refused);
+        let failure = Failure::from(problem(503, json!({"code": "pool_full", "title": "full"})));
+        assert_eq!((failure.status, failure.message.as_str()), (Status::Unreachable, "full"));
+    }
+
+    #[test]
+    fn queries_carry_any_text() {
+        assert_eq!(escape("local:a b/c&d=é"), "local:a%20b%2Fc%26d%3D%C3%A9");
+        assert!(is_loopback("http://127.0.0.1:8101") && !is_loopback("https://a.example"));
+    }
+}

@@ -1,0 +1,35 @@
+//! The commands, one module each. A command takes its own arguments and the [`Context`], and
+//! returns an [`Outcome`]; it does not print.
+
+pub(crate) mod completions;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+
+use clap::Subcommand;
+
+use crate::{args::Context, output::Outcome};
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make or show keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    #[command(flatten)]
+    Ledger(ledger::LedgerCommand),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// As the command says.
+pub(crate) fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Keys(command) => keys::run(command, context),
+        Command::Ledger(command) => ledger::run(command, context),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,251 @@
+//! Files as this program reads and writes them: never more than a bound, never half.
+//!
+//! Whatever is written appears under its name only when all of it is on the disk, and is readable
+//! by its owner only: credentials and journals hold personal data.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use crate::output::Failure;
+
+/// Mode of every file written here: personal data and secrets are the owner's alone.
+const PRIVATE_FILE: u32 = 0o600;
+/// Mode of every folder made here.
+const PRIVATE_FOLDER: u32 = 0o700;
+/// The name that stands for standard input.
+pub(crate) const STDIN: &str = "-";
+
+/// The bytes of `path` (of standard input for `-`), at most `limit`.
+///
+/// # Errors
+///
+/// When it cannot be read, is empty, or is longer than `limit`; `what` names it in the message.
+pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    let name = path.display();
+    let refuse = |e: io::Error| {
+        Failure::usage(
+            "unreadable_file",
+            format!("{what} {name} cannot be read: {e}"),
+            "check the path, and that you may read the file",
+        )
+    };
+    let mut bytes = Vec::new();
+    if path == Path::new(STDIN) {
+        io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(refuse)?;
+    } else {
+        let file = File::open(path).map_err(refuse)?;
+        if file.metadata().map_err(refuse)?.is_dir() {
+            return Err(Failure::usage(
+                "unreadable_file",
+                format!("{what} {name} is a folder"),
+                "name a file in it",
+            ));
+        }
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(refuse)?;
+    }
+    if bytes.is_empty() {
+        return Err(Failure::refused(
+            "empty_file",
+            format!("{what} {name} is empty"),
+            "check that it was written completely",
+        ));
+    }
+    if bytes.len() as u64 > limit {
+        return Err(Failure::refused(
+            "file_too_large",
+            format!("{what} {name} has more than the {limit} bytes that are read"),
+            "check that it is the right file; split it if it is",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// The text of `path`, as [`read`].
+///
+/// # Errors
+///
+/// As [`read`], and when it is not UTF-8.
+pub(crate) fn read_text(path: &Path, limit: u64, what: &str) -> Result<String, Failure> {
+    String::from_utf8(read(path, limit, what)?).map_err(|e| {
+        Failure::refused(
+            "not_utf8",
+            format!(
+                "{what} {} is not UTF-8 text (byte {})",
+                path.display(),
+                e.utf8_error().valid_up_to()
+            ),
+            "save it as UTF-8; a picture or a spreadsheet is not read here",
+        )
+    })
+}
+
+/// Makes the folder `path`, with those above it, if it does not exist.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(PRIVATE_FOLDER)))
+        .map_err(|e| unwritable(path, &e))
+}
+
+/// Writes `bytes` to `path`, replacing what stood there: whole and durable, or not at all.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_draft(path, bytes).map_err(|e| unwritable(path, &e))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Writes `bytes` to `path`, durable only after [`sync_filesystem`]: for many files at once, of
+/// which a durable copy lies elsewhere until then.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write_soon(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let draft = suffixed(path, ".new");
+    open_draft(&draft)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&draft, path))
+        .map_err(|e| unwritable(path, &e))
+}
+
+/// Makes everything written to the file system of `path` durable: one call for hundreds of small
+/// files, where a call for each would take seconds.
+///
+/// # Errors
+///
+/// When the disk refuses.
+pub(crate) fn sync_filesystem(path: &Path) -> Result<(), Failure> {
+    let synced = File::open(path).and_then(|folder| Ok(nix::unistd::syncfs(&folder)?));
+    synced.map_err(|e| unwritable(path, &e))
+}
+
+fn open_draft(draft: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(draft)
+}
+
+fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = suffixed(path, ".new");
+    let mut file = open_draft(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&draft, path)
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(path: &Path) -> Result<(), Failure> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path).and_then(|f| f.sync_all()).map_err(|e| unwritable(path, &e))
+}
+
+/// Removes `path`; that it was not there is no error.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens `path` for appending; it is made if it does not exist.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub(crate) fn open_log(path: &Path) -> Result<File, Failure> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(PRIVATE_FILE)
+        .open(path)
+        .map_err(|e| unwritable(path, &e))
+}
+
+/// An exclusive lock on the file `path`, held until the value is dropped.
+///
+/// # Errors
+///
+/// With `wait`, only when the file cannot be made; without, also when another process holds it.
+pub(crate) fn lock(path: &Path, wait: bool) -> Result<File, Failure> {
+    let file = open_log(path)?;
+    let taken = if wait { file.lock() } else { file.try_lock().map_err(Into::into) };
+    taken.map_err(|e| {
+        Failure::refused(
+            "locked",
+            format!("{} is held by another process: {e}", path.display()),
+            "wait until the other import or issue into this folder has ended",
+        )
+    })?;
+    Ok(file)
+}
+
+/// `path` with `suffix` after its whole name: `a.csv` gives `a.csv.errors.csv`.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The failure of a file that cannot be written.
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::refused(
+        "unwritable_file",
+        format!("{} cannot be written: {error}", path.display()),
+        "choose a place that you may write to, on a disk that is not full",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_is_bounded_and_says_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        let code = |limit| read(&path, limit, "the file").map_err(|f| f.code);
+        assert_eq!(code(3), Err("unreadable_file".to_owned()));
+        write(&path, b"").unwrap();
+        assert_eq!(code(3), Err("empty_file".to_owned()));
+        write(&path, b"abcd").unwrap();
+        assert_eq!(code(3), Err("file_too_large".to_owned()));
+        assert_eq!(code(4), Ok(b"abcd".to_vec()));
+        assert_eq!(read(dir.path(), 4, "x").unwrap_err().code, "unreadable_file");
+        write(&path, b"\xff").unwrap();
+        assert_eq!(read_text(&path, 4, "the file").unwrap_err().code, "not_utf8");
+    }
+
+    #[test]
+    fn what_is_written_is_the_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write(&path, b"x").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
+        assert!(!suffixed(&path, ".new").exists());
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path, false).unwrap();
+        assert_eq!(lock(&path, false).unwrap_err().code, "locked");
+        drop(held);
+        assert!(lock(&path, false).is_ok());
+    }
+}

@@ -1,0 +1,112 @@
+//! Private keys as files: PKCS#8 PEM, readable by their owner only, never overwritten.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use symbolon_ledger::keys::SecretKey;
+use zeroize::Zeroizing;
+
+use crate::output::Failure;
+
+/// Longest key file that is read: a PEM of an Ed25519 key has about 120 bytes, and comments may
+/// stand before it.
+const MAX_KEY_FILE_BYTES: u64 = 16 * 1024;
+
+/// Only the owner reads and writes.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Reads a private key.
+///
+/// # Errors
+///
+/// When the file cannot be read, is readable by others, or is not such a key.
+pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
+    let shown = path.display();
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::usage(
+            "key_unreadable",
+            format!("the key {shown} cannot be read: {why}"),
+            "name a file made by `symbolon keys new`, or by `openssl genpkey -algorithm ed25519`",
+        )
+    };
+    let metadata = fs::metadata(path).map_err(|e| cannot(&e))?;
+    if metadata.len() > MAX_KEY_FILE_BYTES {
+        return Err(cannot(&format!("it has more than {MAX_KEY_FILE_BYTES} bytes")));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(Failure::usage(
+            "key_exposed",
+            format!("the key {shown} can be read by other users of this machine"),
+            format!("run `chmod 600 {shown}`, and change the key if somebody may have read it"),
+        ));
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| cannot(&e))?);
+    SecretKey::from_pem(&text).map_err(|e| cannot(&e))
+}
+
+/// Writes a private key where no file is yet, with mode 0600.
+///
+/// # Errors
+///
+/// When a file of that name exists, or the folder cannot be written.
+pub(crate) fn write_new(path: &Path, key: &SecretKey) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| {
+        let shown = path.display();
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Failure::usage(
+                "key_exists",
+                format!("{shown} exists already, and keys are never overwritten"),
+                "choose another name, or move the old key away yourself",
+            );
+        }
+        Failure::usage(
+            "key_unwritable",
+            format!("the key {shown} cannot be written: {error}"),
+            "choose a folder that exists and that you may write to",
+        )
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(OWNER_ONLY);
+    let mut file = options.open(path).map_err(cannot)?;
+    file.write_all(key.to_pem().as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+}
+
+/// A new key from the system's entropy.
+///
+/// # Errors
+///
+/// When the system has none to give.
+pub(crate) fn generate() -> Result<SecretKey, Failure> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(|e| {
+        Failure::refused(
+            "no_entropy",
+            format!("the system gives no random bytes: {e}"),
+            "a key made without them could be guessed; try again on a healthy system",
+        )
+    })?;
+    Ok(SecretKey::from_seed(&seed))
+}
+
+/// Where an agency's credential key lies: beside its transaction key, `x.pem` and
+/// `x.credential.pem`.
+pub(crate) fn credential_key_path(key_file: &Path) -> PathBuf {
+    key_file.with_extension("credential.pem")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_credential_key_lies_beside_the_transaction_key() {
+        assert_eq!(
+            credential_key_path(Path::new("keys/agency-44.pem")),
+            Path::new("keys/agency-44.credential.pem")
+        );
+    }
+}

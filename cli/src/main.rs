@@ -1,0 +1,50 @@
+//! `symbolon`: the command line of agencies, citizens and operators.
+//!
+//! This file only reads the arguments, runs one command and ends with its exit status. What a
+//! command is given is in [`args`], what it may answer in [`output`], the commands themselves in
+//! [`commands`]. The node is another program (`symbolon-node`): nothing here touches a database or
+//! the peer-to-peer network.
+
+mod args;
+
+mod output;
+
+mod commands;
+
+mod devnet_file;
+
+mod keyfile;
+
+use std::process::ExitCode;
+
+use clap::{Parser as _, error::ErrorKind};
+
+use crate::{
+    args::{Cli, Context},
+    output::{Failure, Output},
+};
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => {
+            let context = Context { output: Output::new(cli.global.json), global: cli.global };
+            let outcome = commands::run(cli.command, &context);
+            context.output.finish(outcome)
+        }
+        Err(error) => wrong_usage(&error),
+    }
+}
+
+/// Help and version are answers; everything else that clap refuses is a usage error.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed pipe is the reader's choice, and there is nobody left to tell.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let text = error.to_string();
+    let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    let hint = "`symbolon help COMMAND` lists what a command takes";
+    Output::new(json).finish(Err(Failure::usage("usage", message, hint)))
+}

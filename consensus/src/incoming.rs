@@ -1,0 +1,403 @@
+//! What each input leads to, and what follows once the core has taken it.
+//!
+//! A message is checked in the order of cost: height, round, signatures, turn. Bodies and
+//! proposals go through [`crate::hold`]. After every input, [`Host::settle`] looks whether a
+//! quorum or the clock has freed something that waited.
+
+use malachite_consensus::{
+    Input as CoreInput, LocallyProposedValue, MAX_FUTURE_ROUND_LOOKAHEAD, PeerId, ProposedValue,
+};
+use malachite_types::{
+    CommitCertificate, CommitSignature, ExtendedCommitCertificate, Round, RoundCertificate,
+    RoundCertificateType, Threshold, Validity, ValueOrigin, ValueResponse, VoteExtensions,
+    VoteType,
+};
+use symbolon_ledger::{
+    block::Header, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
+};
+
+use crate::{
+    context::{Address, Block, Height, Ledger, Sealed},
+    host::{Effect, Host, HostError, Misbehaviour, Peer, Phase},
+    sign::{check_commit, check_message},
+    validity::{check_header, proposer_fits},
+    wire::{Message, Proposal, province_of},
+};
+
+/// How many heights beyond its own a host keeps messages for. Two: the height that its peers
+/// reach while it commits, and one more.
+const HEIGHTS_AHEAD: u64 = 2;
+/// Most messages kept for one later height: two votes of everybody in several rounds.
+const MESSAGES_AHEAD: usize = 1_024;
+
+impl Host {
+    pub(crate) fn on_message(&mut self, message: Message, from: Peer) -> Result<(), HostError> {
+        let (height, now) = (message.height(), self.height());
+        if height > now {
+            self.keep_for_later(message, from);
+            return Ok(());
+        }
+        if height < now
+            || matches!(self.phase, Phase::Decided(_))
+            || self.is_too_far_ahead(&message)
+        {
+            return Ok(());
+        }
+        let desk = &mut self.desk;
+        if let Err(bad) = check_message(&desk.chain_id, &desk.members, &message, &mut desk.seals) {
+            self.blame(from, bad.into());
+            return Ok(());
+        }
+        if let Message::Proposal(proposal) = &message
+            && self.proposer_of(proposal.round) != Some(proposal.province)
+        {
+            self.blame(from, not_its_turn(proposal));
+            return Ok(());
+        }
+        if self.phase == Phase::Prepared {
+            self.begin()?;
+        }
+        self.desk.from = Some(from);
+        self.watch(&message);
+        match message {
+            Message::Vote(vote) => self.feed(CoreInput::Vote(vote.to_core())),
+            Message::Polka(polka) => self.feed(CoreInput::PolkaCertificate(polka.to_core())),
+            Message::Round(votes) => self.feed(CoreInput::RoundCertificate(votes.to_core())),
+            Message::Proposal(proposal) => self.on_proposal(proposal, from),
+        }
+    }
+
+    // host contract 9: heights, messages per height, rounds ahead and blocks per round are all
+    // bounded before a signature is checked or anything is kept.
+    fn keep_for_later(&mut self, message: Message, from: Peer) {
+        let (height, now) = (message.height(), self.height());
+        let next_is_due =
+            matches!(self.phase, Phase::Decided(_)) && height == now.saturating_add(1);
+        if !next_is_due {
+            self.desk.effects.push(Effect::Behind { peer: from, height });
+        }
+        let of_use = matches!(message, Message::Vote(_) | Message::Proposal(_));
+        if of_use && height <= now.saturating_add(HEIGHTS_AHEAD) {
+            let kept = self.later.entry(height).or_default();
+            if kept.len() < MESSAGES_AHEAD {
+                kept.push((message, from));
+            }
+        }
+    }
+
+    /// Takes the messages that came before their height did.
+    pub(crate) fn hear_again(&mut self) -> Result<(), HostError> {
+        let height = self.height();
+        self.later = self.later.split_off(&height);
+        for (message, from) in self.later.remove(&height).unwrap_or_default() {
+            self.on_message(message, from)?;
+        }
+        Ok(())
+    }
+
+    /// The core drops such votes and proposals unread; so nothing is spent on them here either.
+    fn is_too_far_ahead(&self, message: &Message) -> bool {
+        let latest = self.round().unwrap_or(0).saturating_add(MAX_FUTURE_ROUND_LOOKAHEAD);
+        matches!(message, Message::Vote(_) | Message::Proposal(_)) && message.round() > latest
+    }
+
+    fn blame(&mut self, peer: Peer, reason: Misbehaviour) {
+        self.desk.effects.push(Effect::Misbehaved { peer, reason });
+    }
+
+    fn proposer_of(&self, round: u32) -> Option<ProvinceCode> {
+        province_of(&self.desk.members.proposer(self.height(), round).address)
+    }
+
+    fn on_proposal(&mut self, proposal: Proposal, from: Peer) -> Result<(), HostError> {
+        if !self.bodies.admits(&proposal) {
+            return Ok(());
+        }
+        let block = proposal.block;
+        let proposer = Some(proposal.province);
+        let first_time = self.bodies.want(block, proposal.round, proposer);
+        // Who proposes a block again has its body, whoever failed to give it before.
+        if first_time || self.bodies.get(&block).is_none() {
+            self.request(block, proposer, Some(from));
+        }
+        if proposal.pol_round.is_some() {
+            self.bodies.excuse(block);
+        }
+        let fits = self
+            .bodies
+            .get(&block)
+            .map(|body| proposer_fits(&body.header, proposal.province, proposal.pol_round));
+        match fits {
+            Some(false) => {
+                self.blame(from, not_its_turn(&proposal));
+                Ok(())
+            }
+            None if proposal.pol_round.is_none() => {
+                self.bodies.withhold(proposal);
+                Ok(())
+            }
+            _ => self.feed(CoreInput::Proposal(proposal.to_core())),
+        }
+    }
+
+    fn want(
+        &mut self,
+        block: BlockHash,
+        round: u32,
+        proposer: Option<ProvinceCode>,
+        from: Option<Peer>,
+    ) {
+        if self.bodies.want(block, round, proposer) {
+            self.request(block, proposer, from);
+        }
+    }
+
+    fn request(&mut self, block: BlockHash, proposer: Option<ProvinceCode>, from: Option<Peer>) {
+        let height = self.height();
+        self.desk.effects.push(Effect::RequestBody { block, height, proposer, from });
+    }
+
+    /// Asks again for every body that is still missing.
+    pub(crate) fn request_missing(&mut self) {
+        let missing: Vec<_> = self.bodies.missing().map(|(b, w)| (*b, w.proposer)).collect();
+        for (block, proposer) in missing {
+            self.request(block, proposer, None);
+        }
+    }
+
+    pub(crate) fn on_body(&mut self, header: Header, valid: bool) -> Result<(), HostError> {
+        let block = header.hash();
+        if !self.is_running() || !self.bodies.is_wanted(&block) || self.bodies.get(&block).is_some()
+        {
+            return Ok(());
+        }
+        let checked = check_header(&self.desk.chain_id, &self.start, &header);
+        if let Err(error) = &checked {
+            self.desk.warn(format!("block {block}: {error}"));
+        }
+        let (valid, time_ms) = (valid && checked.is_ok(), header.time_ms);
+        self.bodies.learn(header, valid, false);
+        for proposal in self.bodies.release(&block) {
+            if self.is_running() && self.body_fits(&proposal) {
+                self.feed(CoreInput::Proposal(proposal.to_core()))?;
+            }
+        }
+        self.settle()?;
+        if self.is_running() && self.bodies.get(&block).is_some_and(|body| !body.fed) {
+            let until_ms = time_ms.saturating_sub(self.desk.timing.clock_tolerance_ms);
+            self.desk.effects.push(Effect::Held { block, until_ms });
+            self.desk.effects.push(Effect::WakeAt { time_ms: until_ms });
+        }
+        Ok(())
+    }
+
+    fn body_fits(&self, proposal: &Proposal) -> bool {
+        let fits = |header: &Header| proposer_fits(header, proposal.province, proposal.pol_round);
+        self.bodies.get(&proposal.block).is_some_and(|body| fits(&body.header))
+    }
+
+    pub(crate) fn on_built(&mut self, round: u32, header: Header) -> Result<(), HostError> {
+        let due = self.is_running()
+            && self.desk.build == Some(round)
+            && self.round() == Some(round)
+            && self.core.driver.step_is_propose();
+        if !due {
+            return Ok(());
+        }
+        if let Err(error) = check_header(&self.desk.chain_id, &self.start, &header) {
+            self.refuse_own(&error);
+            return Ok(());
+        }
+        if header.proposer != self.proposer_of(round) {
+            self.desk.warn(format!("own block names {:?} as its proposer", header.proposer));
+            return Ok(());
+        }
+        self.desk.build = None;
+        let block = self.bodies.learn(header, true, true);
+        self.bodies.want(block, round, None);
+        // host contract 5: the body is durable before anything that names it is logged or sent.
+        self.desk.effects.push(Effect::StoreBody { block });
+        let height = Height(self.height());
+        let value = LocallyProposedValue::new(height, Round::new(round), Block(block));
+        self.feed(CoreInput::Propose(value))
+    }
+
+    pub(crate) fn on_synced(
+        &mut self,
+        certificate: &Certificate,
+        from: Peer,
+    ) -> Result<(), HostError> {
+        let undecided = !matches!(self.phase, Phase::Decided(_));
+        if certificate.height != self.height() || !undecided {
+            return Ok(());
+        }
+        let desk = &mut self.desk;
+        let checked = check_commit(&desk.chain_id, &desk.members, certificate, &mut desk.seals);
+        if let Err(reason) = checked {
+            let height = certificate.height;
+            self.desk.effects.push(Effect::SyncRejected { peer: from, height, reason });
+            return Ok(());
+        }
+        if self.phase == Phase::Prepared {
+            self.begin()?;
+        }
+        self.desk.from = Some(from);
+        // The core does not log certificates of commits. Its precommits are logged when they
+        // come as votes, so they come as votes first: whatever round they carry this node into,
+        // replay carries it there again, and it cannot vote there twice.
+        self.feed(CoreInput::RoundCertificate(round_certificate(certificate)))?;
+        self.certify(extended(certificate))
+    }
+
+    /// Gives the core a commit certificate, and itself the body it is about.
+    fn certify(&mut self, certificate: ExtendedCommitCertificate<Ledger>) -> Result<(), HostError> {
+        if !self.is_running() {
+            return Ok(());
+        }
+        let (block, round) = (certificate.value_id, certificate.round.as_u32().unwrap_or(0));
+        // Who delivered it is this step's peer; the core's own peer type is not used.
+        let nobody = PeerId::from_bytes(&[0, 0]).expect("an empty identity multihash is a peer id");
+        let response = ValueResponse::new(nobody, Default::default(), certificate);
+        self.feed(CoreInput::SyncValueResponse(response))?;
+        if self.is_running() {
+            self.bodies.excuse(block);
+            let from = self.desk.from;
+            self.want(block, round, None, from);
+            self.feed_certified_again(&block)?;
+        }
+        Ok(())
+    }
+
+    /// A body that was fed before its certificate came has to meet it.
+    fn feed_certified_again(&mut self, block: &BlockHash) -> Result<(), HostError> {
+        let known = self.bodies.get(block).map(|body| body.fed);
+        if known == Some(true) && self.desk.certified.as_ref().is_some_and(|c| c.block == *block) {
+            self.feed_body(*block)?;
+        }
+        Ok(())
+    }
+
+    /// Feeds what no longer has to wait, until nothing more follows from it.
+    pub(crate) fn settle(&mut self) -> Result<(), HostError> {
+        if self.is_running() && self.asked_in_round != self.round() {
+            self.asked_in_round = self.round();
+            self.request_missing();
+        }
+        while self.is_running() {
+            self.notice_quorums()?;
+            let ready = self.bodies.ready(self.desk.now_ms, self.desk.timing.clock_tolerance_ms);
+            if ready.is_empty() {
+                break;
+            }
+            for block in ready {
+                if self.is_running() {
+                    self.feed_body(block)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn feed_body(&mut self, block: BlockHash) -> Result<(), HostError> {
+        let Some(body) = self.bodies.get(&block) else { return Ok(()) };
+        let (valid, first_time) = (body.valid, !body.fed);
+        let certified = self.desk.certified.filter(|c| c.block == block);
+        if certified.is_some() && !valid {
+            return Err(HostError::CertifiedBlockInvalid { block, height: self.height() });
+        }
+        self.bodies.mark_fed(&block);
+        if valid && first_time {
+            // host contract 5: durable before its verdict is logged, so that after a crash the
+            // log never names a body that is gone.
+            self.desk.effects.push(Effect::StoreBody { block });
+        }
+        let round = certified.map(|c| c.round).or_else(|| self.bodies.round_of(&block));
+        let round = round.or_else(|| self.round()).unwrap_or(0);
+        let value = ProposedValue {
+            height: Height(self.height()),
+            round: Round::new(round),
+            valid_round: Round::Nil,
+            proposer: self.desk.members.proposer(self.height(), round).address,
+            value: Block(block),
+            // host contract 1: with proposals and parts apart, this verdict is the only one.
+            validity: Validity::from_bool(valid),
+        };
+        let origin = certified.map_or(ValueOrigin::Consensus, |_| ValueOrigin::Sync);
+        self.feed(CoreInput::ProposedValue(value, origin))
+    }
+
+    /// Remembers for which blocks a quorum may form.
+    pub(crate) fn watch(&mut self, message: &Message) {
+        match message {
+            Message::Vote(vote) => self.watched.extend(vote.block.map(|b| (vote.round, b))),
+            Message::Polka(polka) => self.watched.extend([(polka.round, polka.block)]),
+            Message::Round(votes) => {
+                self.watched
+                    .extend(votes.seals.iter().filter_map(|s| Some((votes.round, s.block?))));
+            }
+            Message::Proposal(_) => {}
+        }
+    }
+
+    /// Where more than two thirds have voted for a block, its body is wanted and its time does
+    /// not matter; where they have committed it, it is decided, proposal or not.
+    fn notice_quorums(&mut self) -> Result<(), HostError> {
+        for (round, block) in self.watched.clone() {
+            let at = Round::new(round);
+            let votes = self.core.driver.votes();
+            let met = |kind| votes.is_threshold_met(&at, kind, Threshold::Value(block));
+            let (polka, commit) = (met(VoteType::Prevote), met(VoteType::Precommit));
+            let polka = polka || self.core.driver.polka_certificate(at, &block).is_some();
+            if polka || commit {
+                self.bodies.excuse(block);
+                self.want(block, round, None, None);
+            }
+            if commit && self.core.driver.commit_certificate(at, &block).is_none() {
+                let height = Height(self.height());
+                let votes = self.core.restore_precommits(height, at, &Block(block));
+                self.certify(ExtendedCommitCertificate::from_votes(height, at, block, votes))?;
+            }
+            if !self.is_running() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_its_turn(proposal: &Proposal) -> Misbehaviour {
+    Misbehaviour::NotItsTurn { province: proposal.province, round: proposal.round }
+}
+
+fn commit_signatures(certificate: &Certificate) -> Vec<CommitSignature<Ledger>> {
+    let signature = |s: &symbolon_ledger::certificate::CommitSignature| {
+        CommitSignature::new(Address::Province(s.province), Sealed(s.signature))
+    };
+    certificate.signatures.iter().map(signature).collect()
+}
+
+fn core_certificate(certificate: &Certificate) -> CommitCertificate<Ledger> {
+    CommitCertificate {
+        height: Height(certificate.height),
+        round: Round::new(certificate.round),
+        value_id: certificate.block,
+        commit_signatures: commit_signatures(certificate),
+    }
+}
+
+fn extended(certificate: &Certificate) -> ExtendedCommitCertificate<Ledger> {
+    ExtendedCommitCertificate::from_commit_certificate_and_extensions(
+        core_certificate(certificate),
+        VoteExtensions::default(),
+    )
+}
+
+/// The precommits of a commit certificate, as votes that justify a round.
+fn round_certificate(certificate: &Certificate) -> RoundCertificate<Ledger> {
+    malachite_types::EnterRoundCertificate::from_commit_certificate(
+        &core_certificate(certificate),
+        RoundCertificateType::Precommit,
+        Round::new(certificate.round).increment(),
+    )
+    .certificate
+}

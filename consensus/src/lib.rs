@@ -1,0 +1,93 @@
+//! The BFT round as pure logic: no clock, no IO, no randomness.
+//!
+//! Ordering is Tendermint's round (propose, prevote, precommit) as Malachite's core implements
+//! it. This crate is the host of that core: it gives it the ledger's types, makes and checks
+//! signatures, keeps the rules of the log, and turns its wishes into plain effects. Only this
+//! crate names Malachite. It never sees a transaction: blocks are headers and hashes here.
+//!
+//! # How to drive it
+//!
+//! One owner, one loop: take an input, [`Host::step`] it with the wall clock, execute the
+//! effects **in order, each finished before the next**, then take the next input.
+//!
+//! ```text
+//! input ──► Host::step(now_ms, input) ──► [WalAppend, WalAppend, WalFlush, Publish, ScheduleTimer]
+//! ```
+//!
+//! The order carries the safety. `WalFlush` (fsync) stands before every `Publish`, `Decide` and
+//! `StartedRound` that rests on an entry, so no signature is seen by others before it survives a
+//! crash. `StoreBody` is durable before the log names the body. `Decide` is one durable batch of
+//! block, certificate, state and tip. If a log or a database call fails, stop and **stay down**:
+//! a node that restarts by itself after such a fault may contradict itself. If `step` gives a
+//! [`HostError`] or panics, the same: end the process (the node sets a panic hook that aborts).
+//!
+//! **A height.** After `Decide` is executed, give [`Input::StartHeight`] with the new tip's
+//! header, the root of the history and the validator set in the new state. The height is then
+//! prepared: nothing is sent. Give [`Input::Begin`] when transactions wait, or when the idle
+//! interval has passed; the first checked message of a peer for this height begins it too.
+//! `BuildBlock` wants a block made and executed on the tip, with
+//! [`validity::proposal_time`], answered by [`Input::BlockBuilt`]; keep the body at hand, since
+//! `StoreBody`, `SpreadBody` and perhaps `Decide` follow.
+//!
+//! **Bodies.** `RequestBody` wants a body fetched (from any peer that offers it), executed on
+//! the tip, compared by [`validity::check_outcome`] and answered by [`Input::BodyValidated`].
+//! Answer `valid: false` only for what is wrong for everybody and for ever: a body that could
+//! not be fetched, or a local fault, is no verdict. The request is repeated in every
+//! round and whenever the block is proposed again, while it is open.
+//!
+//! **Messages.** [`Message::decode`] the bytes. Either give them as they are ([`Input::Message`])
+//! or check them on another thread ([`Verified::check`]) and give [`Input::Verified`], which
+//! spares the host the signatures. Forward to others only what was checked.
+//!
+//! **Timers.** A [`Timer`] is a name: scheduling it again replaces it, and a late one is
+//! ignored. `WakeAt` is apart from the timers, is not cancelled, and is answered by `Tick`.
+//!
+//! **Falling behind.** `Behind` names a peer that speaks of a later height. Fetch the block and
+//! certificate of *this* height from it and give [`Input::Synced`]; answer the `RequestBody`
+//! that follows from the fetched block. `SyncRejected` blames the peer. A node that is far behind
+//! may instead check certificates and commit blocks itself, and make a new host at the tip.
+//!
+//! **Restart.** Open the chain; read the log; [`Host::recover`] with the tip, the log's entries
+//! and the headers of the bodies stored for the next height; execute its effects; then open the
+//! network. A `Decide` among them is executed as always and followed by `StartHeight`.
+//!
+//! # Read on
+//!
+//! [`host`] (inputs, effects, the step), `incoming` (what each input leads to), `desk` (what
+//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
+//! (messages), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
+//!
+//! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
+//! they are kept; `tests/contract.rs` has a test for each.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod host;
+
+mod incoming;
+
+mod desk;
+
+mod recover;
+
+mod hold;
+
+mod wal;
+
+pub mod wire;
+
+pub mod sign;
+
+pub mod validity;
+
+pub mod membership;
+
+pub mod timing;
+
+mod context;
+
+pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Misbehaviour, Peer};
+pub use sign::{BadMessage, Verified};
+pub use timing::{Timer, TimerStep, Timing};
+pub use wal::WalError;
+pub use wire::{Message, WireError};

@@ -1,0 +1,1 @@
+//! The deterministic rules: who may do what to which licence.

@@ -1,0 +1,307 @@
+//! Bodies of the running height: built, received, executed on the worker threads, kept.
+//!
+//! A body is on disk before the host hears of it (host contract 5), and it is executed before
+//! this node votes for it. An answer `valid: false` is given only for what is wrong for everybody
+//! and for ever; a body that cannot be fetched or read is no verdict and is asked for again.
+
+use std::sync::Arc;
+
+use symbolon_consensus::{
+    Input, Peer,
+    validity::{Outcome, check_outcome, proposal_time},
+};
+use symbolon_ledger::{
+    block::{Block, HEADER_VERSION, Header, transactions_root},
+    codes::ProvinceCode,
+    hash::BlockHash,
+};
+
+use super::{Engine, EngineError, Event, decode_block};
+use crate::{
+    execution::{self, Executed, ExecutionError, Refused},
+    network::PeerIndex,
+    pool::Pool,
+    storage::Store,
+};
+
+/// Most bodies of one height that are held in memory: one for each of the first rounds, and
+/// some for equivocating proposers. More are executed again when they are asked for.
+const MAX_BODIES: usize = 16;
+/// Most transactions that a proposer looks at: some may not apply.
+const MAX_CANDIDATES: usize = 5_000;
+
+/// A block with what it does.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) block: Block,
+    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) executed: Executed,
+}
+
+/// A body that was executed.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Valid(Arc<Prepared>),
+    /// Wrong for everybody and for ever.
+    Invalid(Header),
+}
+
+/// What came of building a block.
+pub(super) struct Built {
+    prepared: Prepared,
+    refused: Vec<Refused>,
+}
+
+impl Engine {
+    /// Builds a block on a worker thread.
+    pub(super) fn build(&mut self, round: u32) {
+        let Some((province, _)) = &self.parts.identity else { return };
+        let (province, now) = (*province, (self.parts.clock)());
+        let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
+        let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
+        rayon::spawn(move || {
+            let result = build(&store, &pool, province, now).map(Box::new);
+            let _ = events.send(Event::Built { round, parent, result });
+        });
+    }
+
+    pub(super) fn built(
+        &mut self,
+        round: u32,
+        parent: BlockHash,
+        result: Result<Box<Built>, ExecutionError>,
+    ) -> Result<(), EngineError> {
+        if parent != self.host.start().parent.hash() {
+            return Ok(());
+        }
+        let Built { prepared, refused } = match result {
+            Ok(built) => *built,
+            Err(ExecutionError::Storage(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "could not build a block");
+                return Ok(());
+            }
+        };
+        let header = prepared.block.header.clone();
+        self.parts.pool.refused(header.height, refused);
+        self.keep(header.hash(), Body::Valid(Arc::new(prepared)));
+        self.step(Input::BlockBuilt { round, header })
+    }
+
+    /// The host wants to know about a body.
+    pub(super) fn request_body(
+        &mut self,
+        block: BlockHash,
+        height: u64,
+        from: Option<Peer>,
+    ) -> Result<Vec<Input>, EngineError> {
+        if let Some(body) = self.bodies.get(&block) {
+            return Ok(vec![answer(body)]);
+        }
+        self.wanted.insert(block);
+        if self.examining.contains(&block) {
+            return Ok(Vec::new());
+        }
+        match self.parts.store.body(&block)? {
+            Some(bytes) => self.examine(block, Arc::new(bytes)),
+            None => {
+                self.parts.network.fetch_body(block, height, from.map(|p| PeerIndex(p.0)));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// A body came, asked for or announced. One that was not asked for is executed ahead, since
+    /// the host will ask in a moment.
+    pub(super) fn received(
+        &mut self,
+        block: BlockHash,
+        height: u64,
+        bytes: Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let known = self.bodies.contains_key(&block) || self.examining.contains(&block);
+        let room = self.bodies.len() + self.examining.len() < MAX_BODIES;
+        let asked = self.wanted.contains(&block);
+        if height == self.host.height() && !known && (asked || room) {
+            self.examine(block, Arc::new(bytes));
+        }
+        Ok(())
+    }
+
+    /// Executes a body on a worker thread.
+    fn examine(&mut self, block: BlockHash, bytes: Arc<Vec<u8>>) {
+        self.examining.insert(block);
+        let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
+        let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
+        rayon::spawn(move || {
+            let body = examine(&store, &pool, block, bytes);
+            let _ = events.send(Event::Examined { block, parent, body });
+        });
+    }
+
+    pub(super) fn examined(
+        &mut self,
+        block: BlockHash,
+        parent: BlockHash,
+        body: Result<Body, ExecutionError>,
+    ) -> Result<(), EngineError> {
+        self.examining.remove(&block);
+        if parent != self.host.start().parent.hash() {
+            return Ok(());
+        }
+        match body {
+            Ok(body) => {
+                if let Body::Invalid(header) = &body {
+                    tracing::warn!(%block, height = header.height, "a proposed block is invalid");
+                }
+                let answer = answer(&body);
+                self.keep(block, body);
+                if self.wanted.remove(&block) { self.step(answer) } else { Ok(()) }
+            }
+            Err(ExecutionError::Storage(error)) => Err(error.into()),
+            Err(_) => {
+                if self.wanted.contains(&block) {
+                    self.parts.network.fetch_body(block, self.host.height(), None);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn keep(&mut self, block: BlockHash, body: Body) {
+        while self.bodies.len() >= MAX_BODIES {
+            self.bodies.pop_first();
+        }
+        self.bodies.insert(block, body);
+    }
+
+    /// Host contract 5.
+    pub(super) fn store_body(&mut self, block: BlockHash) -> Result<(), EngineError> {
+        if let Some(Body::Valid(prepared)) = self.bodies.get(&block) {
+            let height = prepared.block.header.height;
+            self.parts.store.keep_undecided(height, &block, &prepared.bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn spread_body(&mut self, block: BlockHash) -> Result<(), EngineError> {
+        let bytes = match self.bodies.get(&block) {
+            Some(Body::Valid(prepared)) => Some(prepared.bytes.clone()),
+            _ => self.parts.store.body(&block)?.map(Arc::new),
+        };
+        if let Some(bytes) = bytes {
+            self.parts.network.announce_body(block, self.host.height(), bytes);
+        }
+        Ok(())
+    }
+
+    /// The body of a decided block: in memory, or kept on disk before a restart.
+    pub(super) fn decided_body(&mut self, block: BlockHash) -> Result<Arc<Prepared>, EngineError> {
+        let fail = |reason: String| EngineError::Decided { block, reason };
+        let body = match self.bodies.remove(&block) {
+            Some(body) => body,
+            None => {
+                let (store, pool) = (&self.parts.store, &self.parts.pool);
+                let bytes = store.body(&block)?.ok_or_else(|| fail("its body is gone".into()))?;
+                examine(store, pool, block, Arc::new(bytes)).map_err(|e| fail(e.to_string()))?
+            }
+        };
+        match body {
+            Body::Valid(prepared) => Ok(prepared),
+            Body::Invalid(_) => Err(fail("it is invalid here".into())),
+        }
+    }
+}
+
+fn answer(body: &Body) -> Input {
+    match body {
+        Body::Valid(prepared) => {
+            Input::BodyValidated { header: prepared.block.header.clone(), valid: true }
+        }
+        Body::Invalid(header) => Input::BodyValidated { header: header.clone(), valid: false },
+    }
+}
+
+fn build(
+    store: &Store,
+    pool: &Pool,
+    province: ProvinceCode,
+    now: u64,
+) -> Result<Built, ExecutionError> {
+    let view = store.view()?;
+    let tip = view.tip();
+    let (transactions, executed, refused) =
+        execution::select(&view, pool.candidates(MAX_CANDIDATES))?;
+    let header = Header {
+        version: HEADER_VERSION,
+        chain_id: view.chain_id(),
+        height: tip.height + 1,
+        time_ms: proposal_time(now, &tip.header),
+        parent: tip.hash,
+        history_root: view.frontier()?.root(),
+        transactions_root: transactions_root(&transactions),
+        state_root: executed.state_root(),
+        validators_hash: tip.header.next_validators_hash,
+        next_validators_hash: executed.next_validators.hash(),
+        proposer: Some(province),
+    };
+    let block = Block { header, transactions };
+    let bytes = Arc::new(block.encode());
+    Ok(Built { prepared: Prepared { block, bytes, executed }, refused })
+}
+
+/// Reads and executes a body.
+///
+/// # Errors
+///
+/// [`ExecutionError::Storage`] is a fault of this node; anything else means that these bytes are
+/// not the body of `block`, and another peer may have it.
+fn examine(
+    store: &Store,
+    pool: &Pool,
+    block: BlockHash,
+    bytes: Arc<Vec<u8>>,
+) -> Result<Body, ExecutionError> {
+    let decoded = decode_block(&bytes).map_err(|e| ExecutionError::OtherBody(e.to_string()))?;
+    if decoded.hash() != block {
+        return Err(ExecutionError::OtherBody("another block".into()));
+    }
+    let view = store.view()?;
+    let tip = view.tip();
+    if decoded.header.height != tip.height + 1 {
+        return Err(ExecutionError::OtherBody("a block of another height".into()));
+    }
+    if decoded.header.parent != tip.hash {
+        return Ok(Body::Invalid(decoded.header));
+    }
+    prepare(&view, pool, decoded, bytes)
+}
+
+/// Executes a block on the view's tip and compares what its header says.
+pub(super) fn prepare(
+    view: &crate::storage::View<'_>,
+    pool: &Pool,
+    block: Block,
+    bytes: Arc<Vec<u8>>,
+) -> Result<Body, ExecutionError> {
+    let known = pool.known(block.transactions.iter().map(|t| t.id()));
+    let executed = match execution::execute_block(view, &block, &known) {
+        Ok(executed) => executed,
+        Err(ExecutionError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Ok(Body::Invalid(block.header)),
+    };
+    let outcome = Outcome {
+        transactions_root: transactions_root(&block.transactions),
+        state_root: executed.state_root(),
+        next_validators_hash: executed.next_validators.hash(),
+        transactions: block.transactions.len(),
+        bytes: bytes.len(),
+    };
+    match check_outcome(&block.header, &outcome) {
+        Ok(()) => Ok(Body::Valid(Arc::new(Prepared { block, bytes, executed }))),
+        Err(error) => {
+            tracing::warn!(%error, "a proposed block does not tell the truth");
+            Ok(Body::Invalid(block.header))
+        }
+    }
+}

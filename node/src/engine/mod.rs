@@ -1,0 +1,546 @@
+//! The engine: the one writer of the chain.
+//!
+//! One thread owns the consensus host, the log and the right to commit. It takes one event at a
+//! time, steps the host, and executes the effects strictly in order: an entry is on the disk
+//! before the vote that rests on it leaves, a block is durable before it is acknowledged. It
+//! never checks a transaction's signature, never executes a block of the running height and
+//! never waits for the network: [`bodies`] does the first two on the worker threads, [`router`]
+//! brings in messages that are already checked, [`sync`] catches up when this node is behind.
+//!
+//! A fault of the log or the database, or a broken rule of consensus, ends the thread with an
+//! error. The node then stops and stays down: going on could mean a second vote.
+
+mod bodies;
+mod router;
+mod status;
+mod sync;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use symbolon_consensus::{
+    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified,
+    wire::Message,
+};
+use symbolon_ledger::{
+    block::{Block, BlockError},
+    certificate::Certificate,
+    codes::ProvinceCode,
+    hash::BlockHash,
+    keys::SecretKey,
+    records::ParametersRecord,
+    state::StateKey,
+    validators::ValidatorSet,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::{
+    execution::{self, ExecutionError},
+    network::{NetworkEvent, NetworkHandle, PeerIndex},
+    pool::Pool,
+    storage::{Commit, StorageError, Store},
+    wal::Wal,
+};
+use bodies::{Body, Prepared};
+pub use router::SharedValidators;
+pub use status::EngineStatus;
+use sync::Sync;
+
+/// Events that wait for the engine. Past it the router drops consensus messages, which their
+/// senders repeat, and makes everything else wait.
+const EVENT_QUEUE: usize = 4_096;
+/// Longest time between two looks at the timers and the status.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Milliseconds since 1970-01-01T00:00Z.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + std::marker::Sync>;
+
+/// What the engine is made of.
+pub struct EngineParts {
+    /// The chain.
+    pub store: Arc<Store>,
+    /// Transactions that wait.
+    pub pool: Arc<Pool>,
+    /// The log.
+    pub wal: Wal,
+    /// The network.
+    pub network: NetworkHandle,
+    /// The wall clock.
+    pub clock: Clock,
+    /// The province and key with which this node votes; none for an observer.
+    pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// Round timeouts.
+    pub timing: Timing,
+}
+
+/// Why the engine stopped.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The consensus log.
+    #[error("the consensus log failed: {0}")]
+    Wal(#[from] std::io::Error),
+    /// Consensus.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A block that was decided cannot be executed here.
+    #[error("decided block {block} cannot be executed: {reason}")]
+    Decided {
+        /// The block.
+        block: BlockHash,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happens to the engine.
+enum Event {
+    /// A checked consensus message for the running height.
+    Checked { message: Verified, from: Peer },
+    /// A consensus message for another height.
+    Unchecked { message: Message, from: Peer },
+    /// Transactions wait.
+    Work,
+    /// A block was built.
+    Built { round: u32, parent: BlockHash, result: Result<Box<bodies::Built>, ExecutionError> },
+    /// A body was executed.
+    Examined { block: BlockHash, parent: BlockHash, body: Result<Body, ExecutionError> },
+    /// Something from the network that is not for the host.
+    Network(NetworkEvent),
+    /// The node goes down.
+    Stop,
+}
+
+/// The running engine.
+#[derive(Debug)]
+pub struct EngineHandle {
+    events: SyncSender<Event>,
+    status: watch::Receiver<EngineStatus>,
+    thread: std::thread::JoinHandle<Result<(), EngineError>>,
+}
+
+impl EngineHandle {
+    /// What the engine last said of itself.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<EngineStatus> {
+        self.status.clone()
+    }
+
+    /// Whether the engine has stopped.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Stops the engine and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Why it had stopped before.
+    pub fn stop(self) -> Result<(), EngineError> {
+        let _ = self.events.send(Event::Stop);
+        // A panic on this thread aborts the process (main.rs), so there is none to join.
+        self.thread.join().unwrap_or(Ok(()))
+    }
+}
+
+/// Starts the engine. `network_events` is drained by a thread of its own, `work` wakes it.
+///
+/// # Errors
+///
+/// [`EngineError`] when the tip, the log or the kept bodies cannot be read or do not belong
+/// together.
+pub fn start(
+    parts: EngineParts,
+    network_events: tokio::sync::mpsc::Receiver<NetworkEvent>,
+    work: tokio::sync::mpsc::Receiver<()>,
+) -> Result<EngineHandle, EngineError> {
+    let (events, receiver) = sync_channel(EVENT_QUEUE);
+    let (status, status_receiver) = watch::channel(EngineStatus::default());
+    let start = height_start(&parts.store)?;
+    let validators = SharedValidators::new(start.height(), start.validators.clone());
+    router::start(
+        router::Router {
+            events: events.clone(),
+            validators: validators.clone(),
+            chain_id: parts.store.chain_id(),
+            pool: parts.pool.clone(),
+            network: parts.network.clone(),
+        },
+        network_events,
+        work,
+    );
+    let to_self = events.clone();
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
+        let engine = Engine::recover(parts, start, to_self, receiver, status, validators);
+        match engine {
+            Ok(engine) => {
+                let _ = ready.send(Ok(()));
+                engine.run()
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                Ok(())
+            }
+        }
+    })?;
+    match started.recv() {
+        Ok(Err(error)) => Err(error),
+        _ => Ok(EngineHandle { events, status: status_receiver, thread }),
+    }
+}
+
+/// Name of the engine's thread. A panic on it aborts the process: host contract 7.
+pub const THREAD: &str = "consensus";
+
+/// What governs the height after the tip.
+fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
+    let view = store.view()?;
+    Ok(HeightStart {
+        parent: view.tip().header.clone(),
+        history_root: view.frontier()?.root(),
+        validators: execution::validators(&view)?.set,
+    })
+}
+
+struct Engine {
+    parts: EngineParts,
+    host: Host,
+    events: Receiver<Event>,
+    to_self: SyncSender<Event>,
+    status: watch::Sender<EngineStatus>,
+    validators: SharedValidators,
+    idle_interval: Duration,
+    /// Bodies of the running height that were executed, valid or not.
+    bodies: BTreeMap<BlockHash, Body>,
+    /// Bodies that a worker thread executes now.
+    examining: BTreeSet<BlockHash>,
+    /// Bodies that the host has asked for.
+    wanted: BTreeSet<BlockHash>,
+    timers: BTreeMap<Timer, Instant>,
+    wake_at: Option<Instant>,
+    begin_at: Option<Instant>,
+    sync: Sync,
+    peers: BTreeSet<PeerIndex>,
+    heard: BTreeMap<ProvinceCode, Instant>,
+}
+
+impl Engine {
+    /// Host contract 4: chain, then log, then bodies, then replay, and only then the network.
+    fn recover(
+        mut parts: EngineParts,
+        start: HeightStart,
+        to_self: SyncSender<Event>,
+        events: Receiver<Event>,
+        status: watch::Sender<EngineStatus>,
+        validators: SharedValidators,
+    ) -> Result<Self, EngineError> {
+        let now = (parts.clock)();
+        let log = parts.wal.entries()?;
+        let kept = parts.store.undecided(start.height())?;
+        let headers =
+            kept.iter().filter_map(|b| Block::decode(b).ok()).map(|block| block.header).collect();
+        let (host, effects) = Host::recover(config(&parts), start, &log, headers, now)?;
+        let idle_interval = idle_interval(&parts.store)?;
+        let mut engine = Self {
+            parts,
+            host,
+            events,
+            to_self,
+            status,
+            validators,
+            idle_interval,
+            bodies: BTreeMap::new(),
+            examining: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            wake_at: None,
+            begin_at: None,
+            sync: Sync::default(),
+            peers: BTreeSet::new(),
+            heard: BTreeMap::new(),
+        };
+        engine.plan_begin();
+        let mut inputs = VecDeque::new();
+        for effect in effects {
+            inputs.extend(engine.execute(effect)?);
+        }
+        engine.drive(inputs)?;
+        engine.publish_status();
+        Ok(engine)
+    }
+
+    fn run(mut self) -> Result<(), EngineError> {
+        let result = self.serve();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the engine stops and stays down");
+            self.status.send_modify(|status| status.fault = Some(error.to_string()));
+        }
+        result
+    }
+
+    fn serve(&mut self) -> Result<(), EngineError> {
+        loop {
+            match self.events.recv_timeout(self.until_next_deadline()) {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(event) => self.handle(event)?,
+                Err(RecvTimeoutError::Timeout) => self.publish_status(),
+            }
+            self.fire_due()?;
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), EngineError> {
+        match event {
+            Event::Checked { message, from } => {
+                self.note_heard(&message);
+                self.step(Input::Verified { message, from })
+            }
+            Event::Unchecked { message, from } => self.step(Input::Message { message, from }),
+            Event::Work => self.begin_if_prepared(),
+            Event::Built { round, parent, result } => self.built(round, parent, result),
+            Event::Examined { block, parent, body } => self.examined(block, parent, body),
+            Event::Network(event) => self.handle_network(event),
+            Event::Stop => Ok(()),
+        }
+    }
+
+    fn handle_network(&mut self, event: NetworkEvent) -> Result<(), EngineError> {
+        match event {
+            NetworkEvent::Body { block, height, bytes, .. } => self.received(block, height, bytes),
+            NetworkEvent::BodyFailed { block, height } => {
+                if height == self.host.height() && self.wanted.contains(&block) {
+                    self.parts.network.fetch_body(block, height, None);
+                }
+                Ok(())
+            }
+            NetworkEvent::Blocks { blocks, from, .. } => self.synced(blocks, from),
+            NetworkEvent::BlocksFailed { .. } => {
+                self.sync.failed();
+                self.sync_if_behind();
+                Ok(())
+            }
+            NetworkEvent::PeerTip { peer, height } => {
+                self.heard_of_height(peer, height);
+                Ok(())
+            }
+            NetworkEvent::Connected { peer, .. } => {
+                self.peers.insert(peer);
+                Ok(())
+            }
+            NetworkEvent::Disconnected { peer } => {
+                self.peers.remove(&peer);
+                self.sync.gone(peer);
+                Ok(())
+            }
+            // The router keeps these to itself.
+            NetworkEvent::Consensus { .. } | NetworkEvent::Transactions { .. } => Ok(()),
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), EngineError> {
+        self.drive(VecDeque::from([input]))
+    }
+
+    /// Gives inputs to the host until nothing follows from them any more.
+    fn drive(&mut self, mut inputs: VecDeque<Input>) -> Result<(), EngineError> {
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.host.step((self.parts.clock)(), input)? {
+                inputs.extend(self.execute(effect)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes one effect, completely, and says what the host has to hear of it.
+    fn execute(&mut self, effect: Effect) -> Result<Vec<Input>, EngineError> {
+        match effect {
+            Effect::WalReset { height } => self.parts.wal.reset(height)?,
+            Effect::WalAppend(entry) => self.parts.wal.append(&entry)?,
+            Effect::WalFlush => self.parts.wal.flush()?,
+            Effect::StoreBody { block } => self.store_body(block)?,
+            Effect::Publish(message) => {
+                self.parts.network.publish_consensus(message.message().encode());
+            }
+            Effect::SpreadBody { block } => self.spread_body(block)?,
+            Effect::RequestBody { block, height, from, .. } => {
+                return self.request_body(block, height, from);
+            }
+            Effect::BuildBlock { round, .. } => self.build(round),
+            Effect::ScheduleTimer { timer, after } => {
+                self.timers.insert(timer, Instant::now() + after);
+            }
+            Effect::CancelTimer(timer) => {
+                self.timers.remove(&timer);
+            }
+            Effect::CancelAllTimers => self.timers.clear(),
+            Effect::WakeAt { time_ms } => {
+                let ahead = time_ms.saturating_sub((self.parts.clock)());
+                self.wake_at = Some(Instant::now() + Duration::from_millis(ahead));
+            }
+            Effect::StartedRound { height, round, .. } => self.round_started(height, round),
+            Effect::Decide { block, certificate } => return self.decide(block, &certificate),
+            other => self.note(other),
+        }
+        Ok(Vec::new())
+    }
+
+    /// Effects that change nothing here but what is known and said.
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::EvidenceFound(evidence) => {
+                tracing::warn!(province = %evidence.province, "a validator signed two conflicting messages");
+            }
+            Effect::SyncRejected { peer, height, reason } => {
+                tracing::warn!(peer = peer.0, height, %reason, "a synced certificate proves nothing");
+                self.parts.network.blame(PeerIndex(peer.0));
+            }
+            Effect::Behind { peer, height } => {
+                self.heard_of_height(PeerIndex(peer.0), height.saturating_sub(1));
+            }
+            Effect::Misbehaved { peer, reason } => {
+                tracing::warn!(peer = peer.0, %reason, "a peer delivered a bad message");
+                self.parts.network.blame(PeerIndex(peer.0));
+            }
+            Effect::Held { block, until_ms } => {
+                tracing::info!(%block, until_ms, "a block from the future waits for the clock");
+            }
+            Effect::Warning(what) => tracing::warn!(what, "consensus"),
+            _ => {}
+        }
+    }
+
+    /// Order: the block is durable, and only then does anybody hear of it.
+    fn decide(
+        &mut self,
+        block: BlockHash,
+        certificate: &Certificate,
+    ) -> Result<Vec<Input>, EngineError> {
+        let prepared = self.decided_body(block)?;
+        self.commit(&prepared, certificate)?;
+        self.bodies.clear();
+        self.wanted.clear();
+        let start = height_start(&self.parts.store)?;
+        self.validators.set(start.height(), start.validators.clone());
+        self.plan_begin();
+        let mut inputs = vec![Input::StartHeight(start)];
+        if self.parts.pool.has_work() {
+            inputs.push(Input::Begin);
+        }
+        Ok(inputs)
+    }
+
+    fn commit(
+        &mut self,
+        prepared: &Prepared,
+        certificate: &Certificate,
+    ) -> Result<(), EngineError> {
+        let Prepared { block, executed, .. } = prepared;
+        self.parts.store.commit(&Commit { block, certificate, executed })?;
+        let height = block.header.height;
+        self.parts.pool.committed(height, block.transactions.iter().map(|t| t.id()));
+        let transactions = block.transactions.len();
+        tracing::debug!(height, round = certificate.round, transactions, "committed");
+        let now = (self.parts.clock)();
+        self.status.send_modify(|status| {
+            status.height = height;
+            status.last_commit_ms = now;
+            status.round = 0;
+        });
+        Ok(())
+    }
+
+    /// When transactions wait, a height begins at once; otherwise when the idle interval has
+    /// passed since the last block.
+    fn plan_begin(&mut self) {
+        let tip_ms = self.host_parent_time();
+        let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
+        self.begin_at = Some(Instant::now() + self.idle_interval.saturating_sub(age));
+    }
+
+    fn host_parent_time(&self) -> u64 {
+        self.parts.store.view().map_or(0, |view| view.tip().header.time_ms)
+    }
+
+    fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
+        if self.host.is_begun() || !self.parts.pool.has_work() {
+            return Ok(());
+        }
+        self.step(Input::Begin)
+    }
+
+    fn round_started(&mut self, height: u64, round: u32) {
+        if round > 0 {
+            tracing::info!(height, round, missing = ?self.missing(), "another round");
+        }
+        self.begin_at = None;
+        self.status.send_modify(|status| status.round = round);
+    }
+
+    fn until_next_deadline(&self) -> Duration {
+        let deadlines = self.timers.values().chain(&self.wake_at).chain(&self.begin_at);
+        let next = deadlines.chain(self.sync.deadline().as_ref()).min().copied();
+        let now = Instant::now();
+        next.map_or(HEARTBEAT, |at| at.saturating_duration_since(now)).min(HEARTBEAT)
+    }
+
+    fn fire_due(&mut self) -> Result<(), EngineError> {
+        let now = Instant::now();
+        if self.begin_at.is_some_and(|at| at <= now) {
+            self.begin_at = None;
+            self.step(Input::Begin)?;
+        }
+        if self.wake_at.is_some_and(|at| at <= now) {
+            self.wake_at = None;
+            self.step(Input::Tick)?;
+        }
+        let due: Vec<_> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            if self.timers.remove(&timer).is_some() {
+                self.step(Input::TimeoutElapsed(timer))?;
+            }
+        }
+        if self.sync.deadline().is_some_and(|at| at <= now) {
+            self.sync_if_behind();
+        }
+        Ok(())
+    }
+}
+
+fn config(parts: &EngineParts) -> Config {
+    let again = |key: &SecretKey| SecretKey::from_seed(&key.to_seed());
+    Config {
+        chain_id: parts.store.chain_id(),
+        identity: parts.identity.as_ref().map(|(province, key)| (*province, again(key))),
+        timing: parts.timing,
+    }
+}
+
+fn idle_interval(store: &Store) -> Result<Duration, StorageError> {
+    let parameters: ParametersRecord = store
+        .view()?
+        .record(&StateKey::Parameters)?
+        .ok_or_else(|| StorageError::damaged("the state has no parameters"))?;
+    Ok(Duration::from_millis(parameters.idle_block_interval_ms))
+}
+
+/// What a peer sent as a block.
+fn decode_block(bytes: &[u8]) -> Result<Block, BlockError> {
+    Block::decode(bytes)
+}
+
+/// Whether `set` is the one that `hash` names.
+fn is_set(set: &ValidatorSet, hash: &symbolon_ledger::hash::Digest) -> bool {
+    set.hash() == *hash
+}

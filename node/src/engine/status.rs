@@ -1,0 +1,72 @@
+//! What the engine says of itself: for readiness, metrics, and the question who is missing.
+
+use std::time::Instant;
+
+use symbolon_consensus::{Verified, wire::Message};
+use symbolon_ledger::codes::ProvinceCode;
+
+use super::Engine;
+
+/// A validator from which nothing was heard for this many idle intervals counts as missing.
+const MISSING_AFTER_INTERVALS: u32 = 3;
+
+/// What the node knows of itself, for readiness and metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Height of the newest block.
+    pub height: u64,
+    /// Round of the running height.
+    pub round: u32,
+    /// Whether it fetches blocks that others have.
+    pub syncing: bool,
+    /// When the newest block was committed here, in milliseconds since 1970.
+    pub last_commit_ms: u64,
+    /// Peers connected.
+    pub peers_connected: usize,
+    /// Validators of the current set from which nothing was heard lately.
+    pub validators_missing: Vec<ProvinceCode>,
+    /// Why the engine stopped.
+    pub fault: Option<String>,
+}
+
+impl Engine {
+    pub(super) fn note_heard(&mut self, message: &Verified) {
+        let province = match message.message() {
+            Message::Vote(vote) => vote.province,
+            Message::Proposal(proposal) => proposal.province,
+            Message::Polka(_) | Message::Round(_) => return,
+        };
+        self.heard.insert(province, Instant::now());
+    }
+
+    pub(super) fn missing(&self) -> Vec<ProvinceCode> {
+        let patience = self.idle_interval.saturating_mul(MISSING_AFTER_INTERVALS);
+        let own = self.parts.identity.as_ref().map(|(province, _)| *province);
+        let silent = |province: &ProvinceCode| {
+            self.heard.get(province).is_none_or(|at| at.elapsed() > patience)
+        };
+        let set = &self.host.start().validators;
+        let provinces = set.validators().iter().map(|v| v.province);
+        provinces.filter(|p| Some(*p) != own && silent(p)).collect()
+    }
+
+    pub(super) fn publish_status(&mut self) {
+        let (missing, peers) = (self.missing(), self.peers.len());
+        let (height, syncing) = (self.host.height().saturating_sub(1), self.sync.is_running());
+        let round = self.host.round().unwrap_or(0);
+        self.status.send_if_modified(|status| {
+            let next = EngineStatus {
+                height,
+                round,
+                syncing,
+                peers_connected: peers,
+                validators_missing: missing,
+                ..status.clone()
+            };
+            let changed = *status != next;
+            *status = next;
+            changed
+        });
+    }
+}
+

@@ -1,0 +1,237 @@
+//! Execution: what a block does to the state, computed before anybody votes for it.
+//!
+//! [`execute`] is deterministic in (the state of the view, height, transactions). Its result is
+//! kept until the block is decided and then only written, never computed a second time.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rayon::prelude::*;
+use symbolon_contracts::{
+    ApplyError, BlockContext, Changes, Event, Overlay, Rejection, StateFault, apply_transaction,
+    signer_key,
+};
+use symbolon_ledger::{
+    block::{Block, Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    hash::{Digest, TransactionId},
+    records::{Record as _, ValidatorsRecord},
+    state::StateKey,
+    transaction::{SignedTransaction, Verified},
+    tree::{self, TreeError, TreeUpdate},
+    validators::ValidatorSet,
+};
+use thiserror::Error;
+
+use crate::storage::{StorageError, View};
+
+/// Bytes of a block that are not its transactions: header, and the heads of the CBOR arrays.
+const BLOCK_OVERHEAD: usize = 1_024;
+/// Bytes that a transaction's length takes beside its own.
+const TRANSACTION_OVERHEAD: usize = 5;
+
+/// What a block does.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// Records written and removed.
+    pub changes: Changes,
+    /// What it does to the state tree; holds the new state root.
+    pub tree: TreeUpdate,
+    /// Per transaction, in order, what happened.
+    pub events: Vec<Vec<Event>>,
+    /// The set that votes on the next block.
+    pub next_validators: ValidatorSet,
+}
+
+impl Executed {
+    /// The root of the state after the block.
+    #[must_use]
+    pub fn state_root(&self) -> Digest {
+        self.tree.root
+    }
+}
+
+/// Why a block could not be executed.
+#[derive(Debug, Error)]
+pub enum ExecutionError {
+    /// A transaction does not apply: the block is invalid.
+    #[error("transaction {index} does not apply: {rejection}")]
+    Rejected {
+        /// Its place in the block.
+        index: usize,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A signature does not hold, or the signer is unknown: the block is invalid.
+    #[error("transaction {index} is not signed by its actor")]
+    Signature {
+        /// Its place in the block.
+        index: usize,
+    },
+    /// These bytes are not the block's body; somebody else may have it.
+    #[error("not the body of this block: {0}")]
+    OtherBody(String),
+    /// The database cannot be trusted: the node stops.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<StateFault> for ExecutionError {
+    fn from(fault: StateFault) -> Self {
+        Self::Storage(StorageError::Damaged(fault.0))
+    }
+}
+
+impl From<TreeError> for ExecutionError {
+    fn from(error: TreeError) -> Self {
+        Self::Storage(StorageError::damaged(error))
+    }
+}
+
+/// Transactions whose signatures this node has checked before, by id.
+pub type Known = BTreeMap<TransactionId, Arc<Verified>>;
+
+/// Checks the signatures of `transactions` in parallel, but for those in `known`, which this
+/// node has checked before. Equal ids are not enough for that: a signer can make two signatures
+/// of one statement, so the bytes must be equal too.
+///
+/// # Errors
+///
+/// [`ExecutionError::Signature`] names the first that does not hold.
+pub fn verify_signatures(
+    view: &View<'_>,
+    transactions: &[SignedTransaction],
+    known: &Known,
+) -> Result<Vec<Arc<Verified>>, ExecutionError> {
+    transactions
+        .par_iter()
+        .enumerate()
+        .map(|(index, transaction)| {
+            if let Some(verified) = known.get(&transaction.id())
+                && verified.transaction() == transaction
+            {
+                return Ok(verified.clone());
+            }
+            let payload = transaction.payload();
+            let key = signer_key(view, payload.actor, payload.key_id)?
+                .ok_or(ExecutionError::Signature { index })?;
+            let verified = transaction.clone().verify(&key);
+            verified.map(Arc::new).map_err(|_| ExecutionError::Signature { index })
+        })
+        .collect()
+}
+
+/// Executes `transactions` as the block after the view's tip.
+///
+/// # Errors
+///
+/// [`ExecutionError`].
+pub fn execute(
+    view: &View<'_>,
+    transactions: &[Arc<Verified>],
+) -> Result<Executed, ExecutionError> {
+    let context = context(view);
+    let mut overlay = Overlay::new(view);
+    let mut events = Vec::with_capacity(transactions.len());
+    for (index, transaction) in transactions.iter().enumerate() {
+        match apply_transaction(&mut overlay, &context, transaction) {
+            Ok(happened) => events.push(happened),
+            Err(ApplyError::Rejected(rejection)) => {
+                return Err(ExecutionError::Rejected { index, rejection });
+            }
+            Err(ApplyError::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+    finish(view, overlay.into_changes(), events)
+}
+
+/// A transaction that the selection left out, and why.
+pub type Refused = (TransactionId, Rejection);
+
+/// Takes from `candidates`, in order, what applies after the view's tip and fits into a block.
+///
+/// # Errors
+///
+/// [`ExecutionError::Storage`] only: a transaction that does not apply is left out and named.
+pub fn select(
+    view: &View<'_>,
+    candidates: Vec<Arc<Verified>>,
+) -> Result<(Vec<SignedTransaction>, Executed, Vec<Refused>), ExecutionError> {
+    let context = context(view);
+    let mut overlay = Overlay::new(view);
+    let (mut chosen, mut events, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bytes = BLOCK_OVERHEAD;
+    for candidate in candidates {
+        let size = candidate.transaction().as_bytes().len() + TRANSACTION_OVERHEAD;
+        if chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > MAX_BLOCK_BYTES {
+            break;
+        }
+        match apply_transaction(&mut overlay, &context, &candidate) {
+            Ok(happened) => {
+                bytes += size;
+                events.push(happened);
+                chosen.push(candidate.transaction().clone());
+            }
+            Err(ApplyError::Rejected(rejection)) => {
+                refused.push((candidate.transaction().id(), rejection));
+            }
+            Err(ApplyError::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+    let executed = finish(view, overlay.into_changes(), events)?;
+    Ok((chosen, executed, refused))
+}
+
+/// Executes a whole block and says whether its header tells the truth about the outcome.
+///
+/// # Errors
+///
+/// [`ExecutionError`]; a header that does not agree is `Ok` with what was computed, and the
+/// caller compares.
+pub fn execute_block(
+    view: &View<'_>,
+    block: &Block,
+    known: &Known,
+) -> Result<Executed, ExecutionError> {
+    execute(view, &verify_signatures(view, &block.transactions, known)?)
+}
+
+/// Whether `header` names the outcome that was computed.
+#[must_use]
+pub fn agrees(header: &Header, executed: &Executed) -> bool {
+    header.state_root == executed.state_root()
+        && header.next_validators_hash == executed.next_validators.hash()
+}
+
+fn context(view: &View<'_>) -> BlockContext {
+    BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 }
+}
+
+fn finish(
+    view: &View<'_>,
+    changes: Changes,
+    events: Vec<Vec<Event>>,
+) -> Result<Executed, ExecutionError> {
+    let tip = view.tip();
+    let authenticated = changes
+        .iter()
+        .filter(|(key, _)| key.is_authenticated())
+        .map(|(key, record)| (key.map_key(), record.clone()));
+    // The parent's root is checked against the tip's header before anything is put on top.
+    let tree =
+        tree::update(view, tip.height + 1, Some(tip.header.state_root), authenticated)?;
+    let next_validators = match changes.get(&StateKey::Validators) {
+        Some(Some(bytes)) => ValidatorsRecord::from_bytes(bytes).map_err(StorageError::damaged)?,
+        _ => validators(view)?,
+    }
+    .set;
+    Ok(Executed { changes, tree, events, next_validators })
+}
+
+/// The set in the state of the view, which votes on the block after its tip.
+///
+/// # Errors
+///
+/// [`StorageError`].
+pub fn validators(view: &View<'_>) -> Result<ValidatorsRecord, StorageError> {
+    view.record(&StateKey::Validators)?
+        .ok_or_else(|| StorageError::damaged("the state has no validators"))
+}

@@ -1,0 +1,281 @@
+//! A licence as the ledger has it: its record, its proof, its history. No personal data: the
+//! ledger has none.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use symbolon_ledger::{
+    catalogue::LicenceTypeRecord,
+    hash::Cid,
+    records::{
+        AgencyIndexRecord, AgencyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
+        TypeIndexRecord, slot_list,
+    },
+    state::StateKey,
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::{Problem, ProblemDocument},
+    extract::{CidPart, Named, to_base64url},
+    words::{AsOf, hex, instant, month, record},
+};
+use crate::storage::{HistoryEntry, StorageError, View};
+
+/// The routes of this module.
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::default().routes(routes!(get_licence)).routes(routes!(get_history))
+}
+
+/// A licence type by name.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct TypeName {
+    /// Its code.
+    code: String,
+    /// Chinese name.
+    name_zh: String,
+    /// English name.
+    name_en: String,
+}
+
+/// An issuing agency by name.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct IssuerName {
+    /// Its credit code.
+    uscc: String,
+    /// Its name.
+    name: String,
+    /// Code of its province.
+    province: String,
+}
+
+/// Where stock software finds a licence's status.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct StatusPlace {
+    /// Address of the status list.
+    uri: String,
+    /// Place in the list.
+    index: u32,
+}
+
+/// A licence.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Licence {
+    /// Its name on the ledger.
+    cid: String,
+    /// Height of the snapshot.
+    height: u64,
+    /// `active`, `suspended`, `transfer_pending`, `superseded` or `revoked`. Expiry is not a
+    /// status: compare `expiry`, or ask `POST /v1/verify`.
+    status: &'static str,
+    /// Class of the revocation, when revoked.
+    revocation_class: Option<&'static str>,
+    /// Its successor, when superseded.
+    superseded_by: Option<String>,
+    /// Credit code of the agency that may take it over, when a transfer is pending.
+    transfer_to: Option<String>,
+    /// Its type.
+    licence_type: TypeName,
+    /// The agency that has it.
+    issuer: IssuerName,
+    /// Number of the agency's key that signed the credential.
+    credential_key: u32,
+    /// Number of the agency's key that signed the transaction of issue.
+    transaction_key: u32,
+    /// Its status slot in the province.
+    slot: u32,
+    /// The same slot, as a place in a status list.
+    status_list: StatusPlace,
+    /// The month in which it ends, `YYYY-MM`; null for no end.
+    expiry: Option<String>,
+    /// Names the document whose versions follow each other.
+    lineage: String,
+    /// The licence that it replaced.
+    previous: Option<String>,
+    /// Height of its issue.
+    issued_at: u64,
+    /// Height of its last change.
+    changed_at: u64,
+    /// The record, base64url of its CBOR.
+    record: String,
+    /// State proof of the licence, its type and its agency, base64url.
+    proof: String,
+    /// The block on which this rests.
+    as_of: AsOf,
+}
+
+/// What a licence refers to by number, and where all of it stands.
+struct Context {
+    licence_type: LicenceTypeRecord,
+    agency: AgencyRecord,
+    places: Vec<StateKey>,
+}
+
+/// Reads a record that another one refers to: it must be there.
+fn referred<R: symbolon_ledger::records::Record>(
+    view: &View<'_>,
+    places: &mut Vec<StateKey>,
+    key: StateKey,
+) -> Result<R, StorageError> {
+    let record =
+        view.record(&key)?.ok_or_else(|| StorageError::damaged(format!("{key:?} is missing")))?;
+    places.push(key);
+    Ok(record)
+}
+
+fn context(
+    view: &View<'_>,
+    cid: Cid,
+    licence: &LicenceRecord,
+) -> Result<Context, StorageError> {
+    let mut places = vec![StateKey::Licence(cid)];
+    let number = StateKey::LicenceTypeByIndex(licence.type_index);
+    let TypeIndexRecord { code, .. } = referred(view, &mut places, number)?;
+    let licence_type = referred(view, &mut places, StateKey::LicenceType(code))?;
+    let number = StateKey::AgencyByIndex(licence.agency_index);
+    let AgencyIndexRecord { uscc, .. } = referred(view, &mut places, number)?;
+    let agency = referred(view, &mut places, StateKey::Agency(uscc))?;
+    Ok(Context { licence_type, agency, places })
+}
+
+fn show(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Licence, StorageError> {
+    let Context { licence_type, agency, places } = context(view, cid, licence)?;
+    let province: ProvinceRecord =
+        referred(view, &mut Vec::new(), StateKey::Province(agency.province))?;
+    let transfer_to = match licence.status {
+        LicenceStatus::TransferPending { to } => {
+            let key = StateKey::AgencyByIndex(to);
+            let target: AgencyIndexRecord = referred(view, &mut Vec::new(), key)?;
+            Some(target.uscc.to_string())
+        }
+        _ => None,
+    };
+    let (list, index) = slot_list(licence.slot);
+    Ok(Licence {
+        cid: hex(&cid),
+        height: view.tip().height,
+        status: licence.status.name(),
+        revocation_class: match licence.status {
+            LicenceStatus::Revoked { class } => Some(class.name()),
+            _ => None,
+        },
+        superseded_by: match licence.status {
+            LicenceStatus::Superseded { by } => Some(hex(&by)),
+            _ => None,
+        },
+        transfer_to,
+        licence_type: TypeName {
+            code: licence_type.code.to_string(),
+            name_zh: licence_type.name_zh.to_string(),
+            name_en: licence_type.name_en.to_string(),
+        },
+        issuer: IssuerName {
+            uscc: agency.uscc.to_string(),
+            name: agency.name.to_string(),
+            province: agency.province.to_string(),
+        },
+        credential_key: licence.credential_key,
+        transaction_key: licence.transaction_key,
+        slot: licence.slot,
+        status_list: StatusPlace {
+            uri: province.issuer_origin.status_list(&agency.province, list),
+            index,
+        },
+        expiry: licence.expiry.map(month),
+        lineage: hex(&licence.lineage),
+        previous: licence.previous.as_ref().map(hex),
+        issued_at: licence.issued_at,
+        changed_at: licence.changed_at,
+        record: record(licence),
+        proof: to_base64url(&view.state_proof(&places)?),
+        as_of: AsOf::from(view.tip()),
+    })
+}
+
+/// The licence, or the problem that proves its absence.
+fn find(view: &View<'_>, cid: Cid) -> Result<LicenceRecord, Problem> {
+    let key = StateKey::Licence(cid);
+    if let Some(licence) = view.record(&key)? {
+        return Ok(licence);
+    }
+    let detail = format!("the ledger has no such licence at height {}", view.tip().height);
+    let hint = "compare the cid with the credential; the proof shows that nothing stands there";
+    let problem = Problem::missing("unknown_licence", detail, hint).at(view.tip().height);
+    Err(problem.proven(to_base64url(&view.state_proof(&[key])?)))
+}
+
+/// A licence: record, status and state proof. The 404 proves the absence.
+#[utoipa::path(get, path = "/v1/licences/{cid}", tag = "licences",
+    params(("cid" = String, Path, description = "64 hexadecimal digits")),
+    responses((status = 200, body = Licence), (status = 400, body = ProblemDocument),
+        (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
+pub(super) async fn get_licence(
+    State(server): State<Arc<Server>>,
+    Named(CidPart(cid)): Named<CidPart>,
+) -> Result<Json<Licence>, Problem> {
+    let look = move |view: &View<'_>| Ok(show(view, cid, &find(view, cid)?)?);
+    server.read(look).await.map(Json)
+}
+
+/// One event of a licence.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct LicenceEvent {
+    /// Height of its block.
+    height: u64,
+    /// Time of its block, RFC 3339.
+    time: String,
+    /// Its transaction.
+    transaction: String,
+    /// The operation's place in the transaction.
+    operation_index: u32,
+    /// The operation, such as `issue` or `revoke`.
+    event: String,
+    /// The licence's status after it.
+    status: String,
+    /// The licence that it replaced or that replaced it.
+    related: Option<String>,
+}
+
+/// Every event of a licence, oldest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct History {
+    /// The licence.
+    cid: String,
+    /// Height of the snapshot.
+    height: u64,
+    /// Its events.
+    items: Vec<LicenceEvent>,
+}
+
+fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, StorageError> {
+    Ok(LicenceEvent {
+        height: entry.height,
+        time: instant(super::blocks::header(view, entry.height)?.time_ms),
+        transaction: hex(&entry.transaction),
+        operation_index: entry.operation_index,
+        event: entry.event.clone(),
+        status: entry.status.clone(),
+        related: entry.related.as_ref().map(hex),
+    })
+}
+
+/// Every event of a licence, oldest first.
+#[utoipa::path(get, path = "/v1/licences/{cid}/history", tag = "licences",
+    params(("cid" = String, Path, description = "64 hexadecimal digits")),
+    responses((status = 200, body = History), (status = 400, body = ProblemDocument),
+        (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
+pub(super) async fn get_history(
+    State(server): State<Arc<Server>>,
+    Named(CidPart(cid)): Named<CidPart>,
+) -> Result<Json<History>, Problem> {
+    let look = move |view: &View<'_>| {
+        find(view, cid)?;
+        let events = view.history(&cid)?;
+        let items = events.iter().map(|e| show_event(view, e)).collect::<Result<_, _>>()?;
+        Ok(History { cid: hex(&cid), height: view.tip().height, items })
+    };
+    server.read(look).await.map(Json)
+}

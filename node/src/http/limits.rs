@@ -1,0 +1,223 @@
+//! Bounds on what a caller may take: bytes, time, and a place among others.
+//!
+//! Every request passes [`guard`]: it has a place or is told to come back, it ends in time, a
+//! panic does not end the connection, and it is counted. Work that reads the database or checks
+//! signatures runs on blocking threads behind a [`Gate`], so that it never holds up the tasks of
+//! network and consensus. A request that was given up keeps its place until its work ends.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::{Server, error::Problem};
+
+/// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
+/// its JSON around it.
+pub(super) const MAX_TRANSACTION_BODY: usize = 96 * 1024;
+/// Most bytes of a body of `POST /v1/verify`: the longest presentation, with room for JSON.
+pub(super) const MAX_VERIFY_BODY: usize = 64 * 1024;
+/// Most bytes of a body of `POST /v1/verify/batch`: 1,000 presentations of 16 KiB.
+pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
+/// Most presentations of one batch.
+pub(super) const MAX_BATCH: usize = 1_000;
+
+/// A request's headers must be here in this time. A clerk's worst link needs well under a second.
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A new connection must have sent a request in this time: covers the TLS handshake and the
+/// detection of the protocol, which hyper does not time.
+pub(super) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// A body must be here in this time: 16 MiB at 13 Mbit/s.
+pub(super) const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// A caller who takes no bytes for this long is let go.
+pub(super) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Any answer but those below must be ready in this time.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// A batch of 1,000 presentations takes about a second of two cores; a busy node may take more.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for a commit that may be asked for.
+pub(super) const MAX_COMMIT_WAIT: Duration = Duration::from_secs(60);
+/// Wait for a commit when no `timeout_ms` is given.
+pub(super) const DEFAULT_COMMIT_WAIT: Duration = Duration::from_secs(10);
+/// How long a request waits for a place at a [`Gate`] before it is told to come back.
+const GATE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Bytes of headers of one HTTP/1 request.
+pub(super) const MAX_HTTP1_HEADER_BYTES: usize = 32 * 1024;
+/// Bytes of headers of one HTTP/2 request.
+pub(super) const MAX_HTTP2_HEADER_BYTES: u32 = 16 * 1024;
+/// Requests at once on one HTTP/2 connection.
+pub(super) const MAX_HTTP2_STREAMS: u32 = 64;
+/// How often an HTTP/2 connection is asked whether anybody is there.
+pub(super) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How much of the machine HTTP may take. The defaults suit a province's server and a laptop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// Requests being answered.
+    pub requests: usize,
+    /// Requests reading the database.
+    pub reads: usize,
+    /// Requests checking signatures: about as many as there are cores.
+    pub checks: usize,
+    /// Submitters waiting for a commit.
+    pub waits: usize,
+    /// Event streams.
+    pub streams: usize,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            connections: 1_024,
+            requests: 1_024,
+            reads: 32,
+            checks: cores.saturating_mul(2),
+            waits: 512,
+            streams: 128,
+        }
+    }
+}
+
+/// A number of places for blocking work.
+#[derive(Debug)]
+pub(super) struct Gate {
+    places: Arc<Semaphore>,
+    what: &'static str,
+}
+
+impl Gate {
+    pub(super) fn new(places: usize, what: &'static str) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), what }
+    }
+
+    /// Runs `work` on a blocking thread once there is a place.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, Problem> + Send + 'static,
+    {
+        let place = tokio::time::timeout(GATE_PATIENCE, self.places.clone().acquire_owned());
+        let Ok(Ok(place)) = place.await else { return Err(Problem::overloaded(self.what)) };
+        let held = move || {
+            let _place: OwnedSemaphorePermit = place;
+            work()
+        };
+        tokio::task::spawn_blocking(held).await.unwrap_or_else(|error| {
+            tracing::error!(panicked = error.is_panic(), "a request's work ended without an answer");
+            Err(Problem::internal())
+        })
+    }
+}
+
+/// What every request passes.
+pub(super) async fn guard(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let method = method_name(request.method());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("none".into(), |p| p.as_str().to_owned());
+    let mut response = answer(&server, &route, method, request, next).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let (status, elapsed) = (response.status(), started.elapsed());
+    server.context.metrics.http_answered(&route, method, status.as_u16(), elapsed);
+    // The route's pattern, never the address: an address may be copied from a person's licence.
+    tracing::debug!(method, route, status = status.as_u16(), ?elapsed, "answered");
+    response
+}
+
+async fn answer(
+    server: &Server,
+    route: &str,
+    method: &'static str,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Ok(_place) = server.requests.try_acquire() else {
+        return Problem::overloaded("requests").into_response();
+    };
+    let limit = time_limit(route, method);
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!(method, route, "a request's handler panicked");
+            Problem::internal().into_response()
+        }
+        Err(_) => Problem::overloaded("work").into_response(),
+    }
+}
+
+fn time_limit(route: &str, method: &str) -> Duration {
+    match (method, route) {
+        ("POST", "/v1/transactions") => MAX_COMMIT_WAIT + REQUEST_TIMEOUT,
+        ("POST", "/v1/verify/batch") => BATCH_TIMEOUT,
+        _ => REQUEST_TIMEOUT,
+    }
+}
+
+/// A method's name for logs and metrics: callers can make up methods, so the rest is one word.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_finds_no_place_in_time_is_told_to_come_back() {
+        let gate = Arc::new(Gate::new(1, "reads"));
+        let (enter, entered) = std::sync::mpsc::channel::<()>();
+        let (leave, left) = std::sync::mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let gate = gate.clone();
+            async move {
+                gate.run(move || {
+                    enter.send(()).unwrap();
+                    left.recv().unwrap();
+                    Ok(1)
+                })
+                .await
+            }
+        });
+        tokio::task::spawn_blocking(move || entered.recv().unwrap()).await.unwrap();
+        let second = gate.run(|| Ok(2)).await;
+        assert_eq!(second.unwrap_err().code, "overloaded");
+        leave.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), 1);
+        assert_eq!(gate.run(|| Ok(3)).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_is_an_answer_without_detail() {
+        let gate = Gate::new(1, "reads");
+        let answer: Result<(), _> = gate.run(|| panic!("secret")).await;
+        let problem = answer.unwrap_err();
+        assert_eq!(problem.code, "internal");
+        assert!(!problem.detail.contains("secret"));
+    }
+}

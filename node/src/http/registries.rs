@@ -1,0 +1,523 @@
+//! What is registered: provinces, licence types, recognition, validators, parameters. Agencies
+//! are in [`super::agencies`], which lists them in the same way.
+//!
+//! Every answer is read from one snapshot. `?proof=true` adds a state proof over exactly the
+//! places that the answer shows, so that nobody need believe this node.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use symbolon_ledger::{
+    catalogue::LicenceTypeRecord,
+    codes::{ProvinceCode, TypeCode},
+    operation::Actor,
+    records::{KeyRecord, ParametersRecord, ProvinceRecord, RecognitionRecord, ValidatorsRecord},
+    state::StateKey,
+    state_proof::MAX_ENTRIES,
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    catalogue::LicenceType,
+    error::{Problem, ProblemDocument},
+    extract::{Asked, Named, code},
+    words::{Key, day, hex, proof_if, public_key, record},
+};
+use crate::storage::{StorageError, View};
+
+/// Numbers of the kinds of [`StateKey`] that are listed.
+mod kind {
+    pub(super) const PROVINCE: u8 = 3;
+    pub(super) const LICENCE_TYPE: u8 = 7;
+    pub(super) const RECOGNITION: u8 = 11;
+}
+
+/// Items of a page when no `limit` is given.
+const DEFAULT_PAGE: usize = 200;
+/// Most items of a page: fewer than a state proof may have entries.
+const MAX_PAGE: usize = 1_000;
+/// Most keys of one actor that are shown; they are few and never reused.
+const MAX_KEYS: u32 = 256;
+const _: () = assert!(MAX_PAGE <= MAX_ENTRIES);
+
+/// The routes of this module.
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::default()
+        .routes(routes!(list_provinces))
+        .routes(routes!(get_province))
+        .routes(routes!(list_licence_types))
+        .routes(routes!(get_licence_type))
+        .routes(routes!(list_recognition))
+        .routes(routes!(list_validators))
+        .routes(routes!(get_parameters))
+        .routes(routes!(list_proposals))
+}
+
+/// Which part of a list, and whether to prove it.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// Add a state proof over the items.
+    #[serde(default)]
+    pub(super) proof: bool,
+    /// Begin after this item: `next` of the page before.
+    pub(super) after: Option<String>,
+    /// Most items, 1 to 1,000; 200 when absent.
+    pub(super) limit: Option<usize>,
+}
+
+/// Whether to prove one item.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Single {
+    /// Add a state proof.
+    #[serde(default)]
+    pub(super) proof: bool,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct List<T> {
+    /// Height of the snapshot.
+    pub(super) height: u64,
+    /// The items.
+    pub(super) items: Vec<T>,
+    /// What to give as `after` for the next page; null at the end.
+    pub(super) next: Option<String>,
+    /// State proof of the items, base64url, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proof: Option<String>,
+}
+
+/// One item with the height of its snapshot.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct One<T> {
+    /// The item.
+    #[serde(flatten)]
+    pub(super) item: T,
+    /// Height of the snapshot.
+    pub(super) height: u64,
+    /// State proof, base64url, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proof: Option<String>,
+}
+
+/// How many items a page may have, of those asked for.
+pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit {
+        None => Ok(DEFAULT_PAGE),
+        Some(n) if (1..=MAX_PAGE).contains(&n) => Ok(n),
+        Some(n) => {
+            let hint = format!("give a limit of 1 to {MAX_PAGE}, and follow next");
+            Err(Problem::bad("bad_query", format!("limit is {n}"), &hint))
+        }
+    }
+}
+
+/// Cuts one page out of all `items`, which are in the order of their names.
+pub(super) fn page<R, T>(
+    view: &View<'_>,
+    items: Vec<(StateKey, R)>,
+    page: &Page,
+    name: impl Fn(&R) -> String,
+    show: impl Fn(&R) -> Result<T, StorageError>,
+) -> Result<List<T>, Problem> {
+    let size = page_size(page.limit)?;
+    let after = |record: &R| page.after.as_ref().is_none_or(|after| name(record) > *after);
+    let mut rest: Vec<_> = items.into_iter().filter(|(_, record)| after(record)).collect();
+    let more = rest.len() > size;
+    rest.truncate(size);
+    let next = rest.last().filter(|_| more).map(|(_, record)| name(record));
+    let keys: Vec<_> = rest.iter().map(|(key, _)| key.clone()).collect();
+    Ok(List {
+        height: view.tip().height,
+        items: rest.iter().map(|(_, record)| show(record)).collect::<Result<_, _>>()?,
+        next,
+        proof: proof_if(page.proof, view, &keys)?,
+    })
+}
+
+/// The keys of an actor, with their places.
+pub(super) fn keys_of(
+    view: &View<'_>,
+    actor: Actor,
+    next_key: u32,
+) -> Result<(Vec<Key>, Vec<StateKey>), StorageError> {
+    let (mut keys, mut places) = (Vec::new(), Vec::new());
+    for id in 0..next_key.min(MAX_KEYS) {
+        let place = StateKey::Key(actor, id);
+        if let Some(record) = view.record::<KeyRecord>(&place)? {
+            keys.push(Key::new(id, &record, view.tip().height));
+            places.push(place);
+        }
+    }
+    Ok((keys, places))
+}
+
+/// A problem that says "there is none", with the proof of it when asked for.
+pub(super) fn absent<T>(
+    view: &View<'_>,
+    problem: Problem,
+    key: &StateKey,
+    proof: bool,
+) -> Result<T, Problem> {
+    let proof = proof_if(proof, view, std::slice::from_ref(key))?;
+    let problem = problem.at(view.tip().height);
+    Err(match proof {
+        Some(proof) => problem.proven(proof),
+        None => problem,
+    })
+}
+
+/// Reads the province of a filter.
+pub(super) fn province_code(text: &str) -> Result<ProvinceCode, Problem> {
+    code(text, "bad_province", "GET /v1/provinces lists the provinces of this chain")
+}
+
+/// A province.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Province {
+    /// Its two-digit code.
+    code: String,
+    /// Chinese name.
+    name_zh: String,
+    /// English name.
+    name_en: String,
+    /// The origin under which its agencies' `iss` lie.
+    issuer_origin: String,
+    /// Whether it votes.
+    validator: bool,
+    /// The number of the key that signs its status lists.
+    status_key: Option<u32>,
+    /// Number that its next key gets.
+    next_key: u32,
+    /// Its keys.
+    keys: Vec<Key>,
+    /// The record, base64url of its CBOR.
+    record: String,
+}
+
+fn show_province(view: &View<'_>, province: &ProvinceRecord) -> Result<Province, StorageError> {
+    let validators = find_validators(view)?;
+    let (keys, _) = keys_of(view, Actor::Province(province.code), province.next_key)?;
+    Ok(Province {
+        code: province.code.to_string(),
+        name_zh: province.name_zh.to_string(),
+        name_en: province.name_en.to_string(),
+        issuer_origin: province.issuer_origin.to_string(),
+        validator: validators.set.get(province.code).is_some(),
+        status_key: province.status_key,
+        next_key: province.next_key,
+        keys,
+        record: record(province),
+    })
+}
+
+/// The provinces of this chain.
+#[utoipa::path(get, path = "/v1/provinces", tag = "registries", params(Page),
+    responses((status = 200, body = List<Province>)))]
+pub(super) async fn list_provinces(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Page>,
+) -> Result<Json<List<Province>>, Problem> {
+    let show = move |view: &View<'_>| {
+        let all = view.scan::<ProvinceRecord>(kind::PROVINCE)?;
+        page(view, all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
+    };
+    server.read(show).await.map(Json)
+}
+
+/// One province.
+#[utoipa::path(get, path = "/v1/provinces/{code}", tag = "registries",
+    params(("code" = String, Path, description = "Two-digit code"), Single),
+    responses((status = 200, body = One<Province>), (status = 404, body = ProblemDocument)))]
+pub(super) async fn get_province(
+    State(server): State<Arc<Server>>,
+    Named(code): Named<ProvinceCode>,
+    Asked(asked): Asked<Single>,
+) -> Result<Json<One<Province>>, Problem> {
+    let show = move |view: &View<'_>| {
+        let key = StateKey::Province(code);
+        let Some(province) = view.record::<ProvinceRecord>(&key)? else {
+            let hint = "GET /v1/provinces lists the provinces of this chain";
+            let problem =
+                Problem::missing("unknown_province", format!("no province {code}"), hint);
+            return absent(view, problem, &key, asked.proof);
+        };
+        let (_, mut places) = keys_of(view, Actor::Province(code), province.next_key)?;
+        places.insert(0, key);
+        let proof = proof_if(asked.proof, view, &places)?;
+        Ok(One { item: show_province(view, &province)?, height: view.tip().height, proof })
+    };
+    server.read(show).await.map(Json)
+}
+
+/// The catalogue of licence types.
+#[utoipa::path(get, path = "/v1/licence-types", tag = "registries", params(Page),
+    responses((status = 200, body = List<LicenceType>)))]
+pub(super) async fn list_licence_types(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Page>,
+) -> Result<Json<List<LicenceType>>, Problem> {
+    let show = move |view: &View<'_>| {
+        let all = view.scan::<LicenceTypeRecord>(kind::LICENCE_TYPE)?;
+        page(view, all, &asked, |t| t.code.to_string(), |t| Ok(LicenceType::from(t)))
+    };
+    server.read(show).await.map(Json)
+}
+
+/// One licence type.
+#[utoipa::path(get, path = "/v1/licence-types/{code}", tag = "registries",
+    params(("code" = String, Path, description = "National code, or local: and a name"), Single),
+    responses((status = 200, body = One<LicenceType>), (status = 404, body = ProblemDocument)))]
+pub(super) async fn get_licence_type(
+    State(server): State<Arc<Server>>,
+    Named(code): Named<TypeCode>,
+    Asked(asked): Asked<Single>,
+) -> Result<Json<One<LicenceType>>, Problem> {
+    let show = move |view: &View<'_>| {
+        let key = StateKey::LicenceType(code);
+        let Some(entry) = view.record::<LicenceTypeRecord>(&key)? else {
+            let hint = "GET /v1/licence-types lists the types of this chain";
+            let problem = Problem::missing("unknown_licence_type", "no such licence type", hint);
+            return absent(view, problem, &key, asked.proof);
+        };
+        let proof = proof_if(asked.proof, view, &[key])?;
+        Ok(One { item: LicenceType::from(&entry), height: view.tip().height, proof })
+    };
+    server.read(show).await.map(Json)
+}
+
+/// What one province recognises of another's licences.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Recognition {
+    /// Code of the province that recognises.
+    recognising_province: String,
+    /// Code of the province whose agencies issue.
+    issuing_province: String,
+    /// The licence type.
+    licence_type: String,
+    /// When.
+    intervals: Vec<Days>,
+    /// The record, base64url of its CBOR.
+    record: String,
+}
+
+/// A span of Beijing days, both ends included.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Days {
+    /// First day.
+    from: String,
+    /// Last day; null for no end.
+    until: Option<String>,
+}
+
+/// Which recognitions to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RecognitionPage {
+    /// Only of this recognising province.
+    recognising: Option<String>,
+    /// Only of this issuing province.
+    issuing: Option<String>,
+    /// Only of this licence type.
+    r#type: Option<String>,
+    /// Add a state proof over the items; with all three given, over their one place, whether
+    /// something stands there or not.
+    #[serde(default)]
+    proof: bool,
+    /// Begin after this item.
+    after: Option<String>,
+    /// Most items, 1 to 1,000; 200 when absent.
+    limit: Option<usize>,
+}
+
+/// Who recognises whose licences.
+///
+/// A licence type marked `national` is recognised everywhere, and a province always recognises
+/// its own, without a record.
+#[utoipa::path(get, path = "/v1/recognition", tag = "registries", params(RecognitionPage),
+    responses((status = 200, body = List<Recognition>), (status = 400, body = ProblemDocument)))]
+pub(super) async fn list_recognition(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<RecognitionPage>,
+) -> Result<Json<List<Recognition>>, Problem> {
+    let recognising = asked.recognising.as_deref().map(province_code).transpose()?;
+    let issuing = asked.issuing.as_deref().map(province_code).transpose()?;
+    let of_type = asked
+        .r#type
+        .as_deref()
+        .map(<TypeCode as super::extract::PathPart>::read)
+        .transpose()?;
+    let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
+    let show = move |view: &View<'_>| {
+        let mut all: Vec<(StateKey, Recognition)> = Vec::new();
+        for (key, record) in view.scan::<RecognitionRecord>(kind::RECOGNITION)? {
+            let StateKey::Recognition(by, of, code) = &key else { continue };
+            let wanted = recognising.is_none_or(|p| p == *by)
+                && issuing.is_none_or(|p| p == *of)
+                && of_type.as_ref().is_none_or(|t| t == code);
+            if wanted {
+                let shown = show_recognition(*by, *of, code, &record);
+                all.push((key, shown));
+            }
+        }
+        let none = all.is_empty();
+        let mut list = page(view, all, &part, recognition_name, |r| Ok(r.clone()))?;
+        if let (true, Some(by), Some(of), Some(code)) = (none, recognising, issuing, of_type) {
+            list.proof = proof_if(part.proof, view, &[StateKey::Recognition(by, of, code)])?;
+        }
+        Ok(list)
+    };
+    server.read(show).await.map(Json)
+}
+
+fn recognition_name(item: &Recognition) -> String {
+    format!("{}.{}.{}", item.recognising_province, item.issuing_province, item.licence_type)
+}
+
+fn show_recognition(
+    by: ProvinceCode,
+    of: ProvinceCode,
+    code: &TypeCode,
+    recognition: &RecognitionRecord,
+) -> Recognition {
+    let intervals = recognition.intervals.iter();
+    Recognition {
+        recognising_province: by.to_string(),
+        issuing_province: of.to_string(),
+        licence_type: code.to_string(),
+        intervals: intervals.map(|i| Days { from: day(i.from), until: i.until.map(day) }).collect(),
+        record: record(recognition),
+    }
+}
+
+/// A validator.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Validator {
+    /// Code of the province for which it votes.
+    province: String,
+    /// JOSE name of its key's algorithm.
+    alg: &'static str,
+    /// Its raw public key, base64url.
+    key: String,
+    /// Its libp2p peer id.
+    peer_id: String,
+}
+
+/// The validators that vote on the next block.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Validators {
+    /// Height of the snapshot.
+    height: u64,
+    /// Votes that make a block final.
+    quorum: usize,
+    /// Hash of the set, as headers carry it.
+    validators_hash: String,
+    /// The validators, in the order of their provinces.
+    items: Vec<Validator>,
+    /// The record, base64url of its CBOR.
+    record: String,
+    /// State proof, base64url, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
+}
+
+fn find_validators(view: &View<'_>) -> Result<ValidatorsRecord, StorageError> {
+    view.record(&StateKey::Validators)?
+        .ok_or_else(|| StorageError::damaged("the validators are missing"))
+}
+
+/// The validators that vote on the next block.
+#[utoipa::path(get, path = "/v1/validators", tag = "registries", params(Single),
+    responses((status = 200, body = Validators)))]
+pub(super) async fn list_validators(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Single>,
+) -> Result<Json<Validators>, Problem> {
+    let show = move |view: &View<'_>| {
+        let validators = find_validators(view)?;
+        let show = |validator: &symbolon_ledger::validators::Validator| Validator {
+            province: validator.province.to_string(),
+            alg: "Ed25519",
+            key: public_key(&validator.key),
+            peer_id: libp2p::PeerId::from_bytes(&validator.peer_id)
+                .map_or_else(|_| String::new(), |id| id.to_string()),
+        };
+        Ok(Validators {
+            height: view.tip().height,
+            quorum: validators.set.quorum(),
+            validators_hash: hex(&validators.set.hash()),
+            items: validators.set.validators().iter().map(show).collect(),
+            record: record(&validators),
+            proof: proof_if(asked.proof, view, &[StateKey::Validators])?,
+        })
+    };
+    server.read(show).await.map(Json)
+}
+
+/// The chain's parameters.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Parameters {
+    /// Longest time between two blocks when nothing happens, in milliseconds.
+    idle_block_interval_ms: u64,
+    /// Greatest age of a header on which `valid` and `unknown` may rest, in milliseconds.
+    max_staleness_ms: u64,
+    /// Greatest age of an offline verifier's trust bundle, in milliseconds.
+    bundle_max_age_ms: u64,
+    /// The record, base64url of its CBOR.
+    record: String,
+}
+
+/// Reads the chain's parameters.
+pub(super) fn find_parameters(view: &View<'_>) -> Result<ParametersRecord, StorageError> {
+    view.record(&StateKey::Parameters)?
+        .ok_or_else(|| StorageError::damaged("the parameters are missing"))
+}
+
+/// The chain's parameters.
+#[utoipa::path(get, path = "/v1/parameters", tag = "registries", params(Single),
+    responses((status = 200, body = One<Parameters>)))]
+pub(super) async fn get_parameters(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Single>,
+) -> Result<Json<One<Parameters>>, Problem> {
+    let show = move |view: &View<'_>| {
+        let parameters = find_parameters(view)?;
+        let item = Parameters {
+            idle_block_interval_ms: parameters.idle_block_interval_ms,
+            max_staleness_ms: parameters.max_staleness_ms,
+            bundle_max_age_ms: parameters.bundle_max_age_ms,
+            record: record(&parameters),
+        };
+        let proof = proof_if(asked.proof, view, &[StateKey::Parameters])?;
+        Ok(One { item, height: view.tip().height, proof })
+    };
+    server.read(show).await.map(Json)
+}
+
+/// A proposal of the provinces. Governance operations are refused as `not_active` on this chain,
+/// so there is none.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Proposal {}
+
+/// The proposals under vote: none while governance is not active.
+#[utoipa::path(get, path = "/v1/proposals", tag = "registries", params(Page),
+    responses((status = 200, body = List<Proposal>)))]
+pub(super) async fn list_proposals(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Page>,
+) -> Result<Json<List<Proposal>>, Problem> {
+    page_size(asked.limit)?;
+    let show =
+        |view: &View<'_>| {
+            Ok(List { height: view.tip().height, items: Vec::new(), next: None, proof: None })
+        };
+    server.read(show).await.map(Json)
+}

@@ -1,0 +1,207 @@
+//! Connections: TLS when it is configured, a bound on their number, and no patience with callers
+//! who take nothing.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum_server::{accept::Accept, tls_rustls::RustlsConfig};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep},
+};
+
+use super::{HttpError, limits::WRITE_STALL_TIMEOUT};
+
+/// A certificate and its key, in PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC 1.
+    pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Reads both.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Tls`]: a file cannot be read, is not PEM, or the key is not the
+    /// certificate's.
+    pub(super) fn load(&self) -> Result<RustlsConfig, HttpError> {
+        let at = |path: &Path, what: &dyn std::fmt::Display| HttpError::Tls {
+            path: path.to_owned(),
+            what: what.to_string(),
+        };
+        let chain = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
+            .map_err(|e| at(&self.certificate, &e))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| at(&self.key, &e))?;
+        // Named outright: more than one provider may be linked in, and then rustls has no default.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| at(&self.certificate, &e))?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|e| at(&self.certificate, &e))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(RustlsConfig::from_config(Arc::new(config)))
+    }
+}
+
+/// Refuses to offer plain HTTP to the world.
+///
+/// # Errors
+///
+/// [`HttpError::NotLoopback`].
+pub(super) fn check_exposure(
+    address: SocketAddr,
+    tls: Option<&TlsFiles>,
+    insecure_public: bool,
+) -> Result<(), HttpError> {
+    if address.ip().is_loopback() || tls.is_some() || insecure_public {
+        Ok(())
+    } else {
+        Err(HttpError::NotLoopback(address))
+    }
+}
+
+/// Takes connections while there are places.
+#[derive(Debug, Clone)]
+pub(super) struct Doorkeeper(pub(super) Arc<Semaphore>);
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
+    type Stream = Patient<TcpStream>;
+    type Service = S;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let place = self.0.clone().try_acquire_owned();
+        Box::pin(async move {
+            let place = place.map_err(|_| io::Error::other("all connections are taken"))?;
+            stream.set_nodelay(true)?;
+            Ok((Patient::new(stream, place), service))
+        })
+    }
+}
+
+/// A connection that ends when its peer takes no bytes for [`WRITE_STALL_TIMEOUT`]. Reading is
+/// timed by hyper and by the handlers, which know when something is due.
+#[derive(Debug)]
+pub(super) struct Patient<I> {
+    inner: I,
+    stalled: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<I> Patient<I> {
+    fn new(inner: I, place: OwnedSemaphorePermit) -> Self {
+        Self { inner, stalled: None, _place: place }
+    }
+
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let deadline = || Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_STALL_TIMEOUT));
+        ready!(self.stalled.get_or_insert_with(deadline).as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.watch(cx, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_flush(cx);
+        self.watch(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.watch(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.watch(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[test]
+    fn plain_http_is_offered_to_this_machine_only_unless_told_otherwise() {
+        let tls = TlsFiles { certificate: "c".into(), key: "k".into() };
+        for (address, tls, insecure, expected) in [
+            ("127.0.0.1:1", None, false, true),
+            ("[::1]:1", None, false, true),
+            ("0.0.0.0:1", None, false, false),
+            ("192.0.2.1:1", None, false, false),
+            ("192.0.2.1:1", None, true, true),
+            ("192.0.2.1:1", Some(&tls), false, true),
+        ] {
+            let allowed = check_exposure(address.parse().unwrap(), tls, insecure).is_ok();
+            assert_eq!(allowed, expected, "{address}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_let_go() {
+        let places = Arc::new(Semaphore::new(1));
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut patient = Patient::new(ours, places.clone().try_acquire_owned().unwrap());
+        let error = patient.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(patient);
+        assert_eq!(places.available_permits(), 1);
+    }
+}

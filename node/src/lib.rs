@@ -1,0 +1,33 @@
+//! Everything that touches the world: RocksDB, libp2p, the engine, HTTP.
+//!
+//! A licence's way through it: [`http`] takes the transaction, [`pool`] checks it and hands it
+//! to [`network`] for the others; the [`engine`] has a block of it built and executed
+//! ([`execution`]), agrees with the other provinces, and makes it durable in [`storage`]; from
+//! there [`http`] serves it with its proof.
+//!
+//! Only the engine writes the chain. [`config`] reads the configuration, [`node`] puts the parts
+//! together, [`verify_chain`] executes a whole chain again.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod config;
+
+pub mod node;
+
+pub mod http;
+
+pub mod pool;
+
+pub mod network;
+
+pub mod engine;
+
+pub mod execution;
+
+pub mod storage;
+
+pub mod wal;
+
+pub mod metrics;
+
+pub mod verify_chain;

@@ -1,0 +1,151 @@
+//! `symbolon-node`: runs a province's node, or looks at its chain.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use symbolon_node::{config, engine, node, storage::Store, verify_chain};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// Threads that serve HTTP and the network. Heavy work is done on other threads, and four nodes
+/// share a small machine in the demonstration network.
+const WORKER_THREADS: usize = 2;
+
+/// A node of the Symbolon licence ledger.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the node until it is told to stop (SIGTERM or Ctrl-C).
+    Run {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Listen on addresses other than loopback without TLS, behind a proxy that has it.
+        #[arg(long)]
+        insecure_public: bool,
+    },
+    /// Read the configuration and all files that it names, and say what is wrong with them.
+    CheckConfig {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Execute the whole chain again from genesis and compare every root. The node must be
+    /// stopped.
+    VerifyChain {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Print one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    abort_on_consensus_panic();
+    let result = match arguments.command {
+        Command::Run { config, insecure_public } => run(&config, insecure_public),
+        Command::CheckConfig { config } => check_config(&config),
+        Command::VerifyChain { config, json } => verify(&config, json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Host contract 7: consensus asserts what must hold and panics on what cannot be; a node that
+/// went on after that could contradict itself. `panic = "abort"` in the profile would build every
+/// dependency a second time for the tests, so the thread's name decides.
+fn abort_on_consensus_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        if std::thread::current().name() == Some(engine::THREAD) {
+            std::process::abort();
+        }
+    }));
+}
+
+fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
+    let loaded = config::load(path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            wait_for_signal().await;
+            let _ = stop.send(true);
+        });
+        node::run(loaded, insecure_public, stopped).await
+    })?;
+    // Answers under way have been given; what still waits on a worker is of no use to anybody.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+fn check_config(path: &std::path::Path) -> Result<(), Failure> {
+    let loaded = config::load(path)?;
+    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
+    Ok(())
+}
+
+fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
+    let loaded = config::load(path)?;
+    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    let report = verify_chain::verify_chain(&store, &loaded.genesis, |_, _| {})?;
+    let verify_chain::Report { height, transactions, records, state_root } = report;
+    say(&if json {
+        serde_json::json!({
+            "height": height,
+            "transactions": transactions,
+            "records": records,
+            "state_root": state_root.to_string(),
+        })
+        .to_string()
+    } else {
+        format!(
+            "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
+        )
+    });
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]
+fn say_error(text: &str) {
+    eprintln!("error: {text}");
+}

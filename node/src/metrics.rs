@@ -1,0 +1,220 @@
+//! What the node counts, in the OpenMetrics text form.
+//!
+//! Labels come from closed lists (route patterns, codes, province codes), so nobody outside can
+//! make new series, and none of them names a person or a licence. The modules set the fields;
+//! the admin listener writes them out.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// A gauge of seconds or other fractions.
+pub type FloatGauge = Gauge<f64, AtomicU64>;
+/// A counter with one label, its key in [`Kind`].
+pub type Kinds = Family<Kind, Counter>;
+
+/// Upper bounds of the buckets for durations, in seconds: from a cached read to a wait for a
+/// commit.
+const DURATION_BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// The one label of [`Kinds`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// One of a closed list of words.
+    pub kind: &'static str,
+}
+
+/// Labels of the count of HTTP answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpAnswer {
+    /// Pattern of the route.
+    pub route: String,
+    /// Method.
+    pub method: &'static str,
+    /// Status.
+    pub status: u16,
+}
+
+/// Labels of the durations of HTTP answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpRoute {
+    /// Pattern of the route.
+    pub route: String,
+    /// Method.
+    pub method: &'static str,
+}
+
+/// The node's counters and gauges. Cheap to set from anywhere.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Height of the newest block.
+    pub height: Gauge,
+    /// Round of the running height.
+    pub round: Gauge,
+    /// Time of the newest commit here, in seconds since 1970.
+    pub last_commit_seconds: FloatGauge,
+    /// 1 while the node fetches blocks that others have.
+    pub syncing: Gauge,
+    /// Peers connected.
+    pub peers: Gauge,
+    /// Validators of the current set from which nothing was heard lately.
+    pub validators_missing: Gauge,
+    /// Transactions that wait.
+    pub pool_transactions: Gauge,
+    /// Blocks committed since the start.
+    pub blocks: Counter,
+    /// Transactions committed since the start.
+    pub transactions: Counter,
+    /// Licence events committed since the start, by operation.
+    pub licence_events: Kinds,
+    /// Transactions refused at submission, by code.
+    pub refused: Kinds,
+    /// Time from a block's start to its durable commit.
+    pub commit_seconds: Histogram,
+    /// Messages of the network that were refused, by reason.
+    pub network_refused: Kinds,
+    /// Messages of the network that were dropped because a queue was full, by kind.
+    pub network_dropped: Kinds,
+    /// Verdicts given, by outcome.
+    pub verdicts: Kinds,
+    /// Open event streams.
+    pub event_streams: Gauge,
+    http_answers: Family<HttpAnswer, Counter>,
+    http_seconds: Family<HttpRoute, Histogram>,
+}
+
+fn durations() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("symbolon"),
+            height: Gauge::default(),
+            round: Gauge::default(),
+            last_commit_seconds: FloatGauge::default(),
+            syncing: Gauge::default(),
+            peers: Gauge::default(),
+            validators_missing: Gauge::default(),
+            pool_transactions: Gauge::default(),
+            blocks: Counter::default(),
+            transactions: Counter::default(),
+            licence_events: Family::default(),
+            refused: Family::default(),
+            commit_seconds: durations(),
+            network_refused: Family::default(),
+            network_dropped: Family::default(),
+            verdicts: Family::default(),
+            event_streams: Gauge::default(),
+            http_answers: Family::default(),
+            http_seconds: Family::new_with_constructor(durations),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("node", "The software of this node", version);
+        r.register("height", "Height of the newest block", self.height.clone());
+        r.register("round", "Round of the running height", self.round.clone());
+        r.register_with_unit(
+            "last_commit_timestamp",
+            "Time of the newest commit at this node",
+            Unit::Seconds,
+            self.last_commit_seconds.clone(),
+        );
+        r.register("syncing", "1 while this node catches up", self.syncing.clone());
+        r.register("peers", "Peers connected", self.peers.clone());
+        r.register(
+            "validators_missing",
+            "Validators from which nothing was heard lately",
+            self.validators_missing.clone(),
+        );
+        r.register("pool_transactions", "Transactions waiting", self.pool_transactions.clone());
+        r.register("blocks", "Blocks committed since the start", self.blocks.clone());
+        r.register("transactions", "Transactions committed", self.transactions.clone());
+        r.register("licence_events", "Licence events committed", self.licence_events.clone());
+        r.register("refused", "Transactions refused at submission", self.refused.clone());
+        r.register_with_unit(
+            "commit",
+            "Time from a block's start to its durable commit",
+            Unit::Seconds,
+            self.commit_seconds.clone(),
+        );
+        r.register("network_refused", "Network messages refused", self.network_refused.clone());
+        r.register("network_dropped", "Network messages dropped", self.network_dropped.clone());
+        r.register("verdicts", "Verdicts given", self.verdicts.clone());
+        r.register("event_streams", "Open event streams", self.event_streams.clone());
+        r.register("http_answers", "HTTP requests answered", self.http_answers.clone());
+        r.register_with_unit(
+            "http_answer",
+            "Time to answer an HTTP request",
+            Unit::Seconds,
+            self.http_seconds.clone(),
+        );
+    }
+
+    /// Counts one HTTP answer. `route` is a pattern of the router, never an address.
+    pub fn http_answered(
+        &self,
+        route: &str,
+        method: &'static str,
+        status: u16,
+        elapsed: Duration,
+    ) {
+        let answer = HttpAnswer { route: route.to_owned(), method, status };
+        self.http_answers.get_or_create(&answer).inc();
+        let route = HttpRoute { route: route.to_owned(), method };
+        self.http_seconds.get_or_create(&route).observe(elapsed.as_secs_f64());
+    }
+
+    /// The OpenMetrics text.
+    ///
+    /// # Errors
+    ///
+    /// [`std::fmt::Error`], which writing to a string does not cause.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.height.set(7);
+        metrics.verdicts.get_or_create(&Kind { kind: "valid" }).inc();
+        metrics.http_answered("/v1/status", "GET", 200, Duration::from_millis(3));
+        let text = metrics.text().unwrap();
+        for line in [
+            "symbolon_height 7",
+            "symbolon_verdicts_total{kind=\"valid\"} 1",
+            "symbolon_http_answers_total{route=\"/v1/status\",method=\"GET\",status=\"200\"} 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}

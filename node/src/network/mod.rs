@@ -1,0 +1,345 @@
+//! The network: who may connect, what is gossiped, how bodies and blocks are fetched.
+//!
+//! One task owns the libp2p swarm. The engine talks to it through [`NetworkHandle`], whose
+//! methods neither block nor await, and hears from it through one bounded channel of
+//! [`NetworkEvent`]s. When either side is slow, the less important is dropped first and counted:
+//! a round repeats its messages and a transaction is offered again, so nothing rests on one
+//! delivery.
+//!
+//! Everything in an event is untrusted bytes. The network checks who sent them, their size, and
+//! that a body begins with the header it was asked for; what they mean is the engine's to judge.
+//!
+//! Read in this order: [`limits`], `wire` (frames), `gossip` and `exchange` (the two protocols),
+//! `peers`, `queues`, `task` (the loop), `bodies`, `sync`, `serve`. The specification is
+//! `docs/spec/network.md`.
+
+pub mod limits;
+
+mod wire;
+
+mod gossip;
+
+mod exchange;
+
+mod behaviour;
+
+mod peers;
+
+mod queues;
+
+mod counters;
+
+mod task;
+
+mod bodies;
+
+mod sync;
+
+mod serve;
+
+use std::{fmt, io, sync::Arc};
+
+use libp2p::{Multiaddr, PeerId, identity::Keypair};
+use symbolon_ledger::hash::{BlockHash, ChainId};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+pub use self::{counters::NetworkCounters, gossip::GossipId};
+use self::{peers::Peers, queues::Mailbox, queues::Order, task::Task};
+
+/// What the network needs to start.
+#[derive(Clone)]
+pub struct NetworkConfig {
+    /// The chain; it names the topics and the protocol, so that two chains never mix.
+    pub chain_id: ChainId,
+    /// Seed of the node's Ed25519 libp2p identity (RFC 8032 private key).
+    pub keypair_seed: [u8; 32],
+    /// Addresses to listen on, TCP or QUIC; port 0 takes a free one.
+    pub listen: Vec<Multiaddr>,
+    /// The validators: peer id (multihash bytes) and addresses. One's own is skipped.
+    pub peers: Vec<(Vec<u8>, Vec<Multiaddr>)>,
+    /// Peer ids of the observers that this node admits.
+    pub observers: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkConfig")
+            .field("chain_id", &self.chain_id)
+            .field("listen", &self.listen)
+            .field("peers", &self.peers.len())
+            .field("observers", &self.observers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the network did not start.
+#[derive(Debug, Error)]
+pub enum NetworkError {
+    /// No tokio runtime around the call.
+    #[error("the network is started within a tokio runtime")]
+    NoRuntime,
+    /// The transport could not be made.
+    #[error("cannot set up the transport: {0}")]
+    Transport(String),
+    /// A constant of [`limits`] is not acceptable to libp2p.
+    #[error("cannot configure the protocols: {0}")]
+    Protocol(String),
+    /// Bytes that are no peer id.
+    #[error("{what} {index} has no valid libp2p peer id (a multihash); check the configuration")]
+    PeerId {
+        /// `validator` or `observer`.
+        what: &'static str,
+        /// Its place in the configuration.
+        index: usize,
+    },
+    /// More peers than a node knows.
+    #[error("{count} peers, more than the {} allowed", limits::MAX_ADMITTED)]
+    TooManyPeers {
+        /// How many the configuration has.
+        count: usize,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is the port free and the address one's own?")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What the network may read in order to answer other nodes. Called on blocking threads.
+pub trait ChainReader: Send + Sync {
+    /// Height and hash of the last committed block.
+    fn tip(&self) -> (u64, BlockHash);
+    /// The exact bytes of a committed block and of its certificate; none above the tip, and none
+    /// for block 0, which every node has from the founding document.
+    fn block_with_certificate(&self, height: u64) -> Option<(Vec<u8>, Vec<u8>)>;
+    /// The exact bytes of a block, committed or not yet decided.
+    fn body(&self, block: &BlockHash) -> Option<Vec<u8>>;
+}
+
+/// A peer's number, given when its id is first admitted and kept while the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIndex(pub u64);
+
+/// The engine's verdict on a gossiped message. Without one it is not forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Forward it.
+    Accept,
+    /// Drop it: old, known or not of use here; nobody is to blame.
+    Ignore,
+    /// Drop it and hold it against those who sent it: it can never be valid.
+    Reject,
+}
+
+/// What the network tells the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkEvent {
+    /// A gossiped consensus message, at most [`limits::CONSENSUS_MESSAGE_BYTES`] long.
+    Consensus {
+        /// The message's bytes.
+        bytes: Vec<u8>,
+        /// Who passed it on; not necessarily its author.
+        from: PeerIndex,
+        /// To be given to [`NetworkHandle::report`].
+        id: GossipId,
+    },
+    /// A gossiped batch of 1 to [`limits::BATCH_TRANSACTIONS`] transactions.
+    Transactions {
+        /// The transactions' bytes, none longer than a transaction may be.
+        txs: Vec<Vec<u8>>,
+        /// Who passed it on.
+        from: PeerIndex,
+        /// To be given to [`NetworkHandle::report`].
+        id: GossipId,
+    },
+    /// A block's bytes, fetched or sent along with an announcement. They begin with the header
+    /// that `block` is the hash of; the transactions are unchecked.
+    Body {
+        /// The block.
+        block: BlockHash,
+        /// Its height: as asked for, or as its header says.
+        height: u64,
+        /// The block's bytes.
+        bytes: Vec<u8>,
+        /// Who sent them: to be blamed if the transactions are not the header's.
+        from: PeerIndex,
+    },
+    /// Nobody could give a body that was fetched. Ask again if it is still needed.
+    BodyFailed {
+        /// The block.
+        block: BlockHash,
+        /// Its height.
+        height: u64,
+    },
+    /// Committed blocks with their certificates, in order, as somebody claims.
+    Blocks {
+        /// Height of the first.
+        from_height: u64,
+        /// Each block's bytes and its certificate's; 1 to [`limits::SYNC_BLOCKS`] of them.
+        blocks: Vec<(Vec<u8>, Vec<u8>)>,
+        /// Who sent them.
+        from: PeerIndex,
+    },
+    /// Block sync ended before its range did.
+    BlocksFailed {
+        /// The first block that is missing.
+        from_height: u64,
+        /// The last peer that was asked.
+        from: Option<PeerIndex>,
+    },
+    /// What a peer says of its tip: on connecting, when it moves, and now and then.
+    PeerTip {
+        /// The peer.
+        peer: PeerIndex,
+        /// The height it claims.
+        height: u64,
+    },
+    /// A peer is connected and takes part in the gossip: what is published now reaches it.
+    Connected {
+        /// The peer.
+        peer: PeerIndex,
+        /// Its peer id (multihash bytes), proved by the connection.
+        peer_id: Vec<u8>,
+    },
+    /// The last connection with a peer is gone.
+    Disconnected {
+        /// The peer.
+        peer: PeerIndex,
+    },
+}
+
+/// Gives the network its orders. Cheap to clone; no method blocks or awaits.
+///
+/// The network stops when the receiver of its events is dropped.
+#[derive(Clone)]
+pub struct NetworkHandle {
+    mailbox: Arc<Mailbox>,
+    counters: Arc<NetworkCounters>,
+    peer_id: PeerId,
+    listening: watch::Receiver<Vec<Multiaddr>>,
+}
+
+impl fmt::Debug for NetworkHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkHandle").field("peer_id", &self.peer_id).finish_non_exhaustive()
+    }
+}
+
+impl NetworkHandle {
+    /// Gossips a consensus message to every validator and observer. The same bytes may be
+    /// published again; a message that is too long is dropped and counted.
+    pub fn publish_consensus(&self, bytes: Vec<u8>) {
+        self.mailbox.consensus(bytes);
+    }
+
+    /// Gossips transactions. Those given within a moment share a batch; those of no or too many
+    /// bytes are dropped and counted.
+    pub fn publish_transactions(&self, txs: Vec<Vec<u8>>) {
+        self.mailbox.transactions(txs);
+    }
+
+    /// Tells every peer that this node has a block, and sends it along to the validators when it
+    /// is small and this node was the first to have it.
+    pub fn announce_body(&self, block: BlockHash, height: u64, bytes: Arc<Vec<u8>>) {
+        self.mailbox.order(Order::Announce { block, height, bytes });
+    }
+
+    /// Fetches a block: from `prefer`, then from those that announced it, then from others.
+    /// Ends with [`NetworkEvent::Body`] or, within [`limits::FETCH_LONGEST`], with
+    /// [`NetworkEvent::BodyFailed`].
+    pub fn fetch_body(&self, block: BlockHash, height: u64, prefer: Option<PeerIndex>) {
+        self.mailbox.order(Order::FetchBody { block, height, prefer });
+    }
+
+    /// Fetches the committed blocks `from` to `to`, first from `peer`. They come in order, in
+    /// one or more [`NetworkEvent::Blocks`]; [`NetworkEvent::BlocksFailed`] ends a range that
+    /// nobody could complete. There is one such range: a call that begins within what is still
+    /// to come extends it, any other replaces it.
+    pub fn fetch_blocks(&self, from: u64, to: u64, peer: Option<PeerIndex>) {
+        self.mailbox.order(Order::FetchBlocks { from, to, peer });
+    }
+
+    /// Gives the verdict on a gossiped message: only an accepted one is forwarded. Verdicts
+    /// later than about ten seconds are too late.
+    pub fn report(&self, id: GossipId, verdict: Acceptance) {
+        self.mailbox.order(Order::Report { id, verdict });
+    }
+
+    /// Replaces the validators, after the set in the state has changed. Those no longer in it
+    /// are disconnected; observers stay. Entries without a valid peer id are left out.
+    pub fn set_admitted(&self, peers: Vec<(Vec<u8>, Vec<Multiaddr>)>) {
+        self.mailbox.admit(peers);
+    }
+
+    /// Holds something against a peer. After [`limits::BLAME_LIMIT`] such it is refused for
+    /// [`limits::BAN`].
+    pub fn blame(&self, peer: PeerIndex) {
+        self.mailbox.order(Order::Blame { peer });
+    }
+
+    /// This node's peer id.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<NetworkCounters> {
+        &self.counters
+    }
+
+    /// The addresses on which this node listens, with the ports that were really taken. The
+    /// channel closes when the network has stopped and its ports are free.
+    #[must_use]
+    pub fn listening(&self) -> watch::Receiver<Vec<Multiaddr>> {
+        self.listening.clone()
+    }
+}
+
+/// The peer id (multihash bytes) of the identity with this seed.
+#[must_use]
+pub fn peer_id_of_seed(seed: [u8; 32]) -> Vec<u8> {
+    keypair(seed).public().to_peer_id().to_bytes()
+}
+
+fn keypair(mut seed: [u8; 32]) -> Keypair {
+    Keypair::ed25519_from_bytes(&mut seed).expect("any 32 bytes are an Ed25519 private key")
+}
+
+/// Starts the network on the current tokio runtime.
+///
+/// `metrics` is where it counts; give a fresh one. The receiver is to be read without long
+/// pauses; dropping it stops the network.
+///
+/// # Errors
+///
+/// [`NetworkError`].
+#[expect(clippy::needless_pass_by_value, reason = "the configuration ends here")]
+pub fn start(
+    config: NetworkConfig,
+    reader: Arc<dyn ChainReader>,
+    metrics: Arc<NetworkCounters>,
+) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetworkError> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
+    let identity = keypair(config.keypair_seed);
+    let peer_id = identity.public().to_peer_id();
+    let peers = Peers::new(peer_id, &config.peers, &config.observers)?;
+    let mut swarm = behaviour::swarm(&identity, &config.chain_id, peers.admitted())?;
+    for address in &config.listen {
+        swarm.listen_on(address.clone()).map_err(|error| NetworkError::Listen {
+            address: address.clone(),
+            source: io::Error::other(error),
+        })?;
+    }
+    let mailbox = Arc::new(Mailbox::new(metrics.clone()));
+    let (events, receiver) = mpsc::channel(limits::EVENT_CHANNEL);
+    let (listening_to, listening) = watch::channel(Vec::new());
+    let task = Task::new(swarm, peers, config.chain_id, reader, mailbox.clone(), metrics.clone());
+    runtime.spawn(task.run(events, listening_to));
+    Ok((NetworkHandle { mailbox, counters: metrics, peer_id, listening }, receiver))
+}

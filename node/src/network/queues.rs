@@ -1,0 +1,331 @@
+//! The two bounded queues between the engine and the network, ordered by importance.
+//!
+//! [`Mailbox`] is what the engine wants done; its lock is held for a push or a swap, never while
+//! anything waits. [`Outbox`] is what the engine has yet to hear. Consensus goes before
+//! transactions in both, and what does not fit is dropped, oldest first, and counted.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+};
+
+use libp2p::Multiaddr;
+use symbolon_ledger::{hash::BlockHash, transaction::MAX_TRANSACTION_BYTES};
+use tokio::sync::Notify;
+
+use super::{
+    Acceptance, NetworkEvent, PeerIndex,
+    counters::{NetworkCounters, count},
+    gossip::GossipId,
+    limits::{
+        BATCH_BYTES, BATCH_TRANSACTIONS, CONSENSUS_MESSAGE_BYTES, OUTGOING_CONSENSUS,
+        OUTGOING_ORDERS, OUTGOING_TRANSACTION_BYTES, WAITING_CONSENSUS, WAITING_TRANSACTION_BYTES,
+    },
+};
+
+/// Validators to admit: peer ids and addresses.
+pub(super) type Admitted = Vec<(Vec<u8>, Vec<Multiaddr>)>;
+
+/// An order of the engine.
+#[derive(Debug)]
+pub(super) enum Order {
+    Announce { block: BlockHash, height: u64, bytes: Arc<Vec<u8>> },
+    FetchBody { block: BlockHash, height: u64, prefer: Option<PeerIndex> },
+    FetchBlocks { from: u64, to: u64, peer: Option<PeerIndex> },
+    Report { id: GossipId, verdict: Acceptance },
+    Blame { peer: PeerIndex },
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    admitted: Option<Admitted>,
+    orders: VecDeque<Order>,
+    consensus: VecDeque<Vec<u8>>,
+    transactions: VecDeque<Vec<u8>>,
+    transaction_bytes: usize,
+}
+
+/// What the engine wants done.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    waiting: Mutex<Waiting>,
+    counters: Arc<NetworkCounters>,
+    /// Wakes the task.
+    pub(super) wake: Notify,
+}
+
+/// Everything but transactions, taken at once.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) admitted: Option<Admitted>,
+    pub(super) consensus: VecDeque<Vec<u8>>,
+    pub(super) orders: VecDeque<Order>,
+}
+
+impl Mailbox {
+    pub(super) fn new(counters: Arc<NetworkCounters>) -> Self {
+        Self { waiting: Mutex::default(), counters, wake: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Every change below is complete before the lock can be poisoned.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        let dropped = push(&mut self.lock().orders, order, OUTGOING_ORDERS);
+        if dropped.is_some() {
+            count(&self.counters.orders_dropped);
+        }
+        self.wake.notify_one();
+    }
+
+    pub(super) fn admit(&self, peers: Admitted) {
+        self.lock().admitted = Some(peers);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn consensus(&self, bytes: Vec<u8>) {
+        if bytes.len() > CONSENSUS_MESSAGE_BYTES {
+            count(&self.counters.consensus_dropped);
+            return;
+        }
+        if push(&mut self.lock().consensus, bytes, OUTGOING_CONSENSUS).is_some() {
+            count(&self.counters.consensus_dropped);
+        }
+        self.wake.notify_one();
+    }
+
+    pub(super) fn transactions(&self, transactions: Vec<Vec<u8>>) {
+        let mut dropped = 0;
+        {
+            let mut waiting = self.lock();
+            for transaction in transactions {
+                if transaction.is_empty() || transaction.len() > MAX_TRANSACTION_BYTES {
+                    dropped += 1;
+                    continue;
+                }
+                waiting.transaction_bytes += transaction.len();
+                waiting.transactions.push_back(transaction);
+                while waiting.transaction_bytes > OUTGOING_TRANSACTION_BYTES {
+                    let Some(oldest) = waiting.transactions.pop_front() else { break };
+                    waiting.transaction_bytes -= oldest.len();
+                    dropped += 1;
+                }
+            }
+        }
+        self.counters.transactions_dropped_outgoing.fetch_add(dropped, Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Takes all orders and consensus messages.
+    pub(super) fn take(&self) -> Taken {
+        let mut waiting = self.lock();
+        Taken {
+            admitted: waiting.admitted.take(),
+            consensus: std::mem::take(&mut waiting.consensus),
+            orders: std::mem::take(&mut waiting.orders),
+        }
+    }
+
+    pub(super) fn has_transactions(&self) -> bool {
+        !self.lock().transactions.is_empty()
+    }
+
+    /// Takes as many transactions as one batch may have.
+    pub(super) fn take_batch(&self) -> Vec<Vec<u8>> {
+        let mut waiting = self.lock();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_TRANSACTIONS {
+            let Some(next) = waiting.transactions.front() else { break };
+            if bytes + next.len() > BATCH_BYTES {
+                break;
+            }
+            bytes += next.len();
+            batch.extend(waiting.transactions.pop_front());
+        }
+        waiting.transaction_bytes -= bytes;
+        batch
+    }
+}
+
+/// Appends, and gives back the oldest when there is no room.
+fn push<T>(queue: &mut VecDeque<T>, item: T, bound: usize) -> Option<T> {
+    let dropped = if queue.len() >= bound { queue.pop_front() } else { None };
+    queue.push_back(item);
+    dropped
+}
+
+/// What the engine has yet to hear.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    peers: VecDeque<NetworkEvent>,
+    bodies: VecDeque<NetworkEvent>,
+    consensus: VecDeque<NetworkEvent>,
+    tips: BTreeMap<PeerIndex, u64>,
+    transactions: VecDeque<(usize, NetworkEvent)>,
+    transaction_bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+            && self.bodies.is_empty()
+            && self.consensus.is_empty()
+            && self.tips.is_empty()
+            && self.transactions.is_empty()
+    }
+
+    /// The most important event.
+    pub(super) fn pop(&mut self) -> Option<NetworkEvent> {
+        if let Some(event) = self.peers.pop_front() {
+            return Some(event);
+        }
+        if let Some(event) = self.bodies.pop_front().or_else(|| self.consensus.pop_front()) {
+            return Some(event);
+        }
+        if let Some((peer, height)) = self.tips.pop_first() {
+            return Some(NetworkEvent::PeerTip { peer, height });
+        }
+        let (bytes, event) = self.transactions.pop_front()?;
+        self.transaction_bytes -= bytes;
+        Some(event)
+    }
+
+    pub(super) fn connected(&mut self, peer: PeerIndex, peer_id: Vec<u8>) {
+        self.peers.push_back(NetworkEvent::Connected { peer, peer_id });
+    }
+
+    /// A connection that came and went unheard is not told, so that a peer has at most two
+    /// events here.
+    pub(super) fn disconnected(&mut self, peer: PeerIndex) {
+        self.tips.remove(&peer);
+        let unheard = |event: &NetworkEvent| {
+            matches!(event, NetworkEvent::Connected { peer: told, .. } if *told == peer)
+        };
+        match self.peers.iter().rposition(unheard) {
+            Some(position) => {
+                self.peers.remove(position);
+            }
+            None => self.peers.push_back(NetworkEvent::Disconnected { peer }),
+        }
+    }
+
+    pub(super) fn tip(&mut self, peer: PeerIndex, height: u64) {
+        self.tips.insert(peer, height);
+    }
+
+    /// A body, blocks, or the failure to get them; bounded by whoever asked.
+    pub(super) fn body(&mut self, event: NetworkEvent) {
+        self.bodies.push_back(event);
+    }
+
+    pub(super) fn bodies_waiting(&self) -> usize {
+        self.bodies.len()
+    }
+
+    pub(super) fn blocks_waiting(&self) -> usize {
+        self.bodies.iter().filter(|event| matches!(event, NetworkEvent::Blocks { .. })).count()
+    }
+
+    /// Gives back the oldest message's id when there was no room.
+    pub(super) fn consensus(&mut self, event: NetworkEvent) -> Option<GossipId> {
+        match push(&mut self.consensus, event, WAITING_CONSENSUS) {
+            Some(NetworkEvent::Consensus { id, .. }) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Gives back the batches that had to make room.
+    pub(super) fn transactions(
+        &mut self,
+        txs: Vec<Vec<u8>>,
+        from: PeerIndex,
+        id: GossipId,
+    ) -> Vec<(usize, GossipId)> {
+        let bytes = txs.iter().map(Vec::len).sum();
+        self.transaction_bytes += bytes;
+        self.transactions.push_back((bytes, NetworkEvent::Transactions { txs, from, id }));
+        let mut dropped = Vec::new();
+        while self.transaction_bytes > WAITING_TRANSACTION_BYTES {
+            let Some((bytes, event)) = self.transactions.pop_front() else { break };
+            self.transaction_bytes -= bytes;
+            if let NetworkEvent::Transactions { txs, id, .. } = event {
+                dropped.push((txs.len(), id));
+            }
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::{PeerId, gossipsub::MessageId};
+
+    use super::*;
+
+    fn id(n: u8) -> GossipId {
+        let peer = PeerId::from_bytes(&super::super::peer_id_of_seed([1; 32])).unwrap();
+        GossipId { message: MessageId::new(&[n]), from: peer }
+    }
+
+    fn consensus(n: u8) -> NetworkEvent {
+        NetworkEvent::Consensus { bytes: vec![n], from: PeerIndex(0), id: id(n) }
+    }
+
+    #[test]
+    fn consensus_is_heard_before_transactions() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.transactions(vec![vec![0; 10]], PeerIndex(0), id(1)).is_empty());
+        assert!(outbox.consensus(consensus(2)).is_none());
+        outbox.tip(PeerIndex(0), 7);
+        assert_eq!(outbox.pop(), Some(consensus(2)));
+        assert_eq!(outbox.pop(), Some(NetworkEvent::PeerTip { peer: PeerIndex(0), height: 7 }));
+        assert!(matches!(outbox.pop(), Some(NetworkEvent::Transactions { .. })));
+        assert!(outbox.is_empty() && outbox.pop().is_none());
+    }
+
+    #[test]
+    fn a_slow_engine_costs_the_oldest_messages_and_bounded_memory() {
+        let mut outbox = Outbox::default();
+        for n in 0..WAITING_CONSENSUS {
+            assert!(outbox.consensus(consensus(n as u8)).is_none());
+        }
+        assert_eq!(outbox.consensus(consensus(9)), Some(id(0)));
+        let batch = || vec![vec![0; MAX_TRANSACTION_BYTES]; 4];
+        let fitting = WAITING_TRANSACTION_BYTES / (4 * MAX_TRANSACTION_BYTES);
+        for _ in 0..fitting {
+            assert!(outbox.transactions(batch(), PeerIndex(0), id(1)).is_empty());
+        }
+        assert_eq!(outbox.transactions(batch(), PeerIndex(0), id(2)), vec![(4, id(1))]);
+    }
+
+    #[test]
+    fn a_connection_that_came_and_went_unheard_is_not_told() {
+        let mut outbox = Outbox::default();
+        for _ in 0..100 {
+            outbox.connected(PeerIndex(1), vec![1]);
+            outbox.disconnected(PeerIndex(1));
+        }
+        assert!(outbox.is_empty());
+        outbox.disconnected(PeerIndex(1));
+        for _ in 0..100 {
+            outbox.connected(PeerIndex(1), vec![1]);
+            outbox.disconnected(PeerIndex(1));
+        }
+        assert_eq!(outbox.pop(), Some(NetworkEvent::Disconnected { peer: PeerIndex(1) }));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn batches_hold_what_fits() {
+        let counters = Arc::new(NetworkCounters::default());
+        let mailbox = Mailbox::new(counters.clone());
+        mailbox.transactions(vec![vec![1; MAX_TRANSACTION_BYTES]; 5]);
+        mailbox.transactions(vec![vec![], vec![0; MAX_TRANSACTION_BYTES + 1]]);
+        assert_eq!(counters.transactions_dropped_outgoing.load(Relaxed), 2);
+        assert_eq!(mailbox.take_batch().len(), 4);
+        assert_eq!(mailbox.take_batch().len(), 1);
+        assert!(!mailbox.has_transactions());
+    }
+}

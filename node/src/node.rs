@@ -1,0 +1,233 @@
+//! A whole node: its parts, started in the order in which they may rely on each other, and
+//! stopped in the reverse one.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use libp2p::Multiaddr;
+use symbolon_consensus::Timing;
+use symbolon_genesis::peer_id::PeerId;
+use symbolon_ledger::{
+    hash::BlockHash,
+    transaction::{MAX_TRANSACTION_BYTES, Verified},
+};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    config::Loaded,
+    engine::{self, Clock, EngineError, EngineHandle, EngineParts},
+    http::{self, HttpContext, HttpError},
+    metrics::Metrics,
+    network::{self, ChainReader, NetworkConfig, NetworkError, NetworkHandle},
+    pool::{Pool, PoolOutlets},
+    storage::{StorageError, Store},
+    wal::Wal,
+};
+
+/// Transactions that wait to be gossiped.
+const GOSSIP_QUEUE: usize = 4_096;
+/// Most transactions of one gossiped message.
+const GOSSIP_BATCH: usize = 64;
+/// Most bytes of one gossiped message.
+const GOSSIP_BYTES: usize = 2 * MAX_TRANSACTION_BYTES;
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The peer-to-peer network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The consensus log.
+    #[error("consensus log: {0}")]
+    Wal(std::io::Error),
+    /// An address in the configuration or in genesis.
+    #[error("{key}: {address} is not a multiaddr such as /ip4/127.0.0.1/tcp/8301")]
+    Address {
+        /// Where it stands.
+        key: &'static str,
+        /// The address.
+        address: String,
+    },
+    /// A peer id in the configuration.
+    #[error("network.observers: {0} is not a peer id such as 12D3KooW…")]
+    PeerId(String),
+}
+
+/// Runs a node until `shutdown` says so.
+///
+/// # Errors
+///
+/// [`NodeError`]: why it did not start, or why it stopped by itself.
+pub async fn run(
+    loaded: Loaded,
+    insecure_public: bool,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), NodeError> {
+    http::check_exposure(&loaded.config.http, insecure_public)?;
+    let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
+    let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
+    let metrics = Arc::new(Metrics::default());
+    let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
+    let (work, work_events) = mpsc::channel(1);
+    let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
+    let reader = Arc::new(Reader(store.clone()));
+    let (network, events) = network::start(network_config(&loaded)?, reader, metrics.clone())?;
+    tokio::spawn(gossip_transactions(to_gossip, network.clone()));
+    let clock: Clock = Arc::new(unix_ms);
+    let role = loaded.config.role.name();
+    let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
+    let parts = EngineParts {
+        store: store.clone(),
+        pool: pool.clone(),
+        wal,
+        network,
+        clock: clock.clone(),
+        identity: loaded.identity,
+        timing: Timing::default(),
+    };
+    let engine = engine::start(parts, events, work_events)?;
+    announce(role, addresses, &store);
+    let context = HttpContext {
+        store,
+        pool,
+        status: engine.status(),
+        province: Some(loaded.province),
+        role,
+        clock,
+        metrics,
+        limits: http::HttpLimits::default(),
+    };
+    let tls = http::TlsFiles::from_config(&loaded.config.http);
+    let (stop_http, http_stopped) = watch::channel(false);
+    let server = http::serve(context, addresses.0, addresses.1, tls, http_stopped);
+    tokio::pin!(server);
+    let mut status = engine.status();
+    let outcome = tokio::select! {
+        result = &mut server => result.map_err(NodeError::from),
+        () = asked(&mut shutdown) => Ok(()),
+        () = faulted(&mut status) => Ok(()),
+    };
+    let _ = stop_http.send(true);
+    stop_engine(engine).await?;
+    outcome
+}
+
+/// Resolves when the node is asked to stop.
+async fn asked(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when the engine has stopped by itself.
+async fn faulted(status: &mut watch::Receiver<engine::EngineStatus>) {
+    let _ = status.wait_for(|status| status.fault.is_some()).await;
+}
+
+async fn stop_engine(engine: EngineHandle) -> Result<(), NodeError> {
+    tokio::task::spawn_blocking(move || engine.stop())
+        .await
+        .unwrap_or(Ok(()))
+        .map_err(NodeError::from)
+}
+
+fn announce(role: &str, (http, admin): (SocketAddr, SocketAddr), store: &Store) {
+    let chain = store.chain_id();
+    let height = *store.commits().borrow();
+    tracing::info!(role, %http, %admin, %chain, height, "the node is up");
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
+    let parse = |key, address: &String| -> Result<Multiaddr, NodeError> {
+        address.parse().map_err(|_| NodeError::Address { key, address: address.clone() })
+    };
+    let config = &loaded.config.network;
+    let listen =
+        config.listen.iter().map(|a| parse("network.listen", a)).collect::<Result<_, _>>()?;
+    let mut peers = Vec::new();
+    for (peer_id, addresses) in loaded.genesis.validator_addresses() {
+        let addresses: Result<_, _> =
+            addresses.iter().map(|a| parse("genesis validators", a)).collect();
+        peers.push((peer_id, addresses?));
+    }
+    for address in &config.peers {
+        peers.push(extra_peer(address)?);
+    }
+    let observers = config
+        .observers
+        .iter()
+        .map(|id| {
+            let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
+            Ok(peer.as_bytes().to_vec())
+        })
+        .collect::<Result<_, NodeError>>()?;
+    Ok(NetworkConfig {
+        chain_id: loaded.genesis.chain_id(),
+        keypair_seed: *loaded.network_key.to_seed(),
+        listen,
+        peers,
+        observers,
+    })
+}
+
+/// A configured address, which names its peer at the end.
+fn extra_peer(address: &str) -> Result<(Vec<u8>, Vec<Multiaddr>), NodeError> {
+    let bad = || NodeError::Address { key: "network.peers", address: address.to_owned() };
+    let (_, id) = address.rsplit_once("/p2p/").ok_or_else(bad)?;
+    let peer: PeerId = id.parse().map_err(|_| bad())?;
+    Ok((peer.as_bytes().to_vec(), vec![address.parse().map_err(|_| bad())?]))
+}
+
+/// Sends new transactions on, as many as are there in one message.
+async fn gossip_transactions(mut queue: mpsc::Receiver<Arc<Verified>>, network: NetworkHandle) {
+    let mut batch = Vec::new();
+    while queue.recv_many(&mut batch, GOSSIP_BATCH).await > 0 {
+        let mut message = Vec::new();
+        let mut bytes = 0;
+        for transaction in batch.drain(..) {
+            let next = transaction.transaction().as_bytes();
+            if bytes + next.len() > GOSSIP_BYTES {
+                network.publish_transactions(std::mem::take(&mut message));
+                bytes = 0;
+            }
+            bytes += next.len();
+            message.push(next.to_vec());
+        }
+        network.publish_transactions(message);
+    }
+}
+
+/// What the network may read to answer its peers.
+#[derive(Debug)]
+struct Reader(Arc<Store>);
+
+impl ChainReader for Reader {
+    fn tip(&self) -> (u64, BlockHash) {
+        self.0.view().map_or((0, BlockHash::ZERO), |view| (view.tip().height, view.tip().hash))
+    }
+
+    fn block_with_certificate(&self, height: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+        let view = self.0.view().ok()?;
+        Some((view.block_bytes(height).ok()??, view.certificate_bytes(height).ok()??))
+    }
+
+    fn body(&self, block: &BlockHash) -> Option<Vec<u8>> {
+        self.0.body(block).ok()?
+    }
+}

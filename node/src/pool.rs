@@ -1,0 +1,473 @@
+//! The pool: transactions that wait for a block.
+//!
+//! A transaction enters when its form, chain, window and signature are right. If it also applies
+//! at the tip it is gossiped; if it does not, it stays in this node's pool only, since it may
+//! apply once another one arrives (a `Resume` after its `Suspend`), for at most
+//! [`MAX_FAILED_HEIGHTS`] heights. What a refusal can never turn into success for is refused at
+//! once. Nothing here decides what is true: the chain does, and a status from here is a view of
+//! one node.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use symbolon_contracts::{
+    ApplyError, BlockContext, Overlay, Rejection, apply_transaction, signer_key,
+};
+use symbolon_ledger::{
+    hash::TransactionId,
+    transaction::{SignedTransaction, VALIDITY_WINDOW, Verified},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    execution::{Known, Refused},
+    storage::{StorageError, Store, View},
+};
+
+/// Most transactions that wait: about five full blocks.
+pub const MAX_POOL_TRANSACTIONS: usize = 20_000;
+/// Most bytes that wait: sixteen full blocks.
+pub const MAX_POOL_BYTES: usize = 64 * 1024 * 1024;
+/// How many heights a transaction that does not apply is tried before it is dropped.
+pub const MAX_FAILED_HEIGHTS: u64 = 20;
+/// How many dropped transactions are remembered, so that their submitters can ask why.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// It waits for a block.
+    Pending(TransactionId),
+    /// It was committed before: a second submission is harmless.
+    Committed {
+        /// The transaction.
+        id: TransactionId,
+        /// Height of its block.
+        height: u64,
+    },
+}
+
+/// The kind of a refusal, for the status of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubmitErrorKind {
+    /// The bytes are wrong.
+    Malformed,
+    /// The bytes are right and what they say cannot be done.
+    Rejected,
+    /// No room: try again later.
+    Full,
+    /// The node has a fault.
+    Fault,
+}
+
+/// Why a transaction was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitError {
+    /// Stable code.
+    pub code: &'static str,
+    /// What is wrong.
+    pub detail: String,
+    /// How to mend it.
+    pub hint: String,
+    /// The operation that does not apply.
+    pub operation_index: Option<usize>,
+    /// The transaction, when it could be read.
+    pub id: Option<TransactionId>,
+    /// Its kind.
+    pub kind: SubmitErrorKind,
+}
+
+/// What this node knows of a transaction that is not committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolStatus {
+    /// It waits.
+    Pending {
+        /// Why it did not apply when it was last tried.
+        last_failure: Option<Rejection>,
+    },
+    /// It was dropped; it may still be submitted again.
+    Rejected(Rejection),
+    /// Its window has passed: it can never be committed.
+    Expired,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    transaction: Arc<Verified>,
+    turn: u64,
+    /// Height at which it first failed, and why it last did.
+    failure: Option<(u64, Rejection)>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: BTreeMap<TransactionId, Waiting>,
+    turns: BTreeMap<u64, TransactionId>,
+    next_turn: u64,
+    bytes: usize,
+    dropped: BTreeMap<TransactionId, PoolStatus>,
+    dropped_order: VecDeque<TransactionId>,
+}
+
+/// Who is told of new transactions.
+#[derive(Debug, Clone)]
+pub struct PoolOutlets {
+    /// Transactions for the other nodes.
+    pub gossip: mpsc::Sender<Arc<Verified>>,
+    /// The engine: there is work.
+    pub work: mpsc::Sender<()>,
+}
+
+/// Transactions that wait for a block.
+#[derive(Debug)]
+pub struct Pool {
+    store: Arc<Store>,
+    outlets: PoolOutlets,
+    inner: Mutex<Inner>,
+}
+
+impl Pool {
+    /// An empty pool over `store`.
+    #[must_use]
+    pub fn new(store: Arc<Store>, outlets: PoolOutlets) -> Self {
+        Self { store, outlets, inner: Mutex::default() }
+    }
+
+    /// Takes a transaction from its submitter. Checks a signature and executes against the tip:
+    /// not for an asynchronous task.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: then this node has forgotten the transaction.
+    pub fn submit(&self, bytes: &[u8]) -> Result<Submitted, SubmitError> {
+        let transaction = SignedTransaction::decode(bytes).map_err(malformed)?;
+        let id = transaction.id();
+        let view = self.store.view().map_err(|e| fault(id, &e))?;
+        match self.admit(&view, transaction)? {
+            Admitted::Committed(height) => Ok(Submitted::Committed { id, height }),
+            Admitted::Known => Ok(Submitted::Pending(id)),
+            Admitted::New { transaction, applies } => {
+                if applies {
+                    // A full channel only delays the gossip: proposers hear of it from us.
+                    let _ = self.outlets.gossip.try_send(transaction);
+                    let _ = self.outlets.work.try_send(());
+                }
+                Ok(Submitted::Pending(id))
+            }
+        }
+    }
+
+    /// Takes a transaction from another node; `true` when it should be passed on.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]; kind `Malformed` blames the sender.
+    pub fn receive(&self, bytes: &[u8]) -> Result<bool, SubmitError> {
+        let transaction = SignedTransaction::decode(bytes).map_err(malformed)?;
+        let view = self.store.view().map_err(|e| fault(transaction.id(), &e))?;
+        match self.admit(&view, transaction)? {
+            Admitted::New { applies: true, .. } => {
+                let _ = self.outlets.work.try_send(());
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What this node knows of a transaction that is not committed.
+    #[must_use]
+    pub fn status(&self, id: &TransactionId) -> Option<PoolStatus> {
+        let inner = self.lock();
+        match inner.waiting.get(id) {
+            Some(waiting) => Some(PoolStatus::Pending {
+                last_failure: waiting.failure.as_ref().map(|(_, why)| why.clone()),
+            }),
+            None => inner.dropped.get(id).cloned(),
+        }
+    }
+
+    /// Tries a transaction once more at the tip, for a submitter who will wait no longer. If it
+    /// applies now it is passed on and goes on waiting; if it does not, it is dropped, so that
+    /// nothing comes true after its submitter was told no. Executes: not for an asynchronous
+    /// task.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: why it was dropped.
+    pub fn retry_or_drop(&self, id: &TransactionId) -> Result<(), SubmitError> {
+        let waiting = self.lock().waiting.get(id).map(|w| w.transaction.clone());
+        let Some(transaction) = waiting else { return Ok(()) };
+        let view = self.store.view().map_err(|e| fault(*id, &e))?;
+        let Some((_, why)) = self.try_at_tip(&view, &transaction)? else {
+            if let Some(waiting) = self.lock().waiting.get_mut(id) {
+                waiting.failure = None;
+            }
+            let _ = self.outlets.gossip.try_send(transaction);
+            let _ = self.outlets.work.try_send(());
+            return Ok(());
+        };
+        self.lock().drop_as(*id, PoolStatus::Rejected(why.clone()));
+        Err(rejected(*id, &why))
+    }
+
+    /// How many transactions wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a block would have something in it: a transaction that has not failed yet waits.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.lock().waiting.values().any(|waiting| waiting.failure.is_none())
+    }
+
+    /// The transactions for the next block, oldest first, at most `most` of them. Those that
+    /// failed before come last.
+    #[must_use]
+    pub fn candidates(&self, most: usize) -> Vec<Arc<Verified>> {
+        let inner = self.lock();
+        let in_turn = || inner.turns.values().filter_map(|id| inner.waiting.get(id));
+        let fresh = in_turn().filter(|w| w.failure.is_none());
+        let failed = in_turn().filter(|w| w.failure.is_some());
+        fresh.chain(failed).take(most).map(|w| w.transaction.clone()).collect()
+    }
+
+    /// Those of `ids` whose signatures were checked here.
+    #[must_use]
+    pub fn known(&self, ids: impl Iterator<Item = TransactionId>) -> Known {
+        let inner = self.lock();
+        ids.filter_map(|id| inner.waiting.get(&id).map(|w| (id, w.transaction.clone()))).collect()
+    }
+
+    /// Notes that these did not apply at `height`.
+    pub fn refused(&self, height: u64, refused: Vec<Refused>) {
+        let mut inner = self.lock();
+        for (id, why) in refused {
+            let Some(waiting) = inner.waiting.get_mut(&id) else { continue };
+            let first = waiting.failure.as_ref().map_or(height, |(first, _)| *first);
+            waiting.failure = Some((first, why.clone()));
+            if why.code.is_final() || height.saturating_sub(first) >= MAX_FAILED_HEIGHTS {
+                inner.drop_as(id, PoolStatus::Rejected(why));
+            }
+        }
+    }
+
+    /// Forgets what the block at `height` committed and what can never be committed after it.
+    pub fn committed(&self, height: u64, ids: impl Iterator<Item = TransactionId>) {
+        let mut inner = self.lock();
+        for id in ids {
+            inner.remove(&id);
+        }
+        let expired: Vec<_> = inner
+            .waiting
+            .iter()
+            .filter(|(_, w)| w.transaction.transaction().payload().valid_until_height <= height)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in expired {
+            inner.drop_as(id, PoolStatus::Expired);
+        }
+        let failed: Vec<_> = inner
+            .waiting
+            .iter()
+            .filter_map(|(id, w)| w.failure.as_ref().map(|(first, why)| (*id, *first, why)))
+            .filter(|(_, first, _)| height.saturating_sub(*first) >= MAX_FAILED_HEIGHTS)
+            .map(|(id, _, why)| (id, why.clone()))
+            .collect();
+        for (id, why) in failed {
+            inner.drop_as(id, PoolStatus::Rejected(why));
+        }
+    }
+
+    fn admit(
+        &self,
+        view: &View<'_>,
+        transaction: SignedTransaction,
+    ) -> Result<Admitted, SubmitError> {
+        let id = transaction.id();
+        if let Some(location) = view.transaction(&id).map_err(|e| fault(id, &e))? {
+            return Ok(Admitted::Committed(location.height));
+        }
+        if self.lock().waiting.contains_key(&id) {
+            return Ok(Admitted::Known);
+        }
+        check_window(view, &transaction)?;
+        let transaction = Arc::new(check_signature(view, transaction)?);
+        let failure = self.try_at_tip(view, &transaction)?;
+        let applies = failure.is_none();
+        self.lock().insert(id, transaction.clone(), failure)?;
+        Ok(Admitted::New { transaction, applies })
+    }
+
+    fn try_at_tip(
+        &self,
+        view: &View<'_>,
+        transaction: &Verified,
+    ) -> Result<Option<(u64, Rejection)>, SubmitError> {
+        let id = transaction.transaction().id();
+        let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
+        match apply_transaction(&mut Overlay::new(view), &context, transaction) {
+            Ok(_) => Ok(None),
+            Err(ApplyError::Rejected(why)) if why.code.is_final() => Err(rejected(id, &why)),
+            Err(ApplyError::Rejected(why)) => Ok(Some((context.height, why))),
+            Err(ApplyError::Fault(f)) => Err(fault(id, &StorageError::Damaged(f.0))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change of `Inner` is complete when the lock is released, also by a panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Admitted {
+    New { transaction: Arc<Verified>, applies: bool },
+    Known,
+    Committed(u64),
+}
+
+impl Inner {
+    fn insert(
+        &mut self,
+        id: TransactionId,
+        transaction: Arc<Verified>,
+        failure: Option<(u64, Rejection)>,
+    ) -> Result<(), SubmitError> {
+        let size = transaction.transaction().as_bytes().len();
+        if self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
+            return Err(SubmitError {
+                code: "pool_full",
+                detail: format!("{} transactions wait already", self.waiting.len()),
+                hint: "submit the same bytes again in a few seconds".into(),
+                operation_index: None,
+                id: Some(id),
+                kind: SubmitErrorKind::Full,
+            });
+        }
+        let turn = self.next_turn;
+        if self.waiting.insert(id, Waiting { transaction, turn, failure }).is_none() {
+            self.next_turn += 1;
+            self.turns.insert(turn, id);
+            self.bytes += size;
+            self.dropped.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &TransactionId) {
+        if let Some(waiting) = self.waiting.remove(id) {
+            self.turns.remove(&waiting.turn);
+            self.bytes -= waiting.transaction.transaction().as_bytes().len();
+        }
+    }
+
+    fn drop_as(&mut self, id: TransactionId, status: PoolStatus) {
+        self.remove(&id);
+        if self.dropped.insert(id, status).is_none() {
+            self.dropped_order.push_back(id);
+        }
+        while self.dropped_order.len() > MAX_REMEMBERED {
+            if let Some(oldest) = self.dropped_order.pop_front() {
+                self.dropped.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), SubmitError> {
+    let payload = transaction.payload();
+    let refuse = |code, detail: String, hint: &str| {
+        Err(SubmitError {
+            code,
+            detail,
+            hint: hint.into(),
+            operation_index: None,
+            id: Some(transaction.id()),
+            kind: SubmitErrorKind::Rejected,
+        })
+    };
+    if payload.chain_id != view.chain_id() {
+        let detail = format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
+        return refuse("wrong_chain", detail, "sign it with the chain_id of GET /v1/status");
+    }
+    let (height, until) = (view.tip().height + 1, payload.valid_until_height);
+    if until < height {
+        let detail = format!("it was valid until height {until}, the next block is {height}");
+        return refuse("expired", detail, "sign it again with a later valid_until_height");
+    }
+    if until - height > VALIDITY_WINDOW {
+        let latest = height.saturating_add(VALIDITY_WINDOW);
+        let detail = format!("it is valid until height {until}, the latest now is {latest}");
+        return refuse("valid_until_too_far", detail, "sign it with an earlier valid_until_height");
+    }
+    Ok(())
+}
+
+fn check_signature(
+    view: &View<'_>,
+    transaction: SignedTransaction,
+) -> Result<Verified, SubmitError> {
+    let id = transaction.id();
+    let (actor, key_id) = (transaction.payload().actor, transaction.payload().key_id);
+    let refuse = |code, detail: String, hint: &str| SubmitError {
+        code,
+        detail,
+        hint: hint.into(),
+        operation_index: None,
+        id: Some(id),
+        kind: SubmitErrorKind::Rejected,
+    };
+    let key = signer_key(view, actor, key_id)
+        .map_err(|f| fault(id, &StorageError::Damaged(f.0)))?
+        .ok_or_else(|| {
+            let detail = format!("{actor} has no key {key_id}");
+            refuse("unknown_key", detail, "use a registered actor and the number of one of its keys")
+        })?;
+    transaction.verify(&key).map_err(|_| {
+        let detail = format!("the signature is not by key {key_id} of {actor}");
+        refuse("bad_signature", detail, "sign with the private key that belongs to that number")
+    })
+}
+
+fn malformed(error: symbolon_ledger::transaction::TransactionError) -> SubmitError {
+    SubmitError {
+        code: "malformed_transaction",
+        detail: error.to_string(),
+        hint: "see docs/spec/transaction.md for the one encoding that is accepted".into(),
+        operation_index: None,
+        id: None,
+        kind: SubmitErrorKind::Malformed,
+    }
+}
+
+fn rejected(id: TransactionId, why: &Rejection) -> SubmitError {
+    SubmitError {
+        code: why.code.name(),
+        detail: why.to_string(),
+        hint: why.code.hint().into(),
+        operation_index: why.operation_index,
+        id: Some(id),
+        kind: SubmitErrorKind::Rejected,
+    }
+}
+
+fn fault(id: TransactionId, error: &StorageError) -> SubmitError {
+    tracing::error!(%error, "the database failed while a transaction was admitted");
+    SubmitError {
+        code: "node_fault",
+        detail: "this node cannot read its database".into(),
+        hint: "submit the same bytes to another node".into(),
+        operation_index: None,
+        id: Some(id),
+        kind: SubmitErrorKind::Fault,
+    }
+}

@@ -1,0 +1,162 @@
+//! Writing: a block is one synced batch.
+
+use rocksdb::WriteBatch;
+use symbolon_genesis::Genesis;
+use symbolon_ledger::{
+    block::{Block, header_hash},
+    certificate::Certificate,
+    codec::{self, local},
+    log::Frontier,
+    state::StateKey,
+    tree,
+};
+
+use super::{
+    Store, StorageError,
+    schema::{
+        Location, MAGIC, SCHEMA_VERSION, StoredEvent, cf, height_key, history_key, meta,
+    },
+    synced,
+};
+use crate::execution::Executed;
+
+/// A decided block with everything that becomes durable together with it.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// The block.
+    pub block: &'a Block,
+    /// Its certificate.
+    pub certificate: &'a Certificate,
+    /// What it does.
+    pub executed: &'a Executed,
+}
+
+impl Store {
+    /// Makes a block durable, and only then visible: one synced batch of block, certificate,
+    /// state, tree, indices and tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; then nothing of the block is durable and the node must stop.
+    pub fn commit(&self, commit: &Commit<'_>) -> Result<(), StorageError> {
+        let view = self.view()?;
+        let height = commit.block.header.height;
+        // Our own invariant, in release too: a batch that does not stand on the tip would fork
+        // this node from its own past.
+        if height != view.tip().height + 1 || commit.block.header.parent != view.tip().hash {
+            return Err(StorageError::damaged(format!(
+                "block {height} does not follow the tip at {}",
+                view.tip().height
+            )));
+        }
+        let frontier = view.frontier()?;
+        drop(view);
+        let mut batch = WriteBatch::default();
+        self.put_block(&mut batch, commit.block, frontier);
+        batch.put_cf(
+            self.cf(cf::CERTIFICATES),
+            height_key(height),
+            codec::encode(commit.certificate),
+        );
+        self.put_state(&mut batch, commit.executed);
+        self.put_indices(&mut batch, commit);
+        // Proposals for this height and before are of no use to anybody any more.
+        batch.delete_range_cf(self.cf(cf::UNDECIDED), height_key(0), height_key(height + 1));
+        self.db.write_opt(&batch, &synced())?;
+        self.commits.send_replace(height);
+        Ok(())
+    }
+
+    /// Writes block 0 into an empty database.
+    pub(super) fn found(&self, genesis: &Genesis) -> Result<(), StorageError> {
+        let changes = genesis.changes();
+        let records = changes.iter().filter(|(key, _)| key.is_authenticated());
+        let mut batch = WriteBatch::default();
+        let update = tree::update(
+            &NoNodes,
+            0,
+            None,
+            records.map(|(key, record): (&StateKey, _)| (key.map_key(), record.clone())),
+        )
+        .map_err(StorageError::damaged)?;
+        let header = genesis.block_zero(update.root);
+        let block = Block { header, transactions: Vec::new() };
+        self.put_block(&mut batch, &block, Frontier::default());
+        self.put_changes(&mut batch, &changes);
+        self.put_nodes(&mut batch, &update);
+        let version = [&MAGIC[..], &SCHEMA_VERSION.to_be_bytes()].concat();
+        batch.put_cf(self.cf(cf::META), meta::SCHEMA, version);
+        batch.put_cf(self.cf(cf::META), meta::CHAIN, self.chain_id.as_bytes());
+        Ok(self.db.write_opt(&batch, &synced())?)
+    }
+
+    fn put_block(&self, batch: &mut WriteBatch, block: &Block, mut frontier: Frontier) {
+        let header = codec::encode(&block.header);
+        let hash = header_hash(&header);
+        let key = height_key(block.header.height);
+        frontier.push(symbolon_ledger::log::leaf_hash(hash.as_bytes()));
+        batch.put_cf(self.cf(cf::HEADERS), key, &header);
+        batch.put_cf(self.cf(cf::BLOCKS), key, block.encode());
+        batch.put_cf(self.cf(cf::HEIGHTS), hash.as_bytes(), key);
+        batch.put_cf(self.cf(cf::META), meta::TIP, key);
+        batch.put_cf(self.cf(cf::META), meta::FRONTIER, codec::encode(&frontier));
+    }
+
+    fn put_state(&self, batch: &mut WriteBatch, executed: &Executed) {
+        self.put_changes(batch, &executed.changes);
+        self.put_nodes(batch, &executed.tree);
+    }
+
+    fn put_changes(&self, batch: &mut WriteBatch, changes: &symbolon_contracts::Changes) {
+        for (key, record) in changes {
+            match record {
+                Some(bytes) => batch.put_cf(self.cf(cf::STATE), key.encode(), bytes),
+                None => batch.delete_cf(self.cf(cf::STATE), key.encode()),
+            }
+        }
+    }
+
+    /// Nodes that are stale at this height go in the same batch: readers hold snapshots, and
+    /// only the newest state is ever proved.
+    fn put_nodes(&self, batch: &mut WriteBatch, update: &tree::TreeUpdate) {
+        for (key, node) in &update.nodes {
+            batch.put_cf(self.cf(cf::NODES), key, node);
+        }
+        for key in &update.stale {
+            batch.delete_cf(self.cf(cf::NODES), key);
+        }
+    }
+
+    fn put_indices(&self, batch: &mut WriteBatch, commit: &Commit<'_>) {
+        let height = commit.block.header.height;
+        let transactions = commit.block.transactions.iter().zip(&commit.executed.events);
+        for (index, (transaction, events)) in (0u32..).zip(transactions) {
+            let id = transaction.id();
+            let location = local::encode(&Location { height, index });
+            batch.put_cf(self.cf(cf::TRANSACTIONS), id.as_bytes(), location);
+            for event in events {
+                let (Some(cid), Some(licence)) = (event.cid, &event.licence_after) else {
+                    continue;
+                };
+                let place = u32::try_from(event.operation_index).unwrap_or(u32::MAX);
+                let stored = StoredEvent {
+                    transaction: id.0,
+                    event: event.name.to_owned(),
+                    status: licence.status.name().to_owned(),
+                    related: event.related.map(|related| related.0),
+                };
+                let key = history_key(&cid, height, index, place);
+                batch.put_cf(self.cf(cf::HISTORY), key, local::encode(&stored));
+            }
+        }
+    }
+}
+
+/// The tree before block 0.
+struct NoNodes;
+
+impl tree::NodeStore for NoNodes {
+    fn node(&self, _: &[u8]) -> Result<Option<Vec<u8>>, tree::StoreError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,59 @@
+//! What can go wrong with the database. Each of these stops the node: it never serves or votes
+//! on doubtful data.
+
+use std::path::PathBuf;
+
+use symbolon_ledger::hash::ChainId;
+use thiserror::Error;
+
+use super::schema::SCHEMA_VERSION;
+
+/// Why the database cannot be used.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// Another process has the folder.
+    #[error("data folder {} is in use by another process; stop that one, or choose another data_dir", .0.display())]
+    Locked(PathBuf),
+    /// The folder cannot be made or read.
+    #[error("data folder {}: {source}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A RocksDB database that is not ours.
+    #[error("{} holds a database that is not Symbolon's; choose another data_dir", .0.display())]
+    Foreign(PathBuf),
+    /// A database of another version of this software.
+    #[error(
+        "the database has schema version {found}, this software reads version {SCHEMA_VERSION}; use the software that wrote it, or start from an empty data_dir and let the node fetch the chain"
+    )]
+    Schema {
+        /// The version found.
+        found: u32,
+    },
+    /// A database of another chain.
+    #[error(
+        "the database belongs to chain {found}, the genesis file founds chain {expected}; give the genesis of that chain, or another data_dir"
+    )]
+    OtherChain {
+        /// The chain in the database.
+        found: ChainId,
+        /// The chain of the genesis file.
+        expected: ChainId,
+    },
+    /// Something in the database is missing or not what it must be.
+    #[error("the database is damaged: {0}; restore it from a backup, or remove data_dir and let the node fetch the chain")]
+    Damaged(String),
+    /// RocksDB refused: a full disk, a read error, a failed sync.
+    #[error("the database failed: {0}")]
+    Database(#[from] rocksdb::Error),
+}
+
+impl StorageError {
+    /// Shorthand for [`StorageError::Damaged`].
+    pub(crate) fn damaged(what: impl std::fmt::Display) -> Self {
+        Self::Damaged(what.to_string())
+    }
+}

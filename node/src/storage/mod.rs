@@ -1,0 +1,253 @@
+//! The chain on disk: RocksDB, opened once, written by the engine alone.
+//!
+//! [`Store`] opens and writes; [`View`] reads, everything at one height. A block is one synced
+//! batch ([`Store::commit`]): block, certificate, state, tree, indices and tip become durable
+//! together or not at all. What lies where is [`schema`].
+
+pub mod error;
+pub mod schema;
+
+mod commit;
+mod view;
+
+pub use commit::Commit;
+pub use error::StorageError;
+pub use schema::Location;
+pub use view::{HistoryEntry, Tip, View};
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteOptions,
+};
+use symbolon_genesis::Genesis;
+use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
+use tokio::sync::watch;
+
+use schema::{MAGIC, SCHEMA_VERSION, cf, meta};
+
+/// Memory for blocks of the database read lately. Four nodes share a small machine in the
+/// demonstration network.
+const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Memory for writes not yet sorted into files, over all column families.
+const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+/// Files that the database keeps open.
+const MAX_OPEN_FILES: i32 = 512;
+/// Background threads of the database for flushes and compactions.
+const BACKGROUND_JOBS: i32 = 2;
+/// Bits a key in the filters that answer "not here" without a read.
+const BLOOM_BITS: f64 = 10.0;
+/// Name of the file whose lock keeps a second process out.
+const LOCK_FILE: &str = "node.lock";
+/// Folder of the database in the data folder.
+const DATABASE: &str = "rocksdb";
+
+/// The chain on disk.
+#[derive(Debug)]
+pub struct Store {
+    db: DB,
+    chain_id: ChainId,
+    commits: watch::Sender<u64>,
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the chain of `genesis` in `folder`, and founds it when the folder is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]: the folder is taken, foreign, damaged, of another version or chain.
+    pub fn open(folder: &Path, genesis: &Genesis) -> Result<Self, StorageError> {
+        let at = |source| StorageError::Folder { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(at)?;
+        let lock = lock(folder)?;
+        let path = folder.join(DATABASE);
+        let fresh = !path.join("CURRENT").exists();
+        if !fresh {
+            check_columns(&path)?;
+        }
+        let db = open_database(&path)?;
+        let chain_id = genesis.chain_id();
+        let (commits, _) = watch::channel(0);
+        let store = Self { db, chain_id, commits, folder: folder.to_owned(), _lock: lock };
+        if store.raw(cf::META, meta::SCHEMA)?.is_none() && store.is_empty()? {
+            store.found(genesis)?;
+        }
+        store.check_schema(&path)?;
+        let tip = store.view()?.tip().height;
+        store.commits.send_replace(tip);
+        Ok(store)
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain_id(&self) -> ChainId {
+        self.chain_id
+    }
+
+    /// The folder in which the chain lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The height of the newest block, which changes after each durable commit.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+
+    /// Everything as it stands now, at one height.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when the tip cannot be read.
+    pub fn view(&self) -> Result<View<'_>, StorageError> {
+        View::new(self)
+    }
+
+    /// Keeps a proposed block, durably: host contract 5, a body is on disk before consensus
+    /// hears of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn keep_undecided(
+        &self,
+        height: u64,
+        block: &BlockHash,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let key = schema::undecided_key(height, block);
+        Ok(self.db.put_cf_opt(self.cf(cf::UNDECIDED), key, bytes, &synced())?)
+    }
+
+    /// The proposed blocks kept for `height`.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn undecided(&self, height: u64) -> Result<Vec<Vec<u8>>, StorageError> {
+        let prefix = schema::height_key(height);
+        let mut blocks = Vec::new();
+        for item in self.db.prefix_iterator_cf(self.cf(cf::UNDECIDED), prefix) {
+            let (key, bytes) = item?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            blocks.push(bytes.into_vec());
+        }
+        Ok(blocks)
+    }
+
+    /// A block by its hash, committed or proposed for the next height.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn body(&self, block: &BlockHash) -> Result<Option<Vec<u8>>, StorageError> {
+        if let Some(height) = self.raw(cf::HEIGHTS, block.as_bytes())? {
+            return self.raw(cf::BLOCKS, &height);
+        }
+        let next = self.commits.borrow().saturating_add(1);
+        self.raw(cf::UNDECIDED, &schema::undecided_key(next, block))
+    }
+
+    fn cf(&self, name: &str) -> &rocksdb::ColumnFamily {
+        self.db.cf_handle(name).expect("every column family of the schema was opened")
+    }
+
+    fn raw(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.db.get_cf(self.cf(family), key)?)
+    }
+
+    fn is_empty(&self) -> Result<bool, StorageError> {
+        Ok(self.raw(cf::META, meta::TIP)?.is_none())
+    }
+
+    fn check_schema(&self, path: &Path) -> Result<(), StorageError> {
+        let foreign = || StorageError::Foreign(path.to_owned());
+        let record = self.raw(cf::META, meta::SCHEMA)?.ok_or_else(foreign)?;
+        let version = record.strip_prefix(&MAGIC[..]).ok_or_else(foreign)?;
+        let found = u32::from_be_bytes(version.try_into().map_err(|_| foreign())?);
+        if found != SCHEMA_VERSION {
+            return Err(StorageError::Schema { found });
+        }
+        let chain = self.raw(cf::META, meta::CHAIN)?.ok_or_else(foreign)?;
+        let found = Digest(chain.try_into().map_err(|_| foreign())?);
+        if found != self.chain_id {
+            return Err(StorageError::OtherChain { found, expected: self.chain_id });
+        }
+        Ok(())
+    }
+}
+
+/// Writes that are on the disk when they return.
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn lock(folder: &Path) -> Result<File, StorageError> {
+    let path = folder.join(LOCK_FILE);
+    let file = File::create(&path)
+        .map_err(|source| StorageError::Folder { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(StorageError::Folder { path, source }),
+    }
+}
+
+/// Refuses a database with other column families before anything in it is touched.
+fn check_columns(path: &Path) -> Result<(), StorageError> {
+    let mut found = DB::list_cf(&Options::default(), path)?;
+    found.retain(|name| name != rocksdb::DEFAULT_COLUMN_FAMILY_NAME);
+    let ours = |name: &String| cf::ALL.contains(&name.as_str());
+    if found.iter().all(ours) && found.len() == cf::ALL.len() {
+        return Ok(());
+    }
+    if found.iter().any(|name| name == cf::META) && found.iter().any(ours) {
+        // A later version of the table may have other families; its schema record says which.
+        return Err(StorageError::Schema { found: newer_schema(path, &found)? });
+    }
+    Err(StorageError::Foreign(path.to_owned()))
+}
+
+fn newer_schema(path: &Path, families: &[String]) -> Result<u32, StorageError> {
+    let foreign = || StorageError::Foreign(path.to_owned());
+    let db = DB::open_cf_for_read_only(&Options::default(), path, families, false)?;
+    let record = db
+        .cf_handle(cf::META)
+        .and_then(|meta_cf| db.get_cf(meta_cf, meta::SCHEMA).transpose())
+        .ok_or_else(foreign)??;
+    let version = record.strip_prefix(&MAGIC[..]).ok_or_else(foreign)?;
+    Ok(u32::from_be_bytes(version.try_into().map_err(|_| foreign())?))
+}
+
+fn open_database(path: &Path) -> Result<DB, StorageError> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_keep_log_file_num(4);
+    let families = cf::ALL.iter().map(|name| {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&cache);
+        table.set_bloom_filter(BLOOM_BITS, false);
+        table.set_cache_index_and_filter_blocks(true);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        options.set_compression_type(DBCompressionType::Lz4);
+        ColumnFamilyDescriptor::new(*name, options)
+    });
+    Ok(DB::open_cf_descriptors(&options, path, families)?)
+}

@@ -1,0 +1,124 @@
+//! The one table of what lies where in the database.
+//!
+//! | column family | key | value |
+//! |---|---|---|
+//! | `meta` | a name of [`meta`] | see there |
+//! | `headers` | height (8 bytes, big endian) | the header's exact bytes |
+//! | `blocks` | height | the block's exact bytes, header included |
+//! | `certificates` | height | the certificate's exact bytes |
+//! | `heights` | block hash | height |
+//! | `undecided` | height, block hash | bytes of a block that was proposed for that height |
+//! | `state` | CBOR of a `StateKey` | the record's bytes |
+//! | `nodes` | key of a node of the state tree | the node |
+//! | `transactions` | transaction id | [`Location`], local encoding |
+//! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
+//!
+//! Everything but `undecided` changes only in the one synced batch of a block. A change of any
+//! line here raises [`SCHEMA_VERSION`].
+
+use bincode::{Decode, Encode};
+use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
+
+/// Version of this table. A database with another one is refused.
+pub const SCHEMA_VERSION: u32 = 1;
+/// First bytes of the schema record, by which a database of ours is known.
+pub const MAGIC: &[u8; 8] = b"symbolon";
+
+/// Column family names.
+pub mod cf {
+    /// See the table above.
+    pub const META: &str = "meta";
+    /// See the table above.
+    pub const HEADERS: &str = "headers";
+    /// See the table above.
+    pub const BLOCKS: &str = "blocks";
+    /// See the table above.
+    pub const CERTIFICATES: &str = "certificates";
+    /// See the table above.
+    pub const HEIGHTS: &str = "heights";
+    /// See the table above.
+    pub const UNDECIDED: &str = "undecided";
+    /// See the table above.
+    pub const STATE: &str = "state";
+    /// See the table above.
+    pub const NODES: &str = "nodes";
+    /// See the table above.
+    pub const TRANSACTIONS: &str = "transactions";
+    /// See the table above.
+    pub const HISTORY: &str = "history";
+
+    /// All of them.
+    pub const ALL: [&str; 10] = [
+        META, HEADERS, BLOCKS, CERTIFICATES, HEIGHTS, UNDECIDED, STATE, NODES, TRANSACTIONS,
+        HISTORY,
+    ];
+}
+
+/// Keys of `meta`.
+pub mod meta {
+    /// [`super::MAGIC`], then [`super::SCHEMA_VERSION`] in 4 bytes, big endian.
+    pub const SCHEMA: &[u8] = b"schema";
+    /// The chain id, 32 bytes.
+    pub const CHAIN: &[u8] = b"chain";
+    /// Height of the newest block, 8 bytes, big endian.
+    pub const TIP: &[u8] = b"tip";
+    /// CBOR of the `log::Frontier` over the hashes of all blocks up to the tip.
+    pub const FRONTIER: &[u8] = b"frontier";
+}
+
+/// Most bytes of a value of ours in the local encoding.
+pub const MAX_LOCAL_VALUE: usize = 256;
+
+/// Where a transaction lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Location {
+    /// Height of its block.
+    pub height: u64,
+    /// Its place in the block.
+    pub index: u32,
+}
+
+/// One event in a licence's history.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct StoredEvent {
+    /// The transaction.
+    pub transaction: [u8; DIGEST_LEN],
+    /// The operation's name.
+    pub event: String,
+    /// The licence's status after it.
+    pub status: String,
+    /// The licence that it replaced or that replaced it.
+    pub related: Option<[u8; DIGEST_LEN]>,
+}
+
+/// Key of a height.
+#[must_use]
+pub fn height_key(height: u64) -> [u8; 8] {
+    height.to_be_bytes()
+}
+
+/// Key of an undecided block.
+#[must_use]
+pub fn undecided_key(height: u64, block: &BlockHash) -> Vec<u8> {
+    [&height.to_be_bytes()[..], block.as_bytes()].concat()
+}
+
+/// Key of an event in a licence's history.
+#[must_use]
+pub fn history_key(cid: &Cid, height: u64, transaction: u32, operation: u32) -> Vec<u8> {
+    [
+        &cid.as_bytes()[..],
+        &height.to_be_bytes(),
+        &transaction.to_be_bytes(),
+        &operation.to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Height and operation's place of a key of `history`; none when it is none.
+#[must_use]
+pub fn read_history_key(key: &[u8]) -> Option<(u64, u32)> {
+    let height = key.get(32..40)?.try_into().ok()?;
+    let operation = key.get(44..48)?.try_into().ok()?;
+    Some((u64::from_be_bytes(height), u32::from_be_bytes(operation)))
+}

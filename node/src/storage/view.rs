@@ -1,0 +1,349 @@
+//! Reading: everything through one [`View`] is at one height.
+
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
+use symbolon_contracts::{StateFault, StateView};
+use symbolon_ledger::{
+    block::{Block, Header, header_hash},
+    codec,
+    hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
+    log::{self, Frontier},
+    receipt::{RECEIPT_VERSION, Receipt},
+    records::Record,
+    state::{MAX_STATE_KEY_BYTES, StateKey},
+    state_proof::{ProofEntry, STATE_PROOF_VERSION, StateProof},
+    transaction::VALIDITY_WINDOW,
+    tree::{self, NodeStore, StoreError},
+};
+
+use super::{
+    Store, StorageError,
+    schema::{self, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
+};
+
+/// Most bytes of the frontier: 64 peaks.
+const MAX_FRONTIER_BYTES: usize = 4 * 1024;
+/// Most events of one licence that are read at once. A licence has a handful; only an attack
+/// with valid keys would make more.
+pub const MAX_HISTORY: usize = 1_000;
+
+/// The newest block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its header.
+    pub header: Header,
+}
+
+/// One event in a licence's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Height of the block.
+    pub height: u64,
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The operation's place in it.
+    pub operation_index: u32,
+    /// The operation's name.
+    pub event: String,
+    /// The licence's status after it.
+    pub status: String,
+    /// The licence that it replaced or that replaced it.
+    pub related: Option<Cid>,
+}
+
+/// A snapshot of the chain.
+pub struct View<'a> {
+    store: &'a Store,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+    tip: Tip,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("tip", &self.tip).finish_non_exhaustive()
+    }
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(store: &'a Store) -> Result<Self, StorageError> {
+        let snapshot = store.db.snapshot();
+        let get = |family: &str, key: &[u8]| snapshot.get_cf(store.cf(family), key);
+        let height = get(cf::META, meta::TIP)?
+            .ok_or_else(|| StorageError::damaged("it has no tip"))?
+            .try_into()
+            .map(u64::from_be_bytes)
+            .map_err(|_| StorageError::damaged("its tip is no height"))?;
+        let bytes = get(cf::HEADERS, &height_key(height))?
+            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
+        let header = Header::decode(&bytes)
+            .map_err(|e| StorageError::damaged(format!("header {height}: {e}")))?;
+        let tip = Tip { height, hash: header_hash(&bytes), header };
+        Ok(Self { store, snapshot, tip })
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain_id(&self) -> ChainId {
+        self.store.chain_id
+    }
+
+    /// The newest block.
+    #[must_use]
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// The exact bytes of a header; none past the tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn header_bytes(&self, height: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(cf::HEADERS, &height_key(height))
+    }
+
+    /// The exact bytes of a block; none past the tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn block_bytes(&self, height: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(cf::BLOCKS, &height_key(height))
+    }
+
+    /// A block; none past the tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn block(&self, height: u64) -> Result<Option<Block>, StorageError> {
+        let Some(bytes) = self.block_bytes(height)? else { return Ok(None) };
+        Block::decode(&bytes)
+            .map(Some)
+            .map_err(|e| StorageError::damaged(format!("block {height}: {e}")))
+    }
+
+    /// The exact bytes of a certificate; none past the tip, and none for block 0.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn certificate_bytes(&self, height: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(cf::CERTIFICATES, &height_key(height))
+    }
+
+    /// The tree over the hashes of all blocks up to the tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn frontier(&self) -> Result<Frontier, StorageError> {
+        let bytes = self
+            .get(cf::META, meta::FRONTIER)?
+            .ok_or_else(|| StorageError::damaged("it has no frontier"))?;
+        codec::decode(&bytes, MAX_FRONTIER_BYTES)
+            .map_err(|e| StorageError::damaged(format!("frontier: {e}")))
+    }
+
+    /// The bytes of a record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn raw(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(cf::STATE, &key.encode())
+    }
+
+    /// A record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn record<R: Record>(&self, key: &StateKey) -> Result<Option<R>, StorageError> {
+        let Some(bytes) = self.raw(key)? else { return Ok(None) };
+        R::from_bytes(&bytes)
+            .map(Some)
+            .map_err(|e| StorageError::damaged(format!("record {key:?}: {e}")))
+    }
+
+    /// All records of one kind of key, given by its number. For the registries, which are small.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn scan<R: Record>(&self, kind: u8) -> Result<Vec<(StateKey, R)>, StorageError> {
+        let mut records = Vec::new();
+        for item in self.state_records(&[0x82, kind]) {
+            let (key, bytes) = item?;
+            let key = read_state_key(&key)?;
+            let record = R::from_bytes(&bytes)
+                .map_err(|e| StorageError::damaged(format!("record {key:?}: {e}")))?;
+            records.push((key, record));
+        }
+        Ok(records)
+    }
+
+    /// The bytes of all keys and records of the state that begin with `prefix`.
+    pub fn state_records(
+        &self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+        self.scan_prefix(cf::STATE, prefix)
+    }
+
+    /// Where a transaction lies.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn transaction(&self, id: &TransactionId) -> Result<Option<Location>, StorageError> {
+        let Some(bytes) = self.get(cf::TRANSACTIONS, id.as_bytes())? else { return Ok(None) };
+        codec::local::decode(&bytes, MAX_LOCAL_VALUE)
+            .map(Some)
+            .map_err(|e| StorageError::damaged(format!("location of transaction {id}: {e}")))
+    }
+
+    /// The receipt of a committed transaction. Its bytes never change.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn receipt(&self, id: &TransactionId) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(Location { height, index }) = self.transaction(id)? else { return Ok(None) };
+        let missing = || StorageError::damaged(format!("block {height} is incomplete"));
+        let block = self.block(height)?.ok_or_else(missing)?;
+        let leaves: Vec<_> =
+            block.transactions.iter().map(|t| log::leaf_hash(&t.leaf())).collect();
+        let at = usize::try_from(index).map_err(|_| missing())?;
+        let transaction = block.transactions.get(at).ok_or_else(missing)?;
+        let receipt = Receipt {
+            version: RECEIPT_VERSION,
+            transaction: *id,
+            signature_hash: transaction.signature_hash(),
+            index: index.into(),
+            size: leaves.len() as u64,
+            path: log::path(&leaves, at).ok_or_else(missing)?,
+            header: self.header_bytes(height)?.ok_or_else(missing)?.into(),
+            certificate: self.certificate_bytes(height)?.ok_or_else(missing)?.into(),
+        };
+        Ok(Some(codec::encode(&receipt)))
+    }
+
+    /// What stands at `keys`, with the proof of it, at the tip.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn state_proof(&self, keys: &[StateKey]) -> Result<Vec<u8>, StorageError> {
+        let height = self.tip.height;
+        let entries = keys
+            .iter()
+            .map(|key| {
+                let path =
+                    tree::prove(self, height, key.map_key()).map_err(StorageError::damaged)?;
+                let record = self.raw(key)?.map(Into::into);
+                Ok(ProofEntry { key: key.encode().into(), record, path })
+            })
+            .collect::<Result<Vec<_>, StorageError>>()?;
+        let header = self
+            .header_bytes(height)?
+            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
+        let certificate = self.certificate_bytes(height)?.map(Into::into);
+        let proof =
+            StateProof { version: STATE_PROOF_VERSION, header: header.into(), certificate, entries };
+        Ok(codec::encode(&proof))
+    }
+
+    /// The events of a licence, oldest first, at most [`MAX_HISTORY`].
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn history(&self, cid: &Cid) -> Result<Vec<HistoryEntry>, StorageError> {
+        self.scan_prefix(cf::HISTORY, cid.as_bytes())
+            .take(MAX_HISTORY)
+            .map(|item| item.and_then(|(key, value)| read_event(&key, &value)))
+            .collect()
+    }
+
+    /// The licence events of one block, in the order of execution.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn events(&self, height: u64) -> Result<Vec<(Cid, HistoryEntry)>, StorageError> {
+        let Some(block) = self.block(height)? else { return Ok(Vec::new()) };
+        let mut events = Vec::new();
+        for (index, transaction) in (0u32..).zip(&block.transactions) {
+            let payload = transaction.payload();
+            for (place, operation) in (0u32..).zip(&payload.operations) {
+                for cid in operation.licences(&payload.actor) {
+                    let key = schema::history_key(&cid, height, index, place);
+                    if let Some(value) = self.get(cf::HISTORY, &key)? {
+                        events.push((cid, read_event(&key, &value)?));
+                    }
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
+    }
+
+    fn scan_prefix(
+        &self,
+        family: &str,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+        let prefix = prefix.to_vec();
+        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let items =
+            self.snapshot.iterator_cf_opt(self.store.cf(family), ReadOptions::default(), mode);
+        items
+            .map(|item| item.map_err(StorageError::from))
+            .take_while(move |item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
+    }
+}
+
+fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
+    codec::decode(bytes, MAX_STATE_KEY_BYTES)
+        .map_err(|e| StorageError::damaged(format!("a key of the state: {e}")))
+}
+
+fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
+    let (height, operation_index) = schema::read_history_key(key)
+        .ok_or_else(|| StorageError::damaged("a key of a history"))?;
+    let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
+        .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
+    Ok(HistoryEntry {
+        height,
+        transaction: Digest(stored.transaction),
+        operation_index,
+        event: stored.event,
+        status: stored.status,
+        related: stored.related.map(Digest),
+    })
+}
+
+impl StateView for View<'_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateFault> {
+        self.raw(key).map_err(|e| StateFault(e.to_string()))
+    }
+
+    fn committed_at(&self, id: &TransactionId) -> Result<Option<u64>, StateFault> {
+        let location = self.transaction(id).map_err(|e| StateFault(e.to_string()))?;
+        let oldest = (self.tip.height + 1).saturating_sub(VALIDITY_WINDOW);
+        Ok(location.map(|l| l.height).filter(|height| *height >= oldest))
+    }
+}
+
+impl NodeStore for View<'_> {
+    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(cf::NODES, key).map_err(|e| StoreError(e.to_string()))
+    }
+}

@@ -1,0 +1,402 @@
+#!/usr/bin/env bash
+# A licence's story over four provinces on this machine, told in plain sentences with figures
+# measured on the way.
+#
+#   demo.sh           tells it and leaves the network running (make demo)
+#   demo.sh --check   the same on free ports in a temporary folder, and stops (make demo-check)
+#   demo.sh --stop    stops the network that the first form left (make demo-stop)
+#
+# It needs the two programs of target/release and what every Debian machine has: no jq, no python.
+# What the programs said is in demo.log beside the network's data.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+SYMBOLON=target/release/symbolon
+TYPE=local:driving-licence
+DATA=data/driving-licences.csv
+MORE_TYPE=11100000000013338W011
+MORE_DATA=data/construction-safety.gb18030.csv
+# How long a node may take to catch up or to show a block before the demo gives up, in seconds.
+# Generous: a machine may be busy with a build.
+PATIENCE=120
+
+BASE_PORT=${SYMBOLON_BASE_PORT:-8100}
+DIR=.symbolon/demo
+LOG=
+STEP="the start"
+NETWORK_IS_OURS=no # whether this run started it, and so must stop it on a failure
+FINISHED=no
+
+# ---- words ---------------------------------------------------------------------------------
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
+
+chapter() { STEP=$1; printf '\n%s%s%s\n' "$BOLD" "$1" "$PLAIN"; }
+tell() { printf '  %s\n' "$*"; }
+log() { printf '%s\n' "$*" >>"$LOG"; }
+
+# Milliseconds since 1970, and a span of them for people.
+now() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
+span() { if [ "$1" -lt 1000 ]; then echo "$1 ms"; else echo "$(($1 / 1000)).$(($1 % 1000 / 100)) s"; fi; }
+
+fail() {
+    printf '\nThe demo failed at "%s": %s\n' "$STEP" "$*" >&2
+    FINISHED=told
+    exit 1
+}
+
+# Whatever ends this script before its story is told: say where, show the log, stop the network.
+at_exit() {
+    local code=$?
+    trap - EXIT INT TERM
+    if [ "$FINISHED" = yes ]; then exit "$code"; fi
+    if [ "$FINISHED" = no ]; then printf '\nThe demo ended at "%s"\n' "$STEP" >&2; fi
+    if [ -n "$LOG" ] && [ -f "$LOG" ]; then
+        printf 'The end of its log, %s:\n' "$LOG" >&2
+        tail -n 8 "$LOG" | cut -c1-300 | sed 's/^/  | /' >&2
+    fi
+    if [ "$NETWORK_IS_OURS" = yes ]; then
+        printf 'Stopping the network that it started.\n' >&2
+        "$SYMBOLON" devnet down --dir "$DIR" >>"$LOG" 2>&1 || true
+    fi
+    exit 1
+}
+
+# ---- the little of JSON that our own one-line answers need ---------------------------------
+
+# Each prints the first value of that name in the text; nothing when there is none.
+text() { local re="\"$1\" *: *\"([^\"]*)\""; if [[ $2 =~ $re ]]; then echo "${BASH_REMATCH[1]}"; fi; }
+number() { local re="\"$1\" *: *([0-9]+)"; if [[ $2 =~ $re ]]; then echo "${BASH_REMATCH[1]}"; fi; }
+
+# The nodes of a network, one object a line: in devnet.json only they have an "http".
+nodes() {
+    local object
+    if [ ! -f "$1/devnet.json" ]; then return; fi
+    while IFS= read -r -d '{' object || [ -n "$object" ]; do
+        if [[ $object == *'"http"'* ]]; then printf '%s\n' "${object%%\}*}"; fi
+    done < <(tr -d '\n' <"$1/devnet.json")
+}
+
+# One field of a province's node.
+node() {
+    local object
+    while IFS= read -r object; do
+        if [ "$(text province "$object")" = "$1" ]; then
+            if [ "$2" = pid ]; then number pid "$object"; else text "$2" "$object"; fi
+        fi
+    done < <(nodes "$DIR")
+}
+
+# ---- the network ---------------------------------------------------------------------------
+
+# Runs the command line and leaves its line of JSON in ANSWER and its milliseconds in TOOK.
+# The first argument is the exit status that the story expects.
+ask() {
+    local expected=$1 begun code=0
+    shift
+    log "\$ symbolon $*"
+    begun=$(now)
+    ANSWER=$("$SYMBOLON" --json "$@" 2>>"$LOG") || code=$?
+    TOOK=$(($(now) - begun))
+    log "$ANSWER"
+    if [ "$code" -ne "$expected" ]; then
+        fail "symbolon $1 ended with status $code, where $expected was expected"
+    fi
+}
+
+# The answer must contain this (a regular expression of bash).
+expect() { if ! [[ $ANSWER =~ $1 ]]; then fail "the answer does not contain $1"; fi; }
+
+get() { curl -fsS --max-time 10 "$1" 2>>"$LOG"; }
+height_at() { number height "$(get "$(node "$1" http)/v1/status")"; }
+
+# Waits until a province's node has the block of a height.
+wait_for_height() {
+    local deadline=$((SECONDS + PATIENCE)) height
+    while true; do
+        height=$(height_at "$1" || true)
+        if [ "${height:-0}" -ge "$2" ]; then return; fi
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            fail "the node of $1 is at height ${height:-none} after $PATIENCE s, and should be at $2"
+        fi
+        sleep 0.1
+    done
+}
+
+# A process that has ended and was not yet collected by its parent (state Z) is not a node any more.
+is_node() {
+    [ "$(cat "/proc/$1/comm" 2>/dev/null)" = symbolon-node ] &&
+        ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null
+}
+
+# How many nodes of the network in a folder are alive.
+alive() {
+    local object pid count=0
+    while IFS= read -r object; do
+        pid=$(number pid "$object")
+        if [ -n "$pid" ] && is_node "$pid"; then count=$((count + 1)); fi
+    done < <(nodes "$1")
+    echo "$count"
+}
+
+# ---- ports ---------------------------------------------------------------------------------
+
+ports() { local i; for i in 1 2 3 4; do echo $(($1 + i)) $(($1 + 100 + i)) $(($1 + 200 + i)); done; }
+
+# The inode of the socket that listens on a TCP port, or nothing. State 0A is LISTEN.
+listener() {
+    awk -v port="$(printf ':%04X' "$1")" '
+        $4 == "0A" && substr($2, length($2) - 4) == port { print $10; exit }' \
+        /proc/net/tcp /proc/net/tcp6 2>/dev/null || true
+}
+
+holder() {
+    local fd pid
+    for fd in /proc/[0-9]*/fd/*; do
+        if [ "$(readlink "$fd" 2>/dev/null)" = "socket:[$1]" ]; then
+            pid=${fd#/proc/}
+            pid=${pid%%/*}
+            echo "process $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-100 | sed 's/ *$//'))"
+            return
+        fi
+    done
+    echo "a process of another user"
+}
+
+refuse_taken_ports() {
+    local port inode
+    for port in $(ports "$BASE_PORT"); do
+        inode=$(listener "$port")
+        if [ -n "$inode" ]; then
+            fail "port $port is taken by $(holder "$inode"); stop that, or use other ports: SYMBOLON_BASE_PORT=$((BASE_PORT + 1000)) make demo"
+        fi
+    done
+}
+
+# A base port with all its ports free, below the range from which the kernel gives out its own.
+free_base_port() {
+    local attempt base port
+    for attempt in $(seq 50); do
+        base=$((10000 + RANDOM % 200 * 100))
+        for port in $(ports "$base"); do
+            if [ -n "$(listener "$port")" ]; then continue 2; fi
+        done
+        echo "$base"
+        return
+    done
+    echo "no free ports in $attempt attempts" >&2
+    return 1
+}
+
+# ---- the story -----------------------------------------------------------------------------
+
+tell_network() {
+    chapter "1. Four provinces start"
+    NETWORK_IS_OURS=yes
+    ask 0 devnet up --detach --dir "$DIR" --base-port "$BASE_PORT"
+    if [ "$(alive "$DIR")" -ne 4 ]; then fail "$(alive "$DIR") of four nodes are running"; fi
+    tell "Beijing, Shanghai, Guangdong and Sichuan each run a node on this machine. From nothing to"
+    tell "four nodes that agree took $(span "$TOOK"). Any three of them can go on without the fourth."
+}
+
+tell_import() {
+    local rows issued transactions
+    chapter "2. Guangdong issues the driving licences of a file"
+    ask 0 import "$DATA" --type "$TYPE" --out "$DIR/licences" --devnet "$DIR" --as 44
+    rows=$(number rows "$ANSWER") issued=$(number issued "$ANSWER")
+    transactions=$(number transactions "$ANSWER")
+    if [ "${rows:-none}" != "${issued:-none}" ] || [ "${rows:-0}" -eq 0 ]; then
+        fail "${issued:-none} of ${rows:-no} rows were issued"
+    fi
+    tell "$DATA has $rows rows. Each was checked, signed as a credential,"
+    tell "and registered on the chain: $issued licences in $transactions transactions, all committed after"
+    tell "$(span "$TOOK"), which is $((issued * 1000 / TOOK)) licences a second."
+    tell "The chain holds no name and no number; the credentials are in $DIR/licences."
+    CREDENTIAL=$(unending_credential)
+    CID=$(basename "$CREDENTIAL" .sdjwt)
+}
+
+# A credential without an end date, so that this story can still be told in some years.
+unending_credential() {
+    local file payload
+    for file in "$DIR"/licences/*.sdjwt; do
+        payload=$(cut -d. -f2 <"$file" | tr '_-' '/+')
+        while [ $((${#payload} % 4)) -ne 0 ]; do payload=$payload=; done
+        if ! base64 -d <<<"$payload" | grep -q '"exp"'; then
+            echo "$file"
+            return
+        fi
+    done
+    echo "no credential without an end date in $DIR/licences" >&2
+    return 1
+}
+
+tell_verification() {
+    chapter "3. One of them is shown in Beijing"
+    wait_for_height 11 "$(height_at 44)"
+    ask 0 verify "$CREDENTIAL" --node "$(node 11 http)"
+    expect '"outcome":"valid"'
+    expect '"recognised":\{[^}]*"value":false'
+    tell "Licence ${CID:0:12}... is VALID: signature, issuer, dates and the status on the chain hold."
+    tell "Beijing's own node said so, in $(span "$TOOK"); Guangdong was not asked."
+    tell "But Beijing does not recognise Guangdong's driving licences, and the answer says that first:"
+    tell "\"$(text en "$ANSWER")\""
+}
+
+tell_recognition() {
+    chapter "4. Beijing decides to recognise them"
+    ask 0 recognition recognise --type "$TYPE" --from-province 44 --devnet "$DIR" --as 11
+    tell "One signed transaction of Beijing's, committed in $(span "$TOOK"). No other province had to agree."
+    ask 0 verify "$CREDENTIAL" --node "$(node 11 http)"
+    expect '"outcome":"valid"'
+    expect '"recognised":\{[^}]*"value":true'
+    tell "The same licence, shown again: VALID and RECOGNISED."
+}
+
+tell_revocation() {
+    local begun
+    chapter "5. Guangdong revokes it, and Sichuan knows"
+    ask 0 revoke "$CID" --reason penalty --devnet "$DIR" --as 44
+    tell "The revocation was committed in $(span "$TOOK")."
+    begun=$(now)
+    wait_for_height 51 "$(height_at 44)"
+    ask 1 verify "$CREDENTIAL" --node "$(node 51 http)"
+    expect '"outcome":"invalid"'
+    expect '"reason":"revoked"'
+    tell "Shown in Sichuan $(span $(($(now) - begun))) later: INVALID, reason: revoked. Why it was revoked is not on"
+    tell "the chain, only that it is final."
+}
+
+tell_absence() {
+    local invented
+    chapter "6. Somebody shows a licence that never existed"
+    invented=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+    ask 4 status "$invented" --node "$(node 31 http)"
+    tell "Shanghai's node was asked for ${invented:0:12}... and did not just say \"not found\": it proved, in"
+    tell "$(span "$TOOK"), by a path through the state that a quorum signed, that there is no such licence."
+}
+
+tell_crash() {
+    local victim tip block
+    chapter "7. Sichuan's node is killed, and the others go on"
+    victim=$(node 51 pid)
+    is_node "$victim" || fail "process $victim is not Sichuan's node"
+    kill -KILL "$victim"
+    tell "kill -9 $victim, in the middle of things."
+    ask 0 import "$MORE_DATA" --type "$MORE_TYPE" --out "$DIR/certificates" --devnet "$DIR" --as 44
+    tell "Without it, Guangdong issued $(number issued "$ANSWER") construction certificates (from a file in GB18030) in $(span "$TOOK")."
+
+    chapter "8. Sichuan comes back"
+    tip=$(height_at 44)
+    ask 0 devnet start --dir "$DIR" --node 4
+    local begun
+    begun=$(now)
+    wait_for_height 51 "$tip"
+    block=$(get "$(node 44 http)/v1/blocks/$tip")
+    if [ "$block" != "$(get "$(node 51 http)/v1/blocks/$tip")" ]; then
+        fail "Guangdong and Sichuan have different blocks at height $tip"
+    fi
+    tell "It restarted in $(span "$TOOK"), fetched what it had missed from the others, executed it, and was at"
+    tell "height $tip $(span $(($(now) - begun))) later, with the same block and the same state root:"
+    tell "$(text state_root "$block")"
+}
+
+tell_figures() {
+    local object pid kib most=0 disk
+    chapter "What it took"
+    while IFS= read -r object; do
+        pid=$(number pid "$object")
+        kib=$(awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status")
+        if [ "$kib" -gt "$most" ]; then most=$kib; fi
+    done < <(nodes "$DIR")
+    disk=$(du -sk "$(node 44 data_dir)" | cut -f1)
+    tell "$(height_at 11) blocks; at most $((most / 1024)) MiB of memory and $((disk / 1024)) MiB of disk per node; $SECONDS s in all."
+}
+
+tell_story() {
+    tell_network
+    tell_import
+    tell_verification
+    tell_recognition
+    tell_revocation
+    tell_absence
+    tell_crash
+    tell_figures
+}
+
+tell_addresses() {
+    local object
+    while IFS= read -r object; do
+        tell "$(text province "$object")  $(text http "$object")/docs"
+    done < <(nodes "$DIR")
+}
+
+# ---- the three ways to call it -------------------------------------------------------------
+
+begin() {
+    mkdir -p "$DIR"
+    LOG=$DIR/demo.log
+    : >"$LOG"
+    trap at_exit EXIT
+    trap 'exit 130' INT TERM
+    if [ ! -x "$SYMBOLON" ] || [ ! -x target/release/symbolon-node ]; then
+        fail "there is no $SYMBOLON with its symbolon-node; run: make build"
+    fi
+}
+
+stay() {
+    local running
+    running=$(alive "$DIR")
+    if [ "$running" -gt 0 ]; then
+        echo "The demo is running already, with $running nodes:"
+        tell_addresses
+        echo "Stop it with: make demo-stop"
+        return
+    fi
+    refuse_taken_ports
+    rm -rf "$DIR" # what an earlier demo left; nothing else lives there
+    begin
+    tell_story
+    FINISHED=yes
+    chapter "It stays up"
+    tell_addresses
+    cat <<END
+
+  Stop it with:  make demo-stop
+
+  Three commands to try:
+    $SYMBOLON verify $CREDENTIAL --node $(node 11 http)
+    $SYMBOLON history $CID --node $(node 31 http)
+    $SYMBOLON issue --help
+END
+}
+
+check() {
+    BASE_PORT=$(free_base_port)
+    DIR=$(mktemp -d "${TMPDIR:-/tmp}/symbolon-demo.XXXXXX")
+    begin
+    tell_story
+    chapter "It stops"
+    ask 0 devnet down --dir "$DIR"
+    if [ "$(alive "$DIR")" -ne 0 ]; then fail "$(alive "$DIR") nodes are still running"; fi
+    NETWORK_IS_OURS=no
+    FINISHED=yes
+    rm -rf "$DIR"
+    tell "All four nodes have stopped, and nothing is left behind. The demo holds."
+}
+
+stop() {
+    if [ "$(alive "$DIR")" -eq 0 ]; then
+        echo "No demo is running."
+        return
+    fi
+    "$SYMBOLON" devnet down --dir "$DIR"
+    echo "The demo has stopped; its data stays in $DIR until the next one."
+}
+
+case "${1:-}" in
+    "") stay ;;
+    --check) check ;;
+    --stop) stop ;;
+    *) echo "usage: scripts/demo.sh [--check | --stop]" >&2; exit 2 ;;
+esac

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is kept, in the order in which it fails fastest.
+# The last line counts: `N passed, N failed`. Exit status 0 only when nothing failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+ALL=(--release --workspace --locked)
+export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
+LOG=$(mktemp "${TMPDIR:-/tmp}/symbolon-test.XXXXXX")
+trap 'rm -f "$LOG"' EXIT
+STARTED=$SECONDS
+
+step() { printf '\n== %s\n' "$*"; }
+
+# A step that must pass before the ones after it mean anything.
+must() {
+    if ! "$@"; then
+        printf '\nfailed: %s\n' "$*" >&2
+        printf '0 passed, 1 failed\n'
+        exit 1
+    fi
+}
+
+# Adds up the `test result:` lines of every test program that cargo ran.
+count() {
+    awk -v what="$1" '
+        /^test result:/ { for (i = 2; i <= NF; i++) if ($i == what ";") sum += $(i - 1) }
+        END { print sum + 0 }' "$LOG"
+}
+
+step "this machine"
+must scripts/setup.sh
+step "format"
+must cargo fmt --all --check
+step "build (the first one compiles RocksDB, which takes a while)"
+must cargo build "${ALL[@]}"
+step "lints"
+must cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings
+
+step "tests"
+cargo test "${ALL[@]}" --no-fail-fast 2>&1 | tee "$LOG"
+STATUS=${PIPESTATUS[0]}
+PASSED=$(count passed)
+FAILED=$(count failed)
+# A test program that did not build or was killed has no result line of its own.
+if [ "$STATUS" -ne 0 ] && [ "$FAILED" -eq 0 ]; then FAILED=1; fi
+
+step "the demo, on free ports"
+if scripts/demo.sh --check; then PASSED=$((PASSED + 1)); else FAILED=$((FAILED + 1)); fi
+
+printf '\n%d minutes %d seconds\n' $(((SECONDS - STARTED) / 60)) $(((SECONDS - STARTED) % 60))
+printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+[ "$FAILED" -eq 0 ]

@@ -1,0 +1,5 @@
+//! Simulation, multi-process, HTTP, interop, vectors, benches.
+
+pub mod devnet;
+
+pub mod sim;

@@ -1,0 +1,187 @@
+//! What each effect of a host does in the simulated world: what the node's driver does with
+//! RocksDB and libp2p. Effects run in order, and a doomed node crashes between two of them.
+
+use symbolon_consensus::{Effect, Input, Verified};
+use symbolon_ledger::{certificate::Certificate, codes::ProvinceCode, hash::BlockHash};
+
+use super::{
+    invariants::Witness,
+    node::Committed,
+    plan::EPOCH_MS,
+    world::{Event, Packet, World},
+};
+
+/// Longest wait between a commit and the next height, when no peer begins it before.
+const IDLE_MS: u64 = 600;
+
+fn word(block: &BlockHash) -> u64 {
+    u64::from_be_bytes(block.0[..8].try_into().expect("eight of thirty-two bytes"))
+}
+
+impl World {
+    pub(super) fn execute(&mut self, id: usize, effects: Vec<Effect>) -> Result<(), String> {
+        let mut decided = false;
+        for effect in effects {
+            match &mut self.nodes[id].doom {
+                Some(0) => {
+                    self.crash(id);
+                    return Ok(());
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            decided |= matches!(effect, Effect::Decide { .. });
+            self.perform(id, effect)?;
+        }
+        if !decided {
+            return Ok(());
+        }
+        let start = self.nodes[id].disk.machine.start();
+        let idle = self.dice.below(IDLE_MS);
+        self.at(idle, Event::Begin { node: id, life: self.nodes[id].life });
+        self.step(id, Input::StartHeight(start))
+    }
+
+    fn perform(&mut self, id: usize, effect: Effect) -> Result<(), String> {
+        let (node, life) = (id, self.nodes[id].life);
+        match effect {
+            Effect::WalReset { .. } => self.nodes[id].disk.reset_log(),
+            Effect::WalAppend(entry) => self.nodes[id].disk.append(&entry),
+            Effect::WalFlush => self.nodes[id].disk.flush(),
+            Effect::StoreBody { block } => self.store(id, block)?,
+            Effect::Publish(message) => self.publish(id, message)?,
+            Effect::SpreadBody { block } => self.send_to_all(id, &Packet::Offer(block)),
+            Effect::RequestBody { block, proposer, from, .. } => {
+                self.request(id, block, proposer, from.and_then(|p| usize::try_from(p.0).ok()));
+            }
+            Effect::BuildBlock { round, .. } => {
+                let takes = self.dice.between(5, 80);
+                self.at(takes, Event::Build { node, life, round });
+            }
+            Effect::ScheduleTimer { timer, after } => {
+                let wait = u64::try_from(after.as_millis()).expect("a short wait");
+                let ends_ms = self.now_ms + wait;
+                self.memory(id).timers.insert(timer, ends_ms);
+                self.at(wait, Event::Timer { node, life, timer });
+            }
+            Effect::CancelTimer(timer) => {
+                self.memory(id).timers.remove(&timer);
+            }
+            Effect::CancelAllTimers => self.memory(id).timers.clear(),
+            Effect::WakeAt { time_ms } => {
+                let clock = EPOCH_MS.saturating_add_signed(self.nodes[id].skew_ms);
+                let wait = time_ms.saturating_sub(clock).saturating_sub(self.now_ms);
+                self.at(wait, Event::Tick { node, life });
+            }
+            Effect::StartedRound { height, round, .. } => {
+                self.report.round = self.report.round.max(round);
+                self.note("round", &[id as u64, height, u64::from(round)]);
+            }
+            Effect::Decide { block, certificate } => self.commit(id, block, certificate)?,
+            Effect::EvidenceFound(evidence) => {
+                self.report.evidence += 1;
+                if self.nodes[id].honest {
+                    Witness::only_liars_are_accused(&self.plan, &evidence)?;
+                }
+            }
+            Effect::Behind { peer, .. } => self.ask(id, usize::try_from(peer.0).ok()),
+            Effect::Held { block, .. } => {
+                self.report.held += 1;
+                self.note("held", &[id as u64, word(&block)]);
+            }
+            Effect::Misbehaved { peer, reason } => self.blame(id, peer.0, &reason.to_string())?,
+            Effect::SyncRejected { peer, reason, .. } => {
+                self.blame(id, peer.0, &reason.to_string())?;
+            }
+            Effect::Warning(_) => {}
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, id: usize) -> &mut super::node::Memory {
+        self.nodes[id].memory.as_mut().expect("effects come from a living host")
+    }
+
+    fn store(&mut self, id: usize, block: BlockHash) -> Result<(), String> {
+        let header = self.nodes[id].body(&block);
+        let header = header.ok_or_else(|| format!("node {id} has no body of {block} to store"))?;
+        self.nodes[id].disk.bodies.insert(block, header);
+        Ok(())
+    }
+
+    fn publish(&mut self, id: usize, message: Verified) -> Result<(), String> {
+        self.witness.no_honest_node_contradicts_itself(&self.nodes[id], message.message())?;
+        let (height, round) = (message.message().height(), message.message().round());
+        self.note("publish", &[id as u64, height, u64::from(round)]);
+        let packet = self.wrap(message);
+        self.send_to_all(id, &packet);
+        Ok(())
+    }
+
+    /// Fetches a body from wherever it may be.
+    fn request(
+        &mut self,
+        id: usize,
+        block: BlockHash,
+        proposer: Option<ProvinceCode>,
+        from: Option<usize>,
+    ) {
+        if let Some(header) = self.nodes[id].body(&block) {
+            let life = self.nodes[id].life;
+            self.at(1, Event::Body { node: id, life, header });
+            return;
+        }
+        let mut from: std::collections::BTreeSet<usize> = from.into_iter().collect();
+        from.extend(self.memory(id).holders.get(&block).into_iter().flatten());
+        if let Some(province) = proposer {
+            from.extend(self.nodes.iter().filter(|n| n.province() == Some(province)).map(|n| n.id));
+        }
+        from.insert(self.dice.index(self.nodes.len()));
+        for to in from.into_iter().filter(|to| *to != id) {
+            self.send(id, to, Packet::Want(block));
+        }
+    }
+
+    fn ask(&mut self, id: usize, peer: Option<usize>) {
+        let height = self.memory(id).host.height();
+        if let Some(peer) = peer
+            && self.nodes[id].may_ask(height, self.now_ms)
+        {
+            self.send(id, peer, Packet::Ask(height));
+        }
+    }
+
+    /// Commits: block, certificate, state and tip at once.
+    fn commit(
+        &mut self,
+        id: usize,
+        block: BlockHash,
+        certificate: Certificate,
+    ) -> Result<(), String> {
+        let header = self.nodes[id].disk.bodies.get(&block).cloned();
+        let header = header.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
+        let set = self.plan.set_after(header.height - 1);
+        Witness::every_certificate_verifies(&certificate, &set)?;
+        let disk = &mut self.nodes[id].disk;
+        let root = disk.machine.commit(&header);
+        disk.bodies.clear();
+        disk.chain.push(Committed { header: header.clone(), certificate });
+        self.note("decide", &[id as u64, header.height, word(&block)]);
+        let node = &self.nodes[id];
+        if node.honest {
+            self.witness.no_two_honest_nodes_decide_differently(node, header.height, block)?;
+            self.witness.the_same_height_has_the_same_state_root(node, &header, root)?;
+        }
+        self.witness.acknowledge(node);
+        Ok(())
+    }
+
+    /// Only liars may be blamed.
+    fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
+        let honest = |node: &super::node::Node| node.id as u64 == peer && node.honest;
+        if self.nodes[id].honest && self.nodes.iter().any(honest) {
+            return Err(format!("node {id} blames honest node {peer}: {reason}"));
+        }
+        Ok(())
+    }
+}

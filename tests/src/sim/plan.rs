@@ -1,0 +1,141 @@
+//! What a run simulates: who takes part, and what goes wrong until it heals.
+
+use symbolon_ledger::{
+    codes::ProvinceCode,
+    keys::SecretKey,
+    validators::{Validator, ValidatorSet},
+};
+
+use super::dice::Dice;
+
+/// The founding instant of every simulated chain, in milliseconds since 1970.
+pub const EPOCH_MS: u64 = 1_800_000_000_000;
+/// Blocks between two changes of a rotating validator set.
+const TERM: u64 = 5;
+
+/// The parameters of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Everything that is left to chance follows from it.
+    pub seed: u64,
+    /// Seats with a vote.
+    pub validators: usize,
+    /// Nodes without a seat, which follow and never vote.
+    pub observers: usize,
+    /// Seats taken by two nodes with one key, each with its own blocks. Safe up to a third less
+    /// one.
+    pub twins: usize,
+    /// How long things go wrong, in milliseconds.
+    pub chaos_ms: u64,
+    /// Heights that all honest nodes have to decide after it.
+    pub goal: u64,
+    /// Of a hundred packets, lost.
+    pub loss: u64,
+    /// Of a hundred packets, delivered twice.
+    pub repeats: u64,
+    /// Longest delay of a packet, in milliseconds.
+    pub delay_ms: u64,
+    /// Whether the network splits.
+    pub splits: bool,
+    /// Whether nodes crash.
+    pub crashes: bool,
+    /// Whether the validator set changes every few heights, one seat standing out in turn.
+    pub rotates: bool,
+    /// Whether every node reads every message from its bytes and checks every signature. If not,
+    /// a message arrives as its sender's [`symbolon_consensus::Verified`], as if another thread
+    /// had checked it.
+    pub exact: bool,
+    /// Whether the disks lie: they say "flushed" and keep nothing. For showing that a run
+    /// notices.
+    pub lying_disks: bool,
+}
+
+impl Plan {
+    /// A network where nothing goes wrong.
+    #[must_use]
+    pub fn calm(seed: u64, validators: usize) -> Self {
+        Self {
+            seed,
+            validators,
+            observers: 0,
+            twins: 0,
+            chaos_ms: 3_000,
+            goal: 3,
+            loss: 0,
+            repeats: 0,
+            delay_ms: 60,
+            splits: false,
+            crashes: false,
+            rotates: false,
+            exact: false,
+            lying_disks: false,
+        }
+    }
+
+    /// A network where the seed chooses what goes wrong.
+    #[must_use]
+    pub fn rough(seed: u64, validators: usize) -> Self {
+        let mut dice = Dice::new(seed ^ 0x706c_616e);
+        Self {
+            observers: usize::from(dice.chance(25)),
+            twins: if dice.chance(40) { (validators - 1) / 3 } else { 0 },
+            chaos_ms: dice.between(5_000, 20_000),
+            loss: [0, 5, 15, 30][dice.index(4)],
+            repeats: [0, 5, 20][dice.index(3)],
+            delay_ms: [60, 300, 1_500][dice.index(3)],
+            splits: dice.chance(50),
+            crashes: dice.chance(60),
+            // A set of four that changes has three voters at a time: no room for a liar.
+            rotates: validators > 4 && dice.chance(25),
+            ..Self::calm(seed, validators)
+        }
+        .without_liars_in_a_rotating_set()
+    }
+
+    fn without_liars_in_a_rotating_set(mut self) -> Self {
+        if self.rotates {
+            self.twins = (self.validators - 2) / 3;
+        }
+        self
+    }
+
+    /// The province of a seat: its number, 11 upwards.
+    ///
+    /// # Panics
+    ///
+    /// With more than 89 seats.
+    #[must_use]
+    pub fn province(seat: usize) -> ProvinceCode {
+        (seat + 11).to_string().parse().expect("two digits")
+    }
+
+    /// The key of a seat.
+    #[must_use]
+    pub fn key(seat: usize) -> SecretKey {
+        SecretKey::from_seed(&[u8::try_from(seat + 1).expect("few seats"); 32])
+    }
+
+    /// The set that stands in the state after `height`.
+    ///
+    /// # Panics
+    ///
+    /// Never with fewer than 65 seats.
+    #[must_use]
+    pub fn set_after(&self, height: u64) -> ValidatorSet {
+        let out = (self.rotates && height >= TERM)
+            .then(|| usize::try_from(height / TERM % self.validators as u64).expect("small"));
+        let validator = |seat: usize| Validator {
+            province: Self::province(seat),
+            key: Self::key(seat).public_key(),
+            peer_id: vec![u8::try_from(seat + 1).expect("few seats")],
+        };
+        let seats = (0..self.validators).filter(|seat| Some(*seat) != out);
+        ValidatorSet::new(seats.map(validator).collect()).expect("a set of distinct seats")
+    }
+
+    /// Whether a seat is taken by liars: the last ones are.
+    #[must_use]
+    pub fn is_liar(&self, seat: usize) -> bool {
+        seat < self.validators && seat >= self.validators - self.twins
+    }
+}

@@ -1,0 +1,480 @@
+//! The scheduler: one queue of events, one clock, one pair of dice.
+
+use std::collections::BTreeMap;
+
+use symbolon_consensus::{Effect, Input, Message, Peer, Timer, Verified, validity};
+use symbolon_ledger::{
+    block::Header,
+    hash::{BlockHash, Digest, sha256},
+};
+use thiserror::Error;
+
+use super::{
+    dice::Dice,
+    invariants::Witness,
+    node::{Committed, Node},
+    plan::Plan,
+    twin,
+};
+
+/// After it has healed, everybody honest has this long to reach the goal.
+const PATIENCE_MS: u64 = 20 * 60_000;
+/// A run with more events than this goes in circles.
+const MOST_EVENTS: u64 = 5_000_000;
+/// Longest delay of a packet once it has healed.
+const CALM_DELAY_MS: u64 = 50;
+
+/// What travels.
+#[derive(Debug, Clone)]
+pub(super) enum Packet {
+    /// A consensus message, checked.
+    Message(Verified),
+    /// The same, as bytes.
+    Bytes(Vec<u8>),
+    /// "I have this body."
+    Offer(BlockHash),
+    /// "Send me this body."
+    Want(BlockHash),
+    /// A body.
+    Body(Header),
+    /// "My tip is at this height."
+    Status(u64),
+    /// "Send me the block and certificate of this height."
+    Ask(u64),
+    /// A committed block and its certificate.
+    Synced(Committed),
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Packet {
+        to: usize,
+        from: usize,
+        packet: Packet,
+    },
+    /// The rest concern one life of one node.
+    Timer {
+        node: usize,
+        life: u64,
+        timer: Timer,
+    },
+    Tick {
+        node: usize,
+        life: u64,
+    },
+    Build {
+        node: usize,
+        life: u64,
+        round: u32,
+    },
+    Body {
+        node: usize,
+        life: u64,
+        header: Header,
+    },
+    Begin {
+        node: usize,
+        life: u64,
+    },
+    Restart {
+        node: usize,
+    },
+    Gossip {
+        node: usize,
+    },
+    Weather,
+    Heal,
+}
+
+/// What a run was like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Hash of everything that happened, in order.
+    pub history: Digest,
+    /// Highest height decided.
+    pub height: u64,
+    /// Highest round begun.
+    pub round: u32,
+    /// Crashes.
+    pub crashes: u64,
+    /// Restarts that replayed a log.
+    pub replays: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Blocks that were committed through block sync.
+    pub synced: u64,
+    /// Pairs of contradictions found.
+    pub evidence: u64,
+    /// Blocks that had to wait for a clock.
+    pub held: u64,
+}
+
+/// A sentence did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{at_ms} ms after the founding: {what}\nreplay with SYMBOLON_SEED={seed}; the plan was {plan:?}"
+)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// When.
+    pub at_ms: u64,
+    /// Which sentence, and who broke it.
+    pub what: String,
+    /// The plan.
+    pub plan: Box<Plan>,
+}
+
+/// A network and all that happens to it.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) dice: Dice,
+    pub(super) now_ms: u64,
+    pub(super) nodes: Vec<Node>,
+    pub(super) witness: Witness,
+    pub(super) report: Report,
+    queue: BTreeMap<(u64, u64), Event>,
+    number: u64,
+    sides: Vec<u64>,
+    healed: bool,
+    goal: Option<u64>,
+}
+
+/// Runs a plan to its end.
+///
+/// # Errors
+///
+/// [`Failure`] when a sentence of [`super::invariants`] does not hold.
+pub fn run(plan: &Plan) -> Result<Report, Failure> {
+    let mut world = World::new(plan.clone());
+    match world.live() {
+        Ok(()) => Ok(world.report),
+        Err(what) => Err(Failure {
+            seed: plan.seed,
+            at_ms: world.now_ms,
+            what,
+            plan: Box::new(plan.clone()),
+        }),
+    }
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let mut dice = Dice::new(plan.seed);
+        // Every seat once, every liar's seat a second time, then the observers.
+        let liars = (0..plan.validators).filter(|seat| plan.is_liar(*seat));
+        let seats: Vec<Option<usize>> = (0..plan.validators)
+            .chain(liars)
+            .map(Some)
+            .chain(std::iter::repeat_n(None, plan.observers))
+            .collect();
+        let node = |(id, seat): (usize, Option<usize>)| {
+            let honest = seat.is_none_or(|seat| !plan.is_liar(seat));
+            Node::new(id, seat, honest, &plan, &mut dice)
+        };
+        let nodes: Vec<Node> = seats.into_iter().enumerate().map(node).collect();
+        Self {
+            sides: vec![0; nodes.len()],
+            plan,
+            dice,
+            now_ms: 0,
+            nodes,
+            witness: Witness::default(),
+            report: Report::default(),
+            queue: BTreeMap::new(),
+            number: 0,
+            healed: false,
+            goal: None,
+        }
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        for node in 0..self.nodes.len() {
+            self.start(node)?;
+            self.at(node as u64 * 10, Event::Gossip { node });
+        }
+        self.at(500, Event::Weather);
+        self.at(self.plan.chaos_ms, Event::Heal);
+        while let Some(((at_ms, number), event)) = self.queue.pop_first() {
+            self.now_ms = at_ms;
+            self.happen(event)?;
+            if let Some(goal) = self.goal {
+                if self.nodes.iter().all(|n| !n.honest || n.disk.height() >= goal) {
+                    return self.conclude();
+                }
+                let late = at_ms > self.plan.chaos_ms + PATIENCE_MS || number > MOST_EVENTS;
+                if late {
+                    Witness::everybody_honest_goes_on_after_it_heals(&self.nodes, goal)?;
+                }
+            }
+        }
+        Err("nothing left to happen".into())
+    }
+
+    fn conclude(&mut self) -> Result<(), String> {
+        self.report.height = self.witness.highest();
+        self.nodes.iter().try_for_each(|node| self.witness.no_committed_block_is_lost(node))
+    }
+
+    /// Has `event` happen in so many milliseconds. Gives its number.
+    pub(super) fn at(&mut self, in_ms: u64, event: Event) -> u64 {
+        self.number += 1;
+        self.queue.insert((self.now_ms + in_ms, self.number), event);
+        self.number
+    }
+
+    /// Adds to the history.
+    pub(super) fn note(&mut self, what: &str, numbers: &[u64]) {
+        let mut bytes = self.report.history.0.to_vec();
+        bytes.extend(what.as_bytes());
+        bytes.extend(self.now_ms.to_be_bytes());
+        bytes.extend(numbers.iter().flat_map(|n| n.to_be_bytes()));
+        self.report.history = sha256(&bytes);
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Packet { to, from, packet } => self.deliver(to, from, packet),
+            Event::Timer { node, life, timer } => {
+                let ends = self.ends(node, life, timer);
+                if ends { self.step(node, Input::TimeoutElapsed(timer)) } else { Ok(()) }
+            }
+            Event::Tick { node, life } => self.if_alive(node, life, Input::Tick),
+            Event::Begin { node, life } => self.if_alive(node, life, Input::Begin),
+            Event::Build { node, life, round } => self.build(node, life, round),
+            Event::Body { node, life, header } => {
+                if self.lives(node, life) {
+                    self.give_body(node, header)
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Restart { node } => self.start(node),
+            Event::Gossip { node } => {
+                self.gossip(node);
+                Ok(())
+            }
+            Event::Weather => {
+                self.weather();
+                Ok(())
+            }
+            Event::Heal => {
+                self.healed = true;
+                self.sides.fill(0);
+                self.nodes.iter_mut().for_each(|n| n.doom = None);
+                self.goal = Some(self.witness.highest() + self.plan.goal);
+                self.note("heal", &[]);
+                Ok(())
+            }
+        }
+    }
+
+    fn lives(&self, node: usize, life: u64) -> bool {
+        self.nodes[node].life == life && self.nodes[node].memory.is_some()
+    }
+
+    fn if_alive(&mut self, node: usize, life: u64, input: Input) -> Result<(), String> {
+        if self.lives(node, life) { self.step(node, input) } else { Ok(()) }
+    }
+
+    /// Whether this event is the one that ends the timer, and not one of an earlier schedule.
+    fn ends(&mut self, node: usize, life: u64, timer: Timer) -> bool {
+        if !self.lives(node, life) {
+            return false;
+        }
+        let now_ms = self.now_ms;
+        let memory = self.nodes[node].memory.as_mut().expect("it lives");
+        let due = memory.timers.get(&timer).is_some_and(|ends_ms| *ends_ms == now_ms);
+        if due {
+            memory.timers.remove(&timer);
+        }
+        due
+    }
+
+    pub(super) fn start(&mut self, id: usize) -> Result<(), String> {
+        let effects = match self.nodes[id].start(self.now_ms) {
+            Ok(effects) => effects,
+            Err(error) if self.nodes[id].honest => {
+                return Err(format!("node {id} does not start: {error}"));
+            }
+            // Its log holds votes of its twin under its own name: it finds itself a liar.
+            Err(_) => return Ok(()),
+        };
+        self.witness.no_committed_block_is_lost(&self.nodes[id])?;
+        let replayed = effects.iter().any(|e| matches!(e, Effect::StartedRound { .. }));
+        self.report.replays += u64::from(replayed);
+        self.note("start", &[id as u64, u64::from(replayed)]);
+        self.execute(id, effects)?;
+        let begin = self.dice.below(500);
+        self.at(begin, Event::Begin { node: id, life: self.nodes[id].life });
+        Ok(())
+    }
+
+    pub(super) fn crash(&mut self, id: usize) {
+        self.nodes[id].crash(&mut self.dice);
+        self.report.crashes += 1;
+        self.note("crash", &[id as u64]);
+        let rest = self.dice.between(50, 4_000);
+        self.at(rest, Event::Restart { node: id });
+    }
+
+    /// Gives a host one input and does what it asks for.
+    pub(super) fn step(&mut self, id: usize, input: Input) -> Result<(), String> {
+        let clock = self.nodes[id].clock(self.now_ms);
+        let Some(memory) = &mut self.nodes[id].memory else { return Ok(()) };
+        match memory.host.step(clock, input) {
+            Ok(effects) => self.execute(id, effects),
+            Err(error) if self.nodes[id].honest => Err(format!("node {id} stopped: {error}")),
+            // A liar that has talked itself into a corner stays there.
+            Err(_) => {
+                self.nodes[id].memory = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn build(&mut self, id: usize, life: u64, round: u32) -> Result<(), String> {
+        let (true, Some(province)) = (self.lives(id, life), self.nodes[id].province()) else {
+            return Ok(());
+        };
+        let node = &mut self.nodes[id];
+        let machine = &node.disk.machine;
+        let time_ms = validity::proposal_time(node.clock(self.now_ms), machine.tip());
+        let mut header = machine.build(province, time_ms);
+        if !node.honest {
+            twin::falsify(&mut header, &mut self.dice);
+        }
+        let memory = node.memory.as_mut().expect("it lives");
+        if memory.host.height() != header.height {
+            return Ok(());
+        }
+        memory.pool.insert(header.hash(), header.clone());
+        self.step(id, Input::BlockBuilt { round, header })
+    }
+
+    fn give_body(&mut self, id: usize, header: Header) -> Result<(), String> {
+        let node = &mut self.nodes[id];
+        let Some(memory) = &mut node.memory else { return Ok(()) };
+        if memory.host.height() != header.height {
+            return Ok(());
+        }
+        memory.pool.insert(header.hash(), header.clone());
+        let outcome = node.disk.machine.outcome(&header);
+        let valid = validity::check_outcome(&header, &outcome).is_ok();
+        self.step(id, Input::BodyValidated { header, valid })
+    }
+
+    fn deliver(&mut self, to: usize, from: usize, packet: Packet) -> Result<(), String> {
+        let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
+        let (height, peer) = (memory.host.height(), Peer(from as u64));
+        match packet {
+            Packet::Message(message) => self.step(to, Input::Verified { message, from: peer }),
+            Packet::Bytes(bytes) => {
+                let message = Message::decode(&bytes).map_err(|e| format!("on the wire: {e}"))?;
+                self.step(to, Input::Message { message, from: peer })
+            }
+            Packet::Offer(block) => {
+                memory.holders.entry(block).or_default().insert(from);
+                Ok(())
+            }
+            Packet::Want(block) => {
+                if let Some(header) = self.nodes[to].body(&block) {
+                    self.send(to, from, Packet::Body(header));
+                }
+                Ok(())
+            }
+            Packet::Body(header) => self.give_body(to, header),
+            Packet::Status(tip) => {
+                if tip >= height {
+                    self.send(to, from, Packet::Ask(height));
+                }
+                Ok(())
+            }
+            Packet::Ask(asked) => {
+                if let Some(committed) = self.nodes[to].disk.committed(asked) {
+                    self.send(to, from, Packet::Synced(committed.clone()));
+                }
+                Ok(())
+            }
+            Packet::Synced(Committed { header, certificate }) => {
+                if certificate.height != height {
+                    return Ok(());
+                }
+                memory.pool.insert(header.hash(), header);
+                self.report.synced += 1;
+                self.step(to, Input::Synced { certificate, from: peer })
+            }
+        }
+    }
+
+    /// Puts a packet on its way, if the weather lets it through.
+    pub(super) fn send(&mut self, from: usize, to: usize, packet: Packet) {
+        self.report.packets += 1;
+        if self.healed {
+            let delay = self.dice.between(1, CALM_DELAY_MS);
+            self.at(delay, Event::Packet { to, from, packet });
+            return;
+        }
+        if self.sides[from] != self.sides[to] || self.dice.chance(self.plan.loss) {
+            return;
+        }
+        if self.dice.chance(self.plan.repeats) {
+            let delay = self.dice.between(1, 4 * self.plan.delay_ms);
+            self.at(delay, Event::Packet { to, from, packet: packet.clone() });
+        }
+        let delay = self.dice.between(1, self.plan.delay_ms);
+        self.at(delay, Event::Packet { to, from, packet });
+    }
+
+    pub(super) fn send_to_all(&mut self, from: usize, packet: &Packet) {
+        for to in (0..self.nodes.len()).filter(|to| *to != from) {
+            self.send(from, to, packet.clone());
+        }
+    }
+
+    /// Tells two others how far it is, so that whoever missed everything finds out.
+    fn gossip(&mut self, node: usize) {
+        if self.nodes[node].memory.is_some() {
+            let tip = self.nodes[node].disk.height();
+            for _ in 0..2 {
+                let to = self.dice.index(self.nodes.len());
+                self.send(node, to, Packet::Status(tip));
+            }
+        }
+        let pause = self.dice.between(700, 1_300);
+        self.at(pause, Event::Gossip { node });
+    }
+
+    fn weather(&mut self) {
+        if self.healed {
+            return;
+        }
+        if self.plan.splits {
+            let (split, cunning) = (self.dice.chance(50), self.dice.chance(50));
+            for id in 0..self.nodes.len() {
+                let side = if split { self.dice.below(2) } else { 0 };
+                // A cunning split gives each side its own half of every liar.
+                let half = u64::from(id >= self.plan.validators);
+                let liar = !self.nodes[id].honest;
+                self.sides[id] = if split && cunning && liar { half } else { side };
+            }
+        }
+        if self.plan.crashes && self.dice.chance(60) {
+            let victim = self.dice.index(self.nodes.len());
+            self.nodes[victim].doom = Some(self.dice.below(30));
+        }
+        self.note("weather", &self.sides.clone());
+        let pause = self.dice.between(200, 1_200);
+        self.at(pause, Event::Weather);
+    }
+
+    /// A message as it travels.
+    pub(super) fn wrap(&self, message: Verified) -> Packet {
+        if self.plan.exact {
+            Packet::Bytes(message.message().encode())
+        } else {
+            Packet::Message(message)
+        }
+    }
+}

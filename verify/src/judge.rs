@@ -1,0 +1,630 @@
+//! How the verdict is found: nine checks in a fixed order, over one presentation and one height.
+//!
+//! The first *proven* failure is the reason, whatever could not be decided. Only when nothing is
+//! proven wrong do doubts count, and only when there are none is the licence `valid` or `unknown`.
+//!
+//! What an old header proves for good counts at any age: a bad signature, a mismatch with the
+//! registration, a compromise, a final status. What may have changed since (an absence, a
+//! suspension, "active") counts only on a header younger than `max_staleness_ms`.
+//!
+//! Not here: what was shown before (replay), which needs a memory, and fetching anything.
+
+use symbolon_credential::{
+    date,
+    sd_jwt::{Disclosed, KeyBinding, ParseError, Parsed, SignatureChecked},
+};
+use symbolon_ledger::{
+    codes::{Day, ProvinceCode},
+    operation::KeyPurpose,
+    records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus},
+};
+
+use crate::{
+    message::message,
+    verdict::{
+        AsOfBlock, Check, CheckName, CheckResult, Issuer, LedgerStatus, Outcome, Reason,
+        Recognised, RecognitionReason, ShownClaim, TypeName, Verdict,
+    },
+    view::{AsOf, LedgerView},
+};
+
+/// Oldest self-presented holder signature accepted, in seconds: a screenshot passed on is good
+/// for no longer.
+pub const MAX_PRESENTATION_AGE_S: u64 = 60;
+/// How far ahead the holder's clock may be, in seconds.
+pub const MAX_CLOCK_LEAD_S: u64 = 10;
+
+/// What the asker wants to know, and the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The province whose recognition is asked for.
+    pub recognising_province: ProvinceCode,
+    /// Whom a holder's signature must be meant for, if that matters.
+    pub audience: Option<String>,
+    /// The challenge that the holder must have signed, if one was made.
+    pub nonce: Option<String>,
+    /// Now, in milliseconds since 1970-01-01T00:00Z.
+    pub now_ms: u64,
+    /// Another time at which licence dates and recognition are judged.
+    pub at_ms: Option<u64>,
+    /// The earliest time that `at_ms` may be: the start of the window that the node retains.
+    pub earliest_at_ms: Option<u64>,
+    /// Greatest age of a header on which `valid` and `unknown` may rest.
+    pub max_staleness_ms: u64,
+}
+
+impl Request {
+    /// The time at which dates and recognition are judged.
+    fn at_ms(&self) -> u64 {
+        self.at_ms.unwrap_or(self.now_ms)
+    }
+
+    fn is_before_window(&self) -> bool {
+        self.earliest_at_ms.is_some_and(|earliest| self.at_ms() < earliest)
+    }
+}
+
+/// Why the ledger could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The node is catching up.
+    NodeBehind,
+    /// Too few provinces answer to make blocks.
+    NoQuorum,
+    /// No node answered.
+    Unreachable,
+    /// The state of that height is not kept any more.
+    Pruned,
+}
+
+impl Unavailable {
+    fn detail(self) -> &'static str {
+        match self {
+            Self::NodeBehind => "this node is catching up with the chain",
+            Self::NoQuorum => "too few provinces answer to make new blocks",
+            Self::Unreachable => "no node answered",
+            Self::Pruned => "the state of that height is not kept any more",
+        }
+    }
+}
+
+/// What is known of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ledger {
+    /// Its records at one height.
+    At(Box<LedgerView>),
+    /// Nothing.
+    Unavailable(Unavailable),
+}
+
+/// Judges a well-formed presentation.
+///
+/// ```
+/// use symbolon_credential::sd_jwt::{ParseError, Parsed};
+/// use symbolon_verify::{judge::{Request, malformed}, verdict::Outcome};
+/// let request = Request {
+///     recognising_province: "11".parse()?, audience: None, nonce: None,
+///     now_ms: 1_795_449_600_000, at_ms: None, earliest_at_ms: None, max_staleness_ms: 60_000,
+/// };
+/// let verdict = match Parsed::parse("no licence") {
+///     Ok(_) => unreachable!(),
+///     Err(error) => malformed(&error, &request),
+/// };
+/// assert_eq!(verdict.outcome, Outcome::Invalid);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn judge(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Verdict {
+    let mut bench = Bench::default();
+    bench.pass(CheckName::Format, "a presentation of a licence in SD-JWT form");
+    match ledger {
+        Ledger::At(view) => Case { presentation, view, request }.hear(bench),
+        Ledger::Unavailable(why) => {
+            bench.doubt(CheckName::IssuerKey, Reason::LedgerUnavailable, why.detail());
+            let mut verdict = bench.close(request, None, false);
+            verdict.cid = presentation.claimed_cid().map(|cid| cid.to_string());
+            verdict
+        }
+    }
+}
+
+/// The verdict on a text that is no presentation.
+#[must_use]
+pub fn malformed(error: &ParseError, request: &Request) -> Verdict {
+    let mut bench = Bench::default();
+    bench.fail(CheckName::Format, Reason::MalformedPresentation, &error.to_string());
+    bench.close(request, None, false)
+}
+
+/// Every check, in order.
+const ORDER: [CheckName; 9] = [
+    CheckName::Format,
+    CheckName::IssuerKey,
+    CheckName::Signature,
+    CheckName::Disclosures,
+    CheckName::Ledger,
+    CheckName::Compromise,
+    CheckName::Status,
+    CheckName::Dates,
+    CheckName::HolderBinding,
+];
+
+/// The checks made so far, the first proven failure and the first doubt.
+#[derive(Default)]
+struct Bench {
+    checks: Vec<Check>,
+    failure: Option<Reason>,
+    doubt: Option<Reason>,
+}
+
+impl Bench {
+    fn note(&mut self, name: CheckName, result: CheckResult, detail: &str) {
+        self.checks.push(Check { name, result, detail: detail.to_owned() });
+    }
+
+    fn pass(&mut self, name: CheckName, detail: &str) {
+        self.note(name, CheckResult::Pass, detail);
+    }
+
+    fn skip(&mut self, name: CheckName, detail: &str) {
+        self.note(name, CheckResult::Skipped, detail);
+    }
+
+    fn fail(&mut self, name: CheckName, reason: Reason, detail: &str) {
+        self.note(name, CheckResult::Fail, detail);
+        self.failure.get_or_insert(reason);
+    }
+
+    fn doubt(&mut self, name: CheckName, reason: Reason, detail: &str) {
+        self.note(name, CheckResult::Skipped, detail);
+        self.doubt.get_or_insert(reason);
+    }
+
+    /// The verdict, with what the caller does not know left empty.
+    fn close(mut self, request: &Request, view: Option<&LedgerView>, absent: bool) -> Verdict {
+        for name in ORDER {
+            if !self.checks.iter().any(|c| c.name == name) {
+                self.skip(name, "not reached: an earlier check did not pass");
+            }
+        }
+        self.checks.sort_by_key(|c| c.name);
+        let (outcome, reason) = match (self.failure, self.doubt) {
+            (Some(failure), _) => (Outcome::Invalid, Some(failure)),
+            (None, Some(doubt)) => (Outcome::Undetermined, Some(doubt)),
+            (None, None) if absent => (Outcome::Unknown, Some(Reason::NotOnLedger)),
+            (None, None) => (Outcome::Valid, None),
+        };
+        let recognised = recognise(request, view);
+        let mut verdict = Verdict {
+            outcome,
+            reason,
+            ledger_status: LedgerStatus::None,
+            recognised,
+            holder_bound: None,
+            cid: None,
+            licence_type: None,
+            issuer: None,
+            claims: Vec::new(),
+            valid_from: None,
+            valid_until: None,
+            superseded_by: None,
+            as_of: view.map(|v| as_of_block(&v.as_of)),
+            checks: self.checks,
+            message: message(outcome, reason, recognised, request, view),
+            proof: None,
+        };
+        if let Some(view) = view {
+            name_records(&mut verdict, view);
+        }
+        verdict
+    }
+}
+
+/// One presentation before one view of the ledger.
+struct Case<'c> {
+    presentation: &'c Parsed,
+    view: &'c LedgerView,
+    request: &'c Request,
+}
+
+impl<'c> Case<'c> {
+    /// Makes all checks. Later ones are made even after a failure where that is possible, so that
+    /// the list shows everything that is wrong.
+    fn hear(&self, mut bench: Bench) -> Verdict {
+        self.issuer_key(&mut bench);
+        let checked = self.signature(&mut bench);
+        let disclosed = checked.and_then(|c| disclosures(c, &mut bench));
+        let absent = self.ledger(&mut bench);
+        self.compromise(&mut bench);
+        self.status(&mut bench);
+        self.dates(checked, &mut bench);
+        let holder_bound = self.holder_binding(checked, &mut bench);
+
+        let mut verdict = bench.close(self.request, Some(self.view), absent);
+        verdict.cid = self.presentation.claimed_cid().map(|cid| cid.to_string());
+        verdict.holder_bound = holder_bound;
+        if let Some(checked) = checked {
+            let day = |seconds| date::day_of(seconds).to_string();
+            verdict.valid_from = checked.not_before().map(day);
+            verdict.valid_until = checked.expires().map(|end| day(end.saturating_sub(1)));
+        }
+        if let Some(disclosed) = disclosed {
+            verdict.claims = shown_claims(&disclosed, self.view);
+        }
+        verdict.message =
+            crate::message::with_holder(verdict.message, verdict.outcome, holder_bound);
+        verdict
+    }
+
+    /// Whether the header is too old for what may have changed since.
+    fn is_stale(&self) -> bool {
+        let age = self.request.now_ms.saturating_sub(self.view.as_of.time_ms);
+        age > self.request.max_staleness_ms
+    }
+
+    /// Fails, unless the header is so old that a registration may have come since.
+    fn missing(&self, bench: &mut Bench, name: CheckName, detail: &str) {
+        if self.is_stale() {
+            let detail = format!("{detail}, as of an old block; it may have been since");
+            bench.doubt(name, Reason::StaleLedger, &detail);
+        } else {
+            bench.fail(name, Reason::IssuerNotAuthorised, detail);
+        }
+    }
+
+    fn issuer_key(&self, bench: &mut Bench) {
+        const NAME: CheckName = CheckName::IssuerKey;
+        let view = self.view;
+        let Some(issuer) = self.presentation.claimed_issuer() else {
+            let detail = "iss names no agency of this network";
+            return bench.fail(NAME, Reason::IssuerNotAuthorised, detail);
+        };
+        let Some(agency) = &view.agency else {
+            return self.missing(bench, NAME, "the agency is not registered");
+        };
+        let Some(province) = &view.province else {
+            let detail = "the agency's province was not read";
+            return bench.doubt(NAME, Reason::LedgerUnavailable, detail);
+        };
+        if province.issuer_origin != issuer.origin {
+            let detail = "iss has another origin than the agency's province";
+            return bench.fail(NAME, Reason::IssuerNotAuthorised, detail);
+        }
+        let Some(key) = &view.key else {
+            return self.missing(bench, NAME, "the agency has no key of that number");
+        };
+        if key.purpose != KeyPurpose::Credential {
+            let detail = "the key is not one for credentials";
+            return bench.fail(NAME, Reason::IssuerNotAuthorised, detail);
+        }
+        if let Some(licence) = &view.licence
+            && !held_at(key, licence.issued_at)
+        {
+            let detail = "the key was not valid at the height of issue";
+            return bench.fail(NAME, Reason::IssuerNotAuthorised, detail);
+        }
+        bench.pass(NAME, &agency_detail(agency));
+    }
+
+    fn signature(&self, bench: &mut Bench) -> Option<SignatureChecked<'c>> {
+        let Some(key) = &self.view.key else {
+            bench.skip(CheckName::Signature, "the issuer's key is not known");
+            return None;
+        };
+        match self.presentation.check_signature(&key.key) {
+            Ok(checked) => {
+                bench.pass(CheckName::Signature, "the issuer's key signed it");
+                Some(checked)
+            }
+            Err(error) => {
+                bench.fail(CheckName::Signature, Reason::BadSignature, &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Whether the ledger proves, at an age that counts, that it has no such licence.
+    fn ledger(&self, bench: &mut Bench) -> bool {
+        const NAME: CheckName = CheckName::Ledger;
+        if self.presentation.claimed_issuer().is_none() {
+            bench.skip(NAME, "without an issuer it has no name on the ledger");
+            return false;
+        }
+        let Some(licence) = &self.view.licence else {
+            if self.is_stale() {
+                let detail = "not there as of an old block; it may have been issued since";
+                bench.doubt(NAME, Reason::StaleLedger, detail);
+                return false;
+            }
+            // Neither passed nor anyone's proven fault: `unknown`, unless something else failed.
+            bench.note(NAME, CheckResult::Fail, "the ledger proves that it has no such licence");
+            return true;
+        };
+        match self.mismatch(licence) {
+            Some(detail) => bench.fail(NAME, Reason::LedgerMismatch, detail),
+            None => bench.pass(NAME, &format!("issued at height {}", licence.issued_at)),
+        }
+        false
+    }
+
+    /// What the credential says otherwise than its registration. An agency that may issue one
+    /// type must not get another believed by registering the one and signing the other.
+    fn mismatch(&self, licence: &LicenceRecord) -> Option<&'static str> {
+        let version = self.presentation.claimed_type().map(|(_, version)| version);
+        let same_type = self.view.licence_type.as_ref().is_some_and(|t| {
+            t.index == licence.type_index && version.is_some_and(|v| v <= t.schema_version)
+        });
+        let same_agency =
+            self.view.agency.as_ref().is_some_and(|a| a.index == licence.agency_index);
+        if !same_agency {
+            Some("it was registered by another agency")
+        } else if licence.credential_key != self.presentation.key_id() {
+            Some("it was registered with another key")
+        } else if !same_type {
+            Some("it was registered as another type")
+        } else {
+            None
+        }
+    }
+
+    fn compromise(&self, bench: &mut Bench) {
+        const NAME: CheckName = CheckName::Compromise;
+        let view = self.view;
+        let Some(key) = &view.key else {
+            return bench.skip(NAME, "the issuer's key is not known");
+        };
+        let compromised = match (&view.licence, &view.transaction_key) {
+            (Some(licence), Some(signer)) => {
+                key.is_compromised_at(licence.issued_at)
+                    || signer.is_compromised_at(licence.issued_at)
+            }
+            (Some(_), None) => {
+                let detail = "the key that registered it was not read";
+                return bench.doubt(NAME, Reason::LedgerUnavailable, detail);
+            }
+            // Not registered: nothing says that it was signed before the key was lost.
+            (None, _) => key.compromised_from.is_some(),
+        };
+        if compromised {
+            let detail = "issued with a key that may have been in other hands";
+            bench.fail(NAME, Reason::IssuerKeyCompromised, detail);
+        } else {
+            bench.pass(NAME, "no key behind it was in other hands when it was issued");
+        }
+    }
+
+    fn status(&self, bench: &mut Bench) {
+        const NAME: CheckName = CheckName::Status;
+        let Some(licence) = &self.view.licence else {
+            return bench.skip(NAME, "the ledger has no such licence");
+        };
+        if self.is_stale() && !licence.status.is_final() {
+            let word = licence.status.name();
+            let detail = format!("{word} as of an old block; it may have changed since");
+            return bench.doubt(NAME, Reason::StaleLedger, &detail);
+        }
+        let height = licence.changed_at;
+        let mut fail = |reason, what: &str| {
+            bench.fail(NAME, reason, &format!("{what} at height {height}"));
+        };
+        match licence.status {
+            LicenceStatus::Active => bench.pass(NAME, "active"),
+            LicenceStatus::Suspended => fail(Reason::Suspended, "suspended"),
+            LicenceStatus::TransferPending { .. } => {
+                fail(Reason::TransferPending, "released to another agency");
+            }
+            LicenceStatus::Superseded { .. } => fail(Reason::Superseded, "superseded"),
+            LicenceStatus::Revoked { class } => {
+                fail(Reason::Revoked, &format!("revoked ({})", class.name()));
+            }
+        }
+    }
+
+    fn dates(&self, checked: Option<SignatureChecked<'_>>, bench: &mut Bench) {
+        const NAME: CheckName = CheckName::Dates;
+        let Some(checked) = checked else {
+            return bench.skip(NAME, "its dates are not known to be the issuer's");
+        };
+        if self.request.is_before_window() {
+            let detail = "asked for a time before what this node keeps";
+            return bench.doubt(NAME, Reason::BeforeRetainedWindow, detail);
+        }
+        let at = self.request.at_ms() / 1_000;
+        let day = date::day_of(at);
+        if checked.not_before().is_some_and(|from| at < from) {
+            let detail = format!("not yet valid on {day}");
+            bench.fail(NAME, Reason::NotYetValid, &detail);
+        } else if checked.expires().is_some_and(|end| at >= end) {
+            bench.fail(NAME, Reason::Expired, &format!("expired on {day}"));
+        } else {
+            bench.pass(NAME, &format!("valid on {day} (Beijing)"));
+        }
+    }
+
+    /// Whether the holder signed this presentation; `None` when no signature came with it.
+    fn holder_binding(
+        &self,
+        checked: Option<SignatureChecked<'_>>,
+        bench: &mut Bench,
+    ) -> Option<bool> {
+        const NAME: CheckName = CheckName::HolderBinding;
+        let Some(checked) = checked else {
+            bench.skip(NAME, "the holder's key is not known to be the issuer's word");
+            return None;
+        };
+        let binding = match checked.key_binding() {
+            Ok(Some(binding)) => binding,
+            Ok(None) if self.request.nonce.is_some() => {
+                let detail = "a challenge was made and the holder did not sign it";
+                bench.fail(NAME, Reason::BadHolderBinding, detail);
+                return None;
+            }
+            Ok(None) => {
+                let detail = "no holder's signature was presented: compare the person";
+                bench.skip(NAME, detail);
+                return None;
+            }
+            Err(error) => {
+                bench.fail(NAME, Reason::BadHolderBinding, &error.to_string());
+                return Some(false);
+            }
+        };
+        match self.binding_fault(&binding) {
+            Some((reason, detail)) => bench.fail(NAME, reason, detail),
+            None => bench.pass(NAME, "the holder signed this presentation"),
+        }
+        Some(self.binding_fault(&binding).is_none())
+    }
+
+    /// A signature on this verifier's challenge is fresh by itself; any other is held against the
+    /// clock, which `at_ms` does not move.
+    fn binding_fault(&self, binding: &KeyBinding) -> Option<(Reason, &'static str)> {
+        let request = self.request;
+        if request.audience.as_ref().is_some_and(|audience| *audience != binding.audience) {
+            return Some((Reason::BadHolderBinding, "signed for another verifier"));
+        }
+        match &request.nonce {
+            Some(nonce) if *nonce == binding.nonce => return None,
+            Some(_) => return Some((Reason::BadHolderBinding, "signed for another challenge")),
+            None => {}
+        }
+        let now = request.now_ms / 1_000;
+        if binding.issued_at > now.saturating_add(MAX_CLOCK_LEAD_S) {
+            return Some((Reason::StalePresentation, "signed in the future; check both clocks"));
+        }
+        if now.saturating_sub(binding.issued_at) > MAX_PRESENTATION_AGE_S {
+            return Some((
+                Reason::StalePresentation,
+                "signed more than a minute ago; ask the holder to show it anew",
+            ));
+        }
+        None
+    }
+}
+
+fn disclosures(checked: SignatureChecked<'_>, bench: &mut Bench) -> Option<Disclosed> {
+    match checked.disclose() {
+        Ok(disclosed) => {
+            let (shown, withheld) = (disclosed.claims().len(), disclosed.withheld());
+            let detail = format!("{shown} claims shown, {withheld} withheld");
+            bench.pass(CheckName::Disclosures, &detail);
+            Some(disclosed)
+        }
+        Err(error) => {
+            bench.fail(CheckName::Disclosures, Reason::BadDisclosure, &error.to_string());
+            None
+        }
+    }
+}
+
+/// Whether the key was registered and in its span at `height`; compromise is another check.
+fn held_at(key: &KeyRecord, height: u64) -> bool {
+    key.valid_from <= height && key.valid_until.is_none_or(|until| height <= until)
+}
+
+fn agency_detail(agency: &AgencyRecord) -> String {
+    match agency.status {
+        AgencyStatus::Active => "the agency and its key were registered".to_owned(),
+        AgencyStatus::Suspended | AgencyStatus::Deregistered => format!(
+            "the agency and its key were registered; the agency is {} now, \
+             which leaves the licences that it issued as they are",
+            agency.status.name()
+        ),
+    }
+}
+
+/// Whether the asking province recognises such licences on the day in question.
+fn recognise(request: &Request, view: Option<&LedgerView>) -> Recognised {
+    use RecognitionReason as R;
+    let (value, reason) = match view {
+        Some(LedgerView { agency: Some(agency), .. })
+            if agency.province == request.recognising_province =>
+        {
+            (true, R::OwnProvince)
+        }
+        Some(LedgerView { licence_type: Some(t), agency: Some(_), .. }) if t.national => {
+            (true, R::National)
+        }
+        Some(LedgerView { licence_type: Some(_), agency: Some(_), recognition, .. }) => {
+            let day = Day::of_instant(request.at_ms());
+            match recognition {
+                Some(r) if r.intervals.iter().any(|i| i.contains(day)) => (true, R::Agreement),
+                Some(r) if !r.intervals.is_empty() => (false, R::AgreementNotInForce),
+                _ => (false, R::NoAgreement),
+            }
+        }
+        _ => (false, R::NotDetermined),
+    };
+    Recognised { value, reason }
+}
+
+fn as_of_block(as_of: &AsOf) -> AsOfBlock {
+    let time = i64::try_from(as_of.time_ms).ok();
+    let time = time.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    AsOfBlock {
+        height: as_of.height,
+        time: time.unwrap_or(jiff::Timestamp::MAX).to_string(),
+        state_root: as_of.state_root.to_string(),
+    }
+}
+
+/// What the ledger itself says of licence, type and issuer.
+fn name_records(verdict: &mut Verdict, view: &LedgerView) {
+    verdict.licence_type = view.licence_type.as_ref().map(|t| TypeName {
+        code: t.code.to_string(),
+        name_zh: t.name_zh.to_string(),
+        name_en: t.name_en.to_string(),
+    });
+    verdict.issuer = view.agency.as_ref().map(|a| Issuer {
+        uscc: a.uscc.to_string(),
+        name: a.name.to_string(),
+        province: a.province.to_string(),
+    });
+    let status = view.licence.as_ref().map(|l| &l.status);
+    verdict.ledger_status = match status {
+        None => LedgerStatus::None,
+        Some(LicenceStatus::Active) => LedgerStatus::Active,
+        Some(LicenceStatus::Suspended) => LedgerStatus::Suspended,
+        Some(LicenceStatus::TransferPending { .. }) => LedgerStatus::TransferPending,
+        Some(LicenceStatus::Superseded { .. }) => LedgerStatus::Superseded,
+        Some(LicenceStatus::Revoked { .. }) => LedgerStatus::Revoked,
+    };
+    if let Some(LicenceStatus::Superseded { by }) = status {
+        verdict.superseded_by = Some(by.to_string());
+    }
+}
+
+/// The claims shown, with the catalogue's labels: first those of the catalogue, in its order.
+fn shown_claims(disclosed: &Disclosed, view: &LedgerView) -> Vec<ShownClaim> {
+    use symbolon_credential::sd_jwt::IDENTIFIER_CLAIM;
+    use symbolon_ledger::catalogue::Disclosure;
+
+    let specs = view.licence_type.as_ref().map_or(&[][..], |t| &t.claims);
+    let claims = disclosed.claims();
+    let known = specs.iter().filter(|s| s.disclosure != Disclosure::Never).filter_map(|spec| {
+        claims.get(spec.key.as_str()).map(|value| ShownClaim {
+            key: spec.key.to_string(),
+            label_zh: spec.label_zh.to_string(),
+            label_en: spec.label_en.to_string(),
+            value: value.clone(),
+        })
+    });
+    let unlisted = claims.iter().filter(|(key, _)| specs.iter().all(|s| s.key.as_str() != *key));
+    let other = unlisted.map(|(key, value)| {
+        let (zh, en) = match key.as_str() {
+            IDENTIFIER_CLAIM => ("证照标识", "licence identifier"),
+            key => (key, key),
+        };
+        ShownClaim {
+            key: key.clone(),
+            label_zh: zh.to_owned(),
+            label_en: en.to_owned(),
+            value: value.clone(),
+        }
+    });
+    known.chain(other).collect()
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

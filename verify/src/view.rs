@@ -1,0 +1,165 @@
+//! The records that a verdict rests on, all read at one height.
+//!
+//! The same [`LedgerView::read`] serves a node, over a snapshot of its database, and an offline
+//! verifier, over a checked state proof: both ask for the same records in the same order.
+
+use symbolon_credential::sd_jwt::Parsed;
+use symbolon_ledger::{
+    block::Header,
+    catalogue::LicenceTypeRecord,
+    codec::DecodeError,
+    codes::ProvinceCode,
+    hash::Digest,
+    operation::Actor,
+    records::{AgencyRecord, KeyRecord, LicenceRecord, ProvinceRecord, RecognitionRecord, Record},
+    state::StateKey,
+};
+use thiserror::Error;
+
+/// The block at which records were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// Its height.
+    pub height: u64,
+    /// Its time, in milliseconds since 1970-01-01T00:00Z.
+    pub time_ms: u64,
+    /// Its state root.
+    pub state_root: Digest,
+}
+
+impl AsOf {
+    /// The block of `header`.
+    #[must_use]
+    pub fn of(header: &Header) -> Self {
+        Self { height: header.height, time_ms: header.time_ms, state_root: header.state_root }
+    }
+}
+
+/// What the ledger says about one presentation. `None` means that no such record stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerView {
+    /// When it says so.
+    pub as_of: AsOf,
+    /// Every place that was read, so that a node can prove exactly these.
+    pub keys: Vec<StateKey>,
+    /// The licence.
+    pub licence: Option<LicenceRecord>,
+    /// The agency that the presentation names.
+    pub agency: Option<AgencyRecord>,
+    /// That agency's province.
+    pub province: Option<ProvinceRecord>,
+    /// The key that the presentation names.
+    pub key: Option<KeyRecord>,
+    /// The key that signed the issue transaction.
+    pub transaction_key: Option<KeyRecord>,
+    /// The type that the presentation names.
+    pub licence_type: Option<LicenceTypeRecord>,
+    /// The asking province.
+    pub asking_province: Option<ProvinceRecord>,
+    /// The asking province's recognition of such licences.
+    pub recognition: Option<RecognitionRecord>,
+}
+
+/// Why records could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError<E> {
+    /// The source could not say what stands at a key.
+    #[error("{0}")]
+    Source(E),
+    /// A record is in a form that this program does not know.
+    #[error("the record at {key:?} cannot be read: {source}")]
+    Record {
+        /// Where it stands.
+        key: Box<StateKey>,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+struct Reader<F> {
+    get: F,
+    keys: Vec<StateKey>,
+}
+
+impl<F, E> Reader<F>
+where
+    F: FnMut(&StateKey) -> Result<Option<Vec<u8>>, E>,
+{
+    fn read<R: Record>(&mut self, key: Option<StateKey>) -> Result<Option<R>, ReadError<E>> {
+        let Some(key) = key else { return Ok(None) };
+        if !self.keys.contains(&key) {
+            self.keys.push(key.clone());
+        }
+        match (self.get)(&key).map_err(ReadError::Source)? {
+            None => Ok(None),
+            Some(bytes) => match R::from_bytes(&bytes) {
+                Ok(record) => Ok(Some(record)),
+                Err(source) => Err(ReadError::Record { key: Box::new(key), source }),
+            },
+        }
+    }
+}
+
+impl LedgerView {
+    /// Reads every record that a verdict about `presentation` needs. `get` gives the bytes at a
+    /// key, always of the state at `as_of`; `Ok(None)` says that nothing stands there.
+    ///
+    /// ```no_run
+    /// # use symbolon_credential::sd_jwt::Parsed;
+    /// # use symbolon_ledger::codes::ProvinceCode;
+    /// # use symbolon_verify::{state_proof::{CheckedState, NotProven}, view::{AsOf, LedgerView, ReadError}};
+    /// # fn f(state: &CheckedState, presentation: &Parsed, asking: ProvinceCode)
+    /// #     -> Result<LedgerView, ReadError<NotProven>> {
+    /// let as_of = AsOf::of(state.header().header());
+    /// LedgerView::read(as_of, presentation, asking, |key| {
+    ///     state.bytes_at(key).map(|record| record.map(<[u8]>::to_vec))
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], at the first record that cannot be had.
+    pub fn read<F, E>(
+        as_of: AsOf,
+        presentation: &Parsed,
+        asking: ProvinceCode,
+        get: F,
+    ) -> Result<Self, ReadError<E>>
+    where
+        F: FnMut(&StateKey) -> Result<Option<Vec<u8>>, E>,
+    {
+        let mut reader = Reader { get, keys: Vec::new() };
+        let issuer = presentation.claimed_issuer().map(|issuer| issuer.agency);
+        let type_code = presentation.claimed_type().map(|(code, _)| code);
+        let key_of = |id| issuer.map(|uscc| StateKey::Key(Actor::Agency(uscc), id));
+
+        let licence: Option<LicenceRecord> =
+            reader.read(presentation.claimed_cid().map(StateKey::Licence))?;
+        let agency: Option<AgencyRecord> = reader.read(issuer.map(StateKey::Agency))?;
+        let key = reader.read(key_of(presentation.key_id()))?;
+        let transaction_key =
+            reader.read(licence.as_ref().and_then(|l| key_of(l.transaction_key)))?;
+        let home = agency.as_ref().map(|a| a.province);
+        let province = reader.read(home.map(StateKey::Province))?;
+        let licence_type = reader.read(type_code.clone().map(StateKey::LicenceType))?;
+        let asking_province = reader.read(Some(StateKey::Province(asking)))?;
+        let agreement = match (home, type_code) {
+            (Some(home), Some(code)) => Some(StateKey::Recognition(asking, home, code)),
+            _ => None,
+        };
+        let recognition = reader.read(agreement)?;
+        Ok(Self {
+            as_of,
+            keys: reader.keys,
+            licence,
+            agency,
+            province,
+            key,
+            transaction_key,
+            licence_type,
+            asking_province,
+            recognition,
+        })
+    }
+}
