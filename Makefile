@@ -29,7 +29,7 @@ fmt: setup ## format the code
 	cargo fmt --all
 
 bench: build ## measure speed and memory of four nodes on this machine
-	cargo bench --workspace --locked --bench '*'
+	@target/release/bench
 
 demo: build ## a four-province network and a licence's story; it stays up
 	@scripts/demo.sh

@@ -217,14 +217,12 @@ impl Node {
     pub(crate) fn record<R: Record>(&self, answer: &Value) -> Result<R, NodeError> {
         let bytes = answer.get("record").and_then(Value::as_str).and_then(from_base64url);
         let bytes = bytes.ok_or_else(|| self.strange("an answer without its record"))?;
-        R::from_bytes(&bytes).map_err(|e| self.strange(&format!("a record that cannot be read: {e}")))
+        R::from_bytes(&bytes)
+            .map_err(|e| self.strange(&format!("a record that cannot be read: {e}")))
     }
 
     /// Status and body of an answer, or why there is none.
-    fn json(
-        &self,
-        answer: Result<Response<Body>, ureq::Error>,
-    ) -> Result<(u16, Value), NodeError> {
+    fn json(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, Value), NodeError> {
         let answer = answer.map_err(|e| self.unreachable(&e))?;
         let status = answer.status().as_u16();
         let mut body = answer.into_body();

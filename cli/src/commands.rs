@@ -2,6 +2,7 @@
 //! returns an [`Outcome`]; it does not print.
 
 pub(crate) mod completions;
+pub(crate) mod genesis;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 
@@ -15,6 +16,9 @@ pub(crate) enum Command {
     /// Make or show keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Found a network: its document and the ceremony that makes it
+    #[command(subcommand)]
+    Genesis(genesis::GenesisCommand),
     #[command(flatten)]
     Ledger(ledger::LedgerCommand),
     /// Print the completions of a shell
@@ -29,6 +33,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Keys(command) => keys::run(command, context),
+        Command::Genesis(command) => genesis::run(command, context),
         Command::Ledger(command) => ledger::run(command, context),
         Command::Completions(args) => completions::run(&args),
     }

@@ -4,10 +4,9 @@
 //! is the agency's own lies beside its transaction key: `x.credential.pem` (signs credentials),
 //! `x.pem.secret` (links renewals, recognises rows issued before), `x.pem.slots`.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
 use symbolon_credential::{
     claims::ValidClaims,
     date::{self, Date},
@@ -186,9 +185,8 @@ impl<'a> Issuer<'a> {
     fn reserve(&self, blocks: u16) -> Result<Vec<u32>, Failure> {
         let mut granted = Vec::new();
         for _ in 0..RESERVE_ATTEMPTS {
-            let province: ProvinceRecord = self
-                .node
-                .record(&self.node.get(&format!("/v1/provinces/{}", self.province))?)?;
+            let province: ProvinceRecord =
+                self.node.record(&self.node.get(&format!("/v1/provinces/{}", self.province))?)?;
             let operation = Operation::ReserveSlots { agency: self.agency, blocks };
             signing::commit(self.node, &self.signer, vec![operation])?;
             let after = match province.next_slot_block {
@@ -244,7 +242,11 @@ impl<'a> Issuer<'a> {
             issued_on: self.today,
         };
         let issued = sd_jwt::issue(&issue, &salts, &self.credential_key).map_err(|e| {
-            Failure::refused("unissuable", e.to_string(), "shorten the claims, or mend the catalogue")
+            Failure::refused(
+                "unissuable",
+                e.to_string(),
+                "shorten the claims, or mend the catalogue",
+            )
         })?;
         let licence = NewLicence {
             inner: issued.inner,
@@ -258,10 +260,7 @@ impl<'a> Issuer<'a> {
     }
 
     /// The national identifier (for types that have one) and the lineage tag of a new licence.
-    fn name(
-        &self,
-        continues: &Continues,
-    ) -> Result<(Option<NationalIdentifier>, Digest), Failure> {
+    fn name(&self, continues: &Continues) -> Result<(Option<NationalIdentifier>, Digest), Failure> {
         let code = &self.licence_type.code;
         let fault = |e: symbolon_credential::identifier::IdentifierError| {
             Failure::refused("bad_identifier", e.to_string(), "issue a new licence instead")
@@ -286,7 +285,8 @@ impl<'a> Issuer<'a> {
 
 /// Today in Beijing.
 pub(crate) fn today() -> Date {
-    date::day_of(u64::try_from(Timestamp::now().as_second()).unwrap_or(0))
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    date::day_of(since.map_or(0, |elapsed| elapsed.as_secs()))
 }
 
 /// The secret beside the key file; made when there is none.
@@ -314,16 +314,17 @@ fn open_secret(context: &Context, key_file: &Path) -> Result<Secret, Failure> {
     Ok(Secret { tags: TagSecret::from_bytes(*bytes), bytes })
 }
 
-/// Reads a holder's public key: PEM (`openssl pkey -pubout`), a JWK, or 64 hexadecimal digits.
+/// Reads a public key: PEM (`openssl pkey -pubout`), a JWK, or 64 hexadecimal digits. Of a private
+/// key's file, the public half is taken.
 ///
 /// # Errors
 ///
 /// When the file has none of these.
 pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
-    let content = files::read_text(path, MAX_PUBLIC_KEY_BYTES, "the holder's key")?;
+    let content = files::read_text(path, MAX_PUBLIC_KEY_BYTES, "the public key")?;
     parse_public_key(content.trim()).ok_or_else(|| {
         Failure::usage(
-            "bad_holder_key",
+            "bad_public_key",
             format!("{} is not a usable Ed25519 public key", path.display()),
             "give a PEM (openssl pkey -in KEY -pubout), a JWK, or 64 hexadecimal digits",
         )
@@ -338,8 +339,11 @@ fn parse_public_key(content: &str) -> Option<PublicKey> {
         }
         from_base64url(text(&jwk, "x")).ok()?
     } else if let Some(body) = content.strip_prefix("-----BEGIN PUBLIC KEY-----") {
-        let body: String = body.strip_suffix("-----END PUBLIC KEY-----")?.split_whitespace().collect();
+        let body: String =
+            body.strip_suffix("-----END PUBLIC KEY-----")?.split_whitespace().collect();
         STANDARD.decode(body).ok()?.strip_prefix(&SPKI_PREFIX)?.to_vec()
+    } else if content.starts_with("-----BEGIN PRIVATE KEY-----") {
+        return SecretKey::from_pem(content).ok().map(|key| key.public_key());
     } else {
         content.parse::<Digest>().ok()?.as_bytes().to_vec()
     };

@@ -15,6 +15,22 @@ mod devnet_file;
 
 mod keyfile;
 
+mod files;
+
+mod entropy;
+
+mod client;
+
+mod signing;
+
+mod slots;
+
+mod issuer;
+
+mod journal;
+
+mod issuing;
+
 use std::process::ExitCode;
 
 use clap::{Parser as _, error::ErrorKind};

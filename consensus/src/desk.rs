@@ -72,6 +72,8 @@ pub(crate) struct Desk {
     pub(crate) certified: Option<Certified>,
     /// The round that a block of ours is awaited for.
     pub(crate) build: Option<u32>,
+    /// Our last proposal of this height.
+    proposed: Option<Verified>,
     /// Who delivered the input at hand.
     pub(crate) from: Option<Peer>,
     /// What this node has signed at this height.
@@ -98,6 +100,7 @@ impl Desk {
             decided: None,
             certified: None,
             build: None,
+            proposed: None,
             from: None,
             said: BTreeMap::new(),
             fresh: BTreeSet::new(),
@@ -119,6 +122,7 @@ impl Desk {
         self.decided = None;
         self.certified = None;
         self.build = None;
+        self.proposed = None;
         self.said.clear();
         self.fresh.clear();
         Ok(())
@@ -349,18 +353,35 @@ impl Desk {
             self.warn("the core asked to publish something that has no form on the wire".into());
             return;
         };
+        let message = Verified::own(&self.chain_id, &self.members, message);
+        if matches!(message.message(), Message::Proposal(_)) {
+            self.proposed = Some(message.clone());
+        }
         self.flush();
-        self.effects.push(Effect::Publish(Verified::own(&self.chain_id, &self.members, message)));
+        self.effects.push(Effect::Publish(message));
     }
 
     fn publish_signed(&mut self, message: &SignedConsensusMsg<Ledger>) {
         match message {
             SignedConsensusMsg::Vote(vote) => self.publish(Vote::of_core(vote).map(Message::Vote)),
             SignedConsensusMsg::Proposal(proposal) => {
-                self.flush();
                 self.effects.push(Effect::SpreadBody { block: proposal.message.block.0 });
                 self.publish(Proposal::of_core(proposal).map(Message::Proposal));
             }
+        }
+    }
+
+    /// Repeats our proposal of `round`: the core repeats votes and certificates only, and
+    /// without the proposal nobody can vote for it.
+    pub(crate) fn repeat_proposal(&mut self, round: u32) {
+        let ours = self.proposed.clone().filter(|p| p.message().round() == round);
+        if let Some(message) = ours
+            && let Message::Proposal(proposal) = message.message()
+            && self.said.contains_key(&(round, Kind::Proposal))
+        {
+            self.flush();
+            self.effects.push(Effect::SpreadBody { block: proposal.block });
+            self.effects.push(Effect::Publish(message));
         }
     }
 

@@ -533,6 +533,7 @@ impl Host {
         }
         if timer.step == crate::timing::TimerStep::Rebroadcast {
             self.request_missing();
+            self.desk.repeat_proposal(timer.round);
         }
         self.feed(CoreInput::TimeoutElapsed(timer.to_core()))
     }

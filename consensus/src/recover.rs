@@ -36,7 +36,7 @@ impl Host {
         let desk = Desk::new(config, &start)?;
         let params = Params {
             address: desk.address(),
-            threshold_params: ThresholdParams::default(),
+            threshold_params: ThresholdParams { quorum: malachite_types::ThresholdParam::new(1, 3), ..Default::default() },
             // host contract 1: with `ProposalOnly` the core would take every block for valid.
             value_payload: ValuePayload::ProposalAndParts,
             enabled: desk.may_vote(),

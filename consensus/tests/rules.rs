@@ -312,6 +312,25 @@ fn a_missing_body_is_asked_for_again_until_it_comes() {
     assert!(requests(&rig.hear(proposal(again, 1, 1, old.hash(), Some(0)))).is_empty());
 }
 
+#[test]
+fn our_proposal_is_repeated_with_our_votes() {
+    let me = turn(1, 0);
+    let mut rig = Rig::begun(config(me));
+    let own = block(&first(), me, NOW);
+    rig.step(Input::BlockBuilt { round: 0, header: own.clone() });
+    let repeated = rig.time_out(0, TimerStep::Rebroadcast);
+    let again = proposal(me, 1, 0, own.hash(), None);
+    let is_it = |e: &Effect| matches!(e, Effect::Publish(v) if *v.message() == again);
+    assert!(repeated.contains(&Effect::SpreadBody { block: own.hash() }));
+    assert!(repeated.iter().any(is_it));
+    assert_eq!(votes(&repeated).len(), 1);
+    // In the next round it is somebody else's turn.
+    let all: Vec<usize> = (0..4).filter(|i| *i != me).collect();
+    rig.hear(nil_round(&all, 1, 0));
+    rig.time_out(0, TimerStep::Precommit);
+    assert!(!rig.time_out(1, TimerStep::Rebroadcast).iter().any(is_it));
+}
+
 // Pacing
 
 #[test]

@@ -172,13 +172,7 @@ impl Metrics {
     }
 
     /// Counts one HTTP answer. `route` is a pattern of the router, never an address.
-    pub fn http_answered(
-        &self,
-        route: &str,
-        method: &'static str,
-        status: u16,
-        elapsed: Duration,
-    ) {
+    pub fn http_answered(&self, route: &str, method: &'static str, status: u16, elapsed: Duration) {
         let answer = HttpAnswer { route: route.to_owned(), method, status };
         self.http_answers.get_or_create(&answer).inc();
         let route = HttpRoute { route: route.to_owned(), method };

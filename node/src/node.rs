@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     config::Loaded,
     engine::{self, Clock, EngineError, EngineHandle, EngineParts},
-    http::{self, HttpContext, HttpError},
+    http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
     network::{self, ChainReader, NetworkConfig, NetworkError, NetworkHandle},
     pool::{Pool, PoolOutlets},
@@ -76,7 +76,8 @@ pub async fn run(
     insecure_public: bool,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
-    http::check_exposure(&loaded.config.http, insecure_public)?;
+    // First, so that a taken port or a faulty certificate stops the node before it takes part.
+    let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public))?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let metrics = Arc::new(Metrics::default());
@@ -108,11 +109,10 @@ pub async fn run(
         role,
         clock,
         metrics,
-        limits: http::HttpLimits::default(),
+        limits: HttpLimits::default(),
     };
-    let tls = http::TlsFiles::from_config(&loaded.config.http);
     let (stop_http, http_stopped) = watch::channel(false);
-    let server = http::serve(context, addresses.0, addresses.1, tls, http_stopped);
+    let server = listeners.serve(context, http_stopped);
     tokio::pin!(server);
     let mut status = engine.status();
     let outcome = tokio::select! {
@@ -123,6 +123,16 @@ pub async fn run(
     let _ = stop_http.send(true);
     stop_engine(engine).await?;
     outcome
+}
+
+fn http_addresses(loaded: &Loaded, insecure_public: bool) -> HttpAddresses {
+    let http = &loaded.config.http;
+    // One without the other is an error when the files are read, not plain HTTP.
+    let tls = (http.tls_certificate.is_some() || http.tls_key.is_some()).then(|| TlsFiles {
+        certificate: http.tls_certificate.clone().unwrap_or_default(),
+        key: http.tls_key.clone().unwrap_or_default(),
+    });
+    HttpAddresses { public: http.listen, admin: loaded.config.admin.listen, tls, insecure_public }
 }
 
 /// Resolves when the node is asked to stop.

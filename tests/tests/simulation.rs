@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use symbolon_tests::sim::{Plan, Report, run};
+use symbolon_tests::sim::{Plan, Report, Splits, run};
 
 /// Seeds of the sweep over four nodes.
 const SEEDS: u64 = 1_000;
@@ -107,7 +107,7 @@ fn a_disk_that_forgets_what_was_flushed_is_noticed() {
 #[test]
 fn more_liars_than_a_third_are_noticed() {
     // With half of the seats lying, a run may also stand still; that alone would be no fork.
-    let plan = |seed| Plan { twins: 2, splits: true, ..Plan::rough(seed, 4) };
+    let plan = |seed| Plan { twins: 2, splits: Splits::AlongTheLiars, ..Plan::rough(seed, 4) };
     let failures = (0..200).filter_map(|seed| run(&plan(seed)).err());
     let forks = failures.filter(|failure| failure.what.starts_with("fork")).count();
     assert!(forks > 0, "the simulation has lost its teeth: no fork in 200 runs");

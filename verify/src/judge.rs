@@ -14,18 +14,16 @@ use symbolon_credential::{
     sd_jwt::{Disclosed, KeyBinding, ParseError, Parsed, SignatureChecked},
 };
 use symbolon_ledger::{
-    codes::{Day, ProvinceCode},
+    codes::ProvinceCode,
     operation::KeyPurpose,
     records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus},
 };
 
 use crate::{
-    message::message,
-    verdict::{
-        AsOfBlock, Check, CheckName, CheckResult, Issuer, LedgerStatus, Outcome, Reason,
-        Recognised, RecognitionReason, ShownClaim, TypeName, Verdict,
-    },
-    view::{AsOf, LedgerView},
+    message::{message, with_holder},
+    naming::{as_of_block, name_records, recognise, shown_claims},
+    verdict::{Check, CheckName, CheckResult, LedgerStatus, Outcome, Reason, Verdict},
+    view::LedgerView,
 };
 
 /// Oldest self-presented holder signature accepted, in seconds: a screenshot passed on is good
@@ -55,7 +53,7 @@ pub struct Request {
 
 impl Request {
     /// The time at which dates and recognition are judged.
-    fn at_ms(&self) -> u64 {
+    pub(crate) fn at_ms(&self) -> u64 {
         self.at_ms.unwrap_or(self.now_ms)
     }
 
@@ -251,8 +249,7 @@ impl<'c> Case<'c> {
         if let Some(disclosed) = disclosed {
             verdict.claims = shown_claims(&disclosed, self.view);
         }
-        verdict.message =
-            crate::message::with_holder(verdict.message, verdict.outcome, holder_bound);
+        verdict.message = with_holder(verdict.message, verdict.outcome, holder_bound);
         verdict
     }
 
@@ -469,11 +466,12 @@ impl<'c> Case<'c> {
                 return Some(false);
             }
         };
-        match self.binding_fault(&binding) {
+        let fault = self.binding_fault(&binding);
+        match fault {
             Some((reason, detail)) => bench.fail(NAME, reason, detail),
             None => bench.pass(NAME, "the holder signed this presentation"),
         }
-        Some(self.binding_fault(&binding).is_none())
+        Some(fault.is_none())
     }
 
     /// A signature on this verifier's challenge is fresh by itself; any other is held against the
@@ -531,98 +529,6 @@ fn agency_detail(agency: &AgencyRecord) -> String {
             agency.status.name()
         ),
     }
-}
-
-/// Whether the asking province recognises such licences on the day in question.
-fn recognise(request: &Request, view: Option<&LedgerView>) -> Recognised {
-    use RecognitionReason as R;
-    let (value, reason) = match view {
-        Some(LedgerView { agency: Some(agency), .. })
-            if agency.province == request.recognising_province =>
-        {
-            (true, R::OwnProvince)
-        }
-        Some(LedgerView { licence_type: Some(t), agency: Some(_), .. }) if t.national => {
-            (true, R::National)
-        }
-        Some(LedgerView { licence_type: Some(_), agency: Some(_), recognition, .. }) => {
-            let day = Day::of_instant(request.at_ms());
-            match recognition {
-                Some(r) if r.intervals.iter().any(|i| i.contains(day)) => (true, R::Agreement),
-                Some(r) if !r.intervals.is_empty() => (false, R::AgreementNotInForce),
-                _ => (false, R::NoAgreement),
-            }
-        }
-        _ => (false, R::NotDetermined),
-    };
-    Recognised { value, reason }
-}
-
-fn as_of_block(as_of: &AsOf) -> AsOfBlock {
-    let time = i64::try_from(as_of.time_ms).ok();
-    let time = time.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    AsOfBlock {
-        height: as_of.height,
-        time: time.unwrap_or(jiff::Timestamp::MAX).to_string(),
-        state_root: as_of.state_root.to_string(),
-    }
-}
-
-/// What the ledger itself says of licence, type and issuer.
-fn name_records(verdict: &mut Verdict, view: &LedgerView) {
-    verdict.licence_type = view.licence_type.as_ref().map(|t| TypeName {
-        code: t.code.to_string(),
-        name_zh: t.name_zh.to_string(),
-        name_en: t.name_en.to_string(),
-    });
-    verdict.issuer = view.agency.as_ref().map(|a| Issuer {
-        uscc: a.uscc.to_string(),
-        name: a.name.to_string(),
-        province: a.province.to_string(),
-    });
-    let status = view.licence.as_ref().map(|l| &l.status);
-    verdict.ledger_status = match status {
-        None => LedgerStatus::None,
-        Some(LicenceStatus::Active) => LedgerStatus::Active,
-        Some(LicenceStatus::Suspended) => LedgerStatus::Suspended,
-        Some(LicenceStatus::TransferPending { .. }) => LedgerStatus::TransferPending,
-        Some(LicenceStatus::Superseded { .. }) => LedgerStatus::Superseded,
-        Some(LicenceStatus::Revoked { .. }) => LedgerStatus::Revoked,
-    };
-    if let Some(LicenceStatus::Superseded { by }) = status {
-        verdict.superseded_by = Some(by.to_string());
-    }
-}
-
-/// The claims shown, with the catalogue's labels: first those of the catalogue, in its order.
-fn shown_claims(disclosed: &Disclosed, view: &LedgerView) -> Vec<ShownClaim> {
-    use symbolon_credential::sd_jwt::IDENTIFIER_CLAIM;
-    use symbolon_ledger::catalogue::Disclosure;
-
-    let specs = view.licence_type.as_ref().map_or(&[][..], |t| &t.claims);
-    let claims = disclosed.claims();
-    let known = specs.iter().filter(|s| s.disclosure != Disclosure::Never).filter_map(|spec| {
-        claims.get(spec.key.as_str()).map(|value| ShownClaim {
-            key: spec.key.to_string(),
-            label_zh: spec.label_zh.to_string(),
-            label_en: spec.label_en.to_string(),
-            value: value.clone(),
-        })
-    });
-    let unlisted = claims.iter().filter(|(key, _)| specs.iter().all(|s| s.key.as_str() != *key));
-    let other = unlisted.map(|(key, value)| {
-        let (zh, en) = match key.as_str() {
-            IDENTIFIER_CLAIM => ("证照标识", "licence identifier"),
-            key => (key, key),
-        };
-        ShownClaim {
-            key: key.clone(),
-            label_zh: zh.to_owned(),
-            label_en: en.to_owned(),
-            value: value.clone(),
-        }
-    });
-    known.chain(other).collect()
 }
 
 #[cfg(test)]

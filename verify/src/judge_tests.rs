@@ -2,13 +2,17 @@
 
 use symbolon_credential::sd_jwt::bind;
 use symbolon_ledger::{
+    codes::Day,
     hash::Digest,
     operation::{Interval, RevocationClass},
     records::RecognitionRecord,
 };
 
 use super::*;
-use crate::samples::{FRESH_MS, ISSUED_AT, NOW_MS, Scene, key_record};
+use crate::{
+    samples::{FRESH_MS, ISSUED_AT, NOW_MS, Scene, key_record},
+    verdict::{Recognised, RecognitionReason},
+};
 
 type Change = fn(&mut Scene);
 
@@ -159,6 +163,108 @@ fn outcome_and_reason_of_every_combination_that_matters() {
             Undetermined => {}
         }
         assert_eq!(verdict.cid.as_deref().map(str::len), Some(64), "row {i}");
+    }
+}
+
+/// Every change, to be tried in pairs.
+const CHANGES: [Change; 27] = [
+    STALE,
+    ABSENT,
+    SUSPENDED_IF_THERE,
+    PENDING_IF_THERE,
+    REVOKED_IF_THERE,
+    EXPIRED,
+    TOO_EARLY,
+    NO_AGENCY,
+    NO_KEY,
+    OTHER_KEY,
+    KEY_TOO_YOUNG_IF_THERE,
+    OTHER_ORIGIN_IF_THERE,
+    LOST_IF_THERE,
+    LOST_SINCE_IF_THERE,
+    SIGNER_LOST_IF_THERE,
+    OTHER_TYPE_IF_THERE,
+    NO_TYPE,
+    OTHER_AGENCY_IF_THERE,
+    AGENCY_GONE_IF_THERE,
+    BEFORE_WINDOW,
+    |s| s.view.province = None,
+    |s| s.view.transaction_key = None,
+    |s| s.view.asking_province = None,
+    |s| s.view.recognition = interval(NOW_MS, None),
+    |s| s.request.recognising_province = "44".parse().unwrap(),
+    |s| s.request.nonce = Some("n".to_owned()),
+    |s| s.request.audience = Some("a".to_owned()),
+];
+const SUSPENDED_IF_THERE: Change = |s| with_licence(s, SUSPENDED);
+const PENDING_IF_THERE: Change = |s| with_licence(s, PENDING);
+const REVOKED_IF_THERE: Change = |s| with_licence(s, REVOKED);
+const OTHER_TYPE_IF_THERE: Change = |s| with_licence(s, OTHER_TYPE);
+const OTHER_AGENCY_IF_THERE: Change = |s| with_licence(s, OTHER_AGENCY);
+const SIGNER_LOST_IF_THERE: Change = |s| {
+    if s.view.transaction_key.is_some() {
+        SIGNER_LOST(s);
+    }
+};
+const KEY_TOO_YOUNG_IF_THERE: Change = |s| with_key(s, KEY_TOO_YOUNG);
+const LOST_IF_THERE: Change = |s| with_key(s, LOST);
+const LOST_SINCE_IF_THERE: Change = |s| with_key(s, LOST_SINCE);
+const OTHER_ORIGIN_IF_THERE: Change = |s| {
+    if s.view.province.is_some() {
+        OTHER_ORIGIN(s);
+    }
+};
+const AGENCY_GONE_IF_THERE: Change = |s| {
+    if s.view.agency.is_some() {
+        AGENCY_GONE(s);
+    }
+};
+
+fn with_licence(scene: &mut Scene, change: Change) {
+    if scene.view.licence.is_some() {
+        change(scene);
+    }
+}
+
+fn with_key(scene: &mut Scene, change: Change) {
+    if scene.view.key.is_some() {
+        change(scene);
+    }
+}
+
+#[test]
+fn no_outcome_says_more_than_its_checks() {
+    for (i, a) in CHANGES.iter().enumerate() {
+        for (j, b) in CHANGES.iter().enumerate() {
+            let verdict = verdict(&[*a, *b]);
+            let how = |name| verdict.check(name).unwrap().result;
+            let passed = |names: &[CheckName]| names.iter().all(|n| how(*n) == CheckResult::Pass);
+            let without_ledger = [
+                CheckName::Format,
+                CheckName::IssuerKey,
+                CheckName::Signature,
+                CheckName::Disclosures,
+                CheckName::Compromise,
+                CheckName::Dates,
+            ];
+            let found = [CheckName::Ledger, CheckName::Status];
+            let holds = match verdict.outcome {
+                Outcome::Valid => passed(&without_ledger) && passed(&found),
+                Outcome::Unknown => {
+                    passed(&without_ledger)
+                        && how(CheckName::Ledger) == CheckResult::Fail
+                        && verdict.ledger_status == LedgerStatus::None
+                }
+                Outcome::Invalid => verdict.checks.iter().any(|c| c.result == CheckResult::Fail),
+                Outcome::Undetermined => {
+                    verdict.checks.iter().any(|c| c.result == CheckResult::Skipped)
+                }
+            };
+            assert!(holds, "changes {i} and {j}: {verdict:?}");
+            assert_eq!(verdict.reason.is_none(), verdict.outcome == Outcome::Valid);
+            let bound = how(CheckName::HolderBinding) != CheckResult::Fail;
+            assert!(bound || verdict.outcome == Outcome::Invalid, "changes {i} and {j}");
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub mod view;
 
 pub mod judge;
 
+mod naming;
+
 mod message;
 
 #[cfg(test)]

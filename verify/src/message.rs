@@ -31,7 +31,7 @@ pub(crate) fn with_holder(
 ) -> Message {
     match (outcome, holder_bound) {
         (Outcome::Valid, Some(true)) => Message {
-            zh: format!("{}持证人已在场签名。", message.zh),
+            zh: format!("{}持证人已签名确认本次出示。", message.zh),
             en: format!("{} The holder signed this presentation.", message.en),
         },
         (Outcome::Valid, _) => Message {

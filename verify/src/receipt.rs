@@ -107,6 +107,7 @@ pub fn check(bytes: &[u8], trust: &Trust) -> Result<CheckedReceipt, ReceiptError
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use symbolon_ledger::{codec::encode, hash::sha256, log};
 
     use super::*;
@@ -175,5 +176,30 @@ mod tests {
         let long = vec![0; MAX_RECEIPT_BYTES + 1];
         let refused = check(&long, &network.trust());
         assert!(matches!(refused, Err(ReceiptError::Encoding(DecodeError::TooLong { .. }))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_never_proves_anything_else(
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+        ) {
+            let network = Network::new();
+            let good = receipt(&network, 2, 5);
+            let mut bytes = encode(&good);
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            // The number of transactions alone is not committed to, and is not handed on.
+            if let Ok(checked) = check(&bytes, &network.trust()) {
+                prop_assert_eq!(checked.transaction(), good.transaction);
+                prop_assert_eq!(checked.signature_hash(), good.signature_hash);
+                prop_assert_eq!((checked.index(), checked.header().header().height), (2, 7));
+            }
+        }
+
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(check(&bytes, &Network::new().trust()).is_err());
+        }
     }
 }

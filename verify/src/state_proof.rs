@@ -252,6 +252,7 @@ fn check_entry(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use symbolon_ledger::{codec::encode, records::CountersRecord, state_proof::OtherLeaf};
 
     use super::*;
@@ -333,5 +334,29 @@ mod tests {
         assert_eq!(beside, path(1, PathError::OtherLeafElsewhere));
         let many = fails(&|p| p.entries = vec![p.entries[0].clone(); MAX_ENTRIES + 1]);
         assert_eq!(many, StateProofError::TooManyEntries(MAX_ENTRIES + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_never_proves_an_untruth(
+            at in any::<prop::sample::Index>(),
+            to in any::<u8>(),
+        ) {
+            let network = Network::new();
+            let mut bytes = encode(&proof(&network));
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(checked) = check(&bytes, &network.trust()) {
+                for (key, record) in checked.entries() {
+                    let truth = (*key == StateKey::Counters).then(|| encode(&counters()));
+                    prop_assert_eq!(record, &truth);
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(check(&bytes, &Network::new().trust()).is_err());
+        }
     }
 }

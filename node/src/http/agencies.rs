@@ -17,9 +17,7 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{Asked, Named, to_base64url},
-    registries::{
-        List, One, Page, Single, absent, keys_of, page, page_size, province_code,
-    },
+    registries::{List, One, Page, Single, absent, keys_of, page, page_size, province_code},
     words::{Key, proof_if, record},
 };
 use crate::storage::{StorageError, View};
@@ -246,4 +244,3 @@ fn show_slots(number: u32, block: &SlotBlockRecord) -> SlotBlock {
         record: record(block),
     }
 }
-

@@ -306,9 +306,7 @@ pub(super) struct Status {
 
 /// How this node stands.
 #[utoipa::path(get, path = "/v1/status", tag = "chain", responses((status = 200, body = Status)))]
-pub(super) async fn get_status(
-    State(server): State<Arc<Server>>,
-) -> Result<Json<Status>, Problem> {
+pub(super) async fn get_status(State(server): State<Arc<Server>>) -> Result<Json<Status>, Problem> {
     let engine = server.context.status.borrow().clone();
     let now = (server.context.clock)();
     let (province, role) = (server.context.province, server.context.role);

@@ -1,9 +1,7 @@
 //! Licence types in JSON.
 
 use serde::Serialize;
-use symbolon_ledger::catalogue::{
-    ClaimRole, ClaimSpec, ClaimType, Disclosure, LicenceTypeRecord,
-};
+use symbolon_ledger::catalogue::{ClaimRole, ClaimSpec, ClaimType, Disclosure, LicenceTypeRecord};
 use utoipa::ToSchema;
 
 use super::words::record;

@@ -178,9 +178,8 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
         let detail = format!("the body is not UTF-8 at byte {}", e.valid_up_to());
         Problem::bad("bad_utf8", detail, "send the body in UTF-8, without a byte order mark")
     })?;
-    serde_json::from_str(text).map_err(|e| {
-        Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body")
-    })
+    serde_json::from_str(text)
+        .map_err(|e| Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body"))
 }
 
 /// Whether the body is said to be of `media_type`, whatever its parameters.

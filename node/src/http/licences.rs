@@ -126,11 +126,7 @@ fn referred<R: symbolon_ledger::records::Record>(
     Ok(record)
 }
 
-fn context(
-    view: &View<'_>,
-    cid: Cid,
-    licence: &LicenceRecord,
-) -> Result<Context, StorageError> {
+fn context(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Context, StorageError> {
     let mut places = vec![StateKey::Licence(cid)];
     let number = StateKey::LicenceTypeByIndex(licence.type_index);
     let TypeIndexRecord { code, .. } = referred(view, &mut places, number)?;

@@ -116,7 +116,10 @@ impl Gate {
             work()
         };
         tokio::task::spawn_blocking(held).await.unwrap_or_else(|error| {
-            tracing::error!(panicked = error.is_panic(), "a request's work ended without an answer");
+            tracing::error!(
+                panicked = error.is_panic(),
+                "a request's work ended without an answer"
+            );
             Err(Problem::internal())
         })
     }

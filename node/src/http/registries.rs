@@ -245,8 +245,7 @@ pub(super) async fn get_province(
         let key = StateKey::Province(code);
         let Some(province) = view.record::<ProvinceRecord>(&key)? else {
             let hint = "GET /v1/provinces lists the provinces of this chain";
-            let problem =
-                Problem::missing("unknown_province", format!("no province {code}"), hint);
+            let problem = Problem::missing("unknown_province", format!("no province {code}"), hint);
             return absent(view, problem, &key, asked.proof);
         };
         let (_, mut places) = keys_of(view, Actor::Province(code), province.next_key)?;
@@ -350,11 +349,8 @@ pub(super) async fn list_recognition(
 ) -> Result<Json<List<Recognition>>, Problem> {
     let recognising = asked.recognising.as_deref().map(province_code).transpose()?;
     let issuing = asked.issuing.as_deref().map(province_code).transpose()?;
-    let of_type = asked
-        .r#type
-        .as_deref()
-        .map(<TypeCode as super::extract::PathPart>::read)
-        .transpose()?;
+    let of_type =
+        asked.r#type.as_deref().map(<TypeCode as super::extract::PathPart>::read).transpose()?;
     let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
     let show = move |view: &View<'_>| {
         let mut all: Vec<(StateKey, Recognition)> = Vec::new();
@@ -515,9 +511,8 @@ pub(super) async fn list_proposals(
     Asked(asked): Asked<Page>,
 ) -> Result<Json<List<Proposal>>, Problem> {
     page_size(asked.limit)?;
-    let show =
-        |view: &View<'_>| {
-            Ok(List { height: view.tip().height, items: Vec::new(), next: None, proof: None })
-        };
+    let show = |view: &View<'_>| {
+        Ok(List { height: view.tip().height, items: Vec::new(), next: None, proof: None })
+    };
     server.read(show).await.map(Json)
 }

@@ -46,6 +46,10 @@ impl TlsFiles {
             path: path.to_owned(),
             what: what.to_string(),
         };
+        if self.certificate.as_os_str().is_empty() || self.key.as_os_str().is_empty() {
+            let path = self.certificate.join(&self.key);
+            return Err(at(&path, &"TLS needs both tls_certificate and tls_key"));
+        }
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
             .map_err(|e| at(&self.certificate, &e))?;

@@ -41,9 +41,7 @@ const FAILING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The routes that anybody may read.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::default()
-        .routes(routes!(get_transaction))
-        .routes(routes!(get_receipt))
+    OpenApiRouter::default().routes(routes!(get_transaction)).routes(routes!(get_receipt))
 }
 
 /// The route that takes transactions. It is not for web pages of other origins.

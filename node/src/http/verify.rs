@@ -43,8 +43,9 @@ const BEIJING_OFFSET: &str = "+08:00";
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    let one =
-        OpenApiRouter::default().routes(routes!(verify)).layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
+    let one = OpenApiRouter::default()
+        .routes(routes!(verify))
+        .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
     let batch = OpenApiRouter::default()
         .routes(routes!(verify_batch))
         .layer(DefaultBodyLimit::max(MAX_BATCH_BODY));
@@ -277,7 +278,8 @@ impl<'a, 'v> Court<'a, 'v> {
 
 fn parse(text: &str) -> Result<Parsed, Problem> {
     let text = text.trim();
-    let malformed = |detail: String, hint: &str| Problem::bad("malformed_presentation", detail, hint);
+    let malformed =
+        |detail: String, hint: &str| Problem::bad("malformed_presentation", detail, hint);
     if text.is_empty() {
         return Err(malformed("the presentation is empty".into(), "give the SD-JWT text"));
     }

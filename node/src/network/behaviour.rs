@@ -5,11 +5,8 @@
 //! validator set and from the operator's own configuration.
 
 use libp2p::{
-    PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits,
-    identity::Keypair,
-    noise, ping,
-    swarm::NetworkBehaviour,
-    tcp, yamux,
+    PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, identity::Keypair, noise,
+    ping, swarm::NetworkBehaviour, tcp, yamux,
 };
 use symbolon_ledger::hash::ChainId;
 

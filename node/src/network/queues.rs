@@ -200,9 +200,7 @@ impl Outbox {
     /// events here.
     pub(super) fn disconnected(&mut self, peer: PeerIndex) {
         self.tips.remove(&peer);
-        let unheard = |event: &NetworkEvent| {
-            matches!(event, NetworkEvent::Connected { peer: told, .. } if *told == peer)
-        };
+        let unheard = |event: &NetworkEvent| matches!(event, NetworkEvent::Connected { peer: told, .. } if *told == peer);
         match self.peers.iter().rposition(unheard) {
             Some(position) => {
                 self.peers.remove(position);

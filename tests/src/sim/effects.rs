@@ -14,6 +14,9 @@ use super::{
 /// Longest wait between a commit and the next height, when no peer begins it before.
 const IDLE_MS: u64 = 600;
 
+/// Pause before a node asks again for a body.
+const RETRY_MS: u64 = 400;
+
 fn word(block: &BlockHash) -> u64 {
     u64::from_be_bytes(block.0[..8].try_into().expect("eight of thirty-two bytes"))
 }
@@ -139,6 +142,17 @@ impl World {
         from.insert(self.dice.index(self.nodes.len()));
         for to in from.into_iter().filter(|to| *to != id) {
             self.send(id, to, Packet::Want(block));
+        }
+        if self.plan.retries {
+            let (life, height) = (self.nodes[id].life, self.memory(id).host.height());
+            self.at(RETRY_MS, Event::Retry { node: id, life, height, block });
+        }
+    }
+
+    /// Asks again for a body that has not come.
+    pub(super) fn retry(&mut self, id: usize, block: BlockHash) {
+        if self.nodes[id].body(&block).is_none() {
+            self.request(id, block, None, None);
         }
     }
 

@@ -30,5 +30,5 @@ pub mod invariants;
 
 pub mod dice;
 
-pub use plan::Plan;
+pub use plan::{Plan, Splits};
 pub use world::{Failure, Report, run};

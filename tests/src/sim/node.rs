@@ -116,7 +116,7 @@ pub struct Node {
     pub seat: Option<usize>,
     /// Whether it keeps the rules.
     pub honest: bool,
-    /// How far its clock is ahead, in milliseconds from -1,500 to 1,500.
+    /// How far its clock is ahead, in milliseconds.
     pub skew_ms: i64,
     /// What survives a crash.
     pub disk: Disk,
@@ -132,7 +132,8 @@ impl Node {
     /// A node that has never run.
     #[must_use]
     pub fn new(id: usize, seat: Option<usize>, honest: bool, plan: &Plan, dice: &mut Dice) -> Self {
-        let skew_ms = i64::try_from(dice.below(3_001)).expect("small") - 1_500;
+        let small = |ms: u64| i64::try_from(ms).expect("small");
+        let skew_ms = small(dice.below(2 * plan.skew_ms + 1)) - small(plan.skew_ms);
         let disk = Disk::new(plan);
         Self { id, seat, honest, skew_ms, disk, memory: None, life: 0, doom: None }
     }

@@ -13,6 +13,18 @@ pub const EPOCH_MS: u64 = 1_800_000_000_000;
 /// Blocks between two changes of a rotating validator set.
 const TERM: u64 = 5;
 
+/// How the network falls apart in two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Splits {
+    /// It does not.
+    Never,
+    /// Anyhow, changing every second or so.
+    AtRandom,
+    /// Most of the time, with half of the honest nodes and one node of every liar on each side,
+    /// so that each side hears its own story.
+    AlongTheLiars,
+}
+
 /// The parameters of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -35,8 +47,13 @@ pub struct Plan {
     pub repeats: u64,
     /// Longest delay of a packet, in milliseconds.
     pub delay_ms: u64,
-    /// Whether the network splits.
-    pub splits: bool,
+    /// How far clocks are off at most, either way, in milliseconds.
+    pub skew_ms: u64,
+    /// Whether a node asks again by itself for a body that does not come, and not only when its
+    /// host repeats the wish.
+    pub retries: bool,
+    /// How the network splits.
+    pub splits: Splits,
     /// Whether nodes crash.
     pub crashes: bool,
     /// Whether the validator set changes every few heights, one seat standing out in turn.
@@ -64,7 +81,9 @@ impl Plan {
             loss: 0,
             repeats: 0,
             delay_ms: 60,
-            splits: false,
+            skew_ms: 300,
+            retries: true,
+            splits: Splits::Never,
             crashes: false,
             rotates: false,
             exact: false,
@@ -83,7 +102,9 @@ impl Plan {
             loss: [0, 5, 15, 30][dice.index(4)],
             repeats: [0, 5, 20][dice.index(3)],
             delay_ms: [60, 300, 1_500][dice.index(3)],
-            splits: dice.chance(50),
+            skew_ms: [100, 700, 1_500][dice.index(3)],
+            retries: dice.chance(50),
+            splits: [Splits::Never, Splits::AtRandom, Splits::AlongTheLiars][dice.index(3)],
             crashes: dice.chance(60),
             // A set of four that changes has three voters at a time: no room for a liar.
             rotates: validators > 4 && dice.chance(25),

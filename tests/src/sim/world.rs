@@ -13,7 +13,7 @@ use super::{
     dice::Dice,
     invariants::Witness,
     node::{Committed, Node},
-    plan::Plan,
+    plan::{Plan, Splits},
     twin,
 };
 
@@ -71,6 +71,12 @@ pub(super) enum Event {
         node: usize,
         life: u64,
         header: Header,
+    },
+    Retry {
+        node: usize,
+        life: u64,
+        height: u64,
+        block: BlockHash,
     },
     Begin {
         node: usize,
@@ -249,6 +255,12 @@ impl World {
                 } else {
                     Ok(())
                 }
+            }
+            Event::Retry { node, life, height, block } => {
+                if self.lives(node, life) && self.nodes[node].disk.height() + 1 == height {
+                    self.retry(node, block);
+                }
+                Ok(())
             }
             Event::Restart { node } => self.start(node),
             Event::Gossip { node } => {
@@ -450,15 +462,18 @@ impl World {
         if self.healed {
             return;
         }
-        if self.plan.splits {
-            let (split, cunning) = (self.dice.chance(50), self.dice.chance(50));
-            for id in 0..self.nodes.len() {
-                let side = if split { self.dice.below(2) } else { 0 };
-                // A cunning split gives each side its own half of every liar.
-                let half = u64::from(id >= self.plan.validators);
-                let liar = !self.nodes[id].honest;
-                self.sides[id] = if split && cunning && liar { half } else { side };
-            }
+        for id in 0..self.nodes.len() {
+            self.sides[id] = match self.plan.splits {
+                Splits::Never => 0,
+                Splits::AtRandom => self.dice.below(2),
+                Splits::AlongTheLiars if self.nodes[id].honest => id as u64 % 2,
+                Splits::AlongTheLiars => u64::from(id >= self.plan.validators),
+            };
+        }
+        if self.plan.splits == Splits::AtRandom && self.dice.chance(50)
+            || self.plan.splits == Splits::AlongTheLiars && self.dice.chance(25)
+        {
+            self.sides.fill(0);
         }
         if self.plan.crashes && self.dice.chance(60) {
             let victim = self.dice.index(self.nodes.len());

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 const NOT_OURS: [&str; 4] = ["target", ".git", "node_modules", ".symbolon"];
 
 /// The crates that promise purity: no async, clock, randomness, socket, file or hash order.
-pub const PURE: [&str; 6] = ["ledger", "credential", "contracts", "genesis", "consensus", "verify"];
+pub(crate) const PURE: [&str; 6] =
+    ["ledger", "credential", "contracts", "genesis", "consensus", "verify"];
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("the tests crate lies in a folder of the root").to_owned()
 }
 
 /// Every file of ours under `folder` (relative to the root) with one of the extensions, sorted,
 /// as (path relative to the root, text).
-pub fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
     let root = root();
     let mut found = Vec::new();
     let mut open = vec![root.join(folder)];
@@ -42,7 +43,7 @@ pub fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
 }
 
 /// The text of one file, by its path relative to the root.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let text = std::fs::read_to_string(root().join(path));
     assert!(text.is_ok(), "{path}: {text:?}");
     text.unwrap_or_default()
@@ -50,7 +51,7 @@ pub fn read(path: &str) -> String {
 
 /// The lines that are shipped: all before the test module that ends the file, if it has one, and
 /// none of a file that is itself a test module.
-pub fn production<'a>(path: &str, text: &'a str) -> &'a str {
+pub(crate) fn production<'a>(path: &str, text: &'a str) -> &'a str {
     if path.ends_with("tests.rs") || path.contains("/tests/") {
         return "";
     }

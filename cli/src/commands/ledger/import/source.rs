@@ -143,7 +143,9 @@ impl Source {
                 let fields = self.fields(place)?;
                 let (found, wanted) = (fields.len(), self.columns.len());
                 if found < wanted {
-                    let hint = format!("{found} fields where the header has {wanted}; add the missing ones");
+                    let hint = format!(
+                        "{found} fields where the header has {wanted}; add the missing ones"
+                    );
                     return Err(RowFault::row("missing_columns", hint));
                 }
                 if found > wanted {
@@ -218,13 +220,14 @@ impl Iterator for Places<'_> {
 impl Places<'_> {
     /// Where the row from `start` ends, and whether its last quote is closed.
     fn end_of_row(&self, start: usize) -> (usize, bool) {
-        let (mut quoted, mut field_begins) = (false, true);
+        let (mut quoted, mut field_begins, mut closed_at) = (false, true, usize::MAX);
         for (at, byte) in self.bytes.iter().enumerate().skip(start) {
             match byte {
                 b'\n' if !quoted => return (at, true),
-                // In quotes a doubled quote closes and opens again, which comes to the same.
-                b'"' if self.quotes && (quoted || field_begins || self.bytes[at - 1] == b'"') => {
-                    quoted = !quoted;
+                b'"' if quoted => (quoted, closed_at) = (false, at),
+                // In quotes a doubled quote closes and opens again.
+                b'"' if self.quotes && (field_begins || closed_at == at.wrapping_sub(1)) => {
+                    quoted = true;
                 }
                 _ => {}
             }
@@ -302,7 +305,10 @@ fn object(line: &str) -> Result<Cells, RowFault> {
         RowFault::row("bad_json", "one JSON object a line, without a repeated key or a fraction")
     })?;
     let Value::Object(members) = value else {
-        return Err(RowFault::row("bad_json", "one JSON object a line, such as {\"name\": \"...\"}"));
+        return Err(RowFault::row(
+            "bad_json",
+            "one JSON object a line, such as {\"name\": \"...\"}",
+        ));
     };
     let mut cells = Cells::new();
     for (column, value) in members {
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn rows_are_numbered_as_a_spreadsheet_numbers_them() {
-        let text = "\u{feff}a,b\r\n1,2\r\n\r\n\"x\ny\",\"q\"\"q\"\r\n3\r\n4,5,6\r\n7,8\"9\r\n";
+        let text = "\u{feff}a,b\r\n1,2\r\n\r\n\"x\ny\",\"q\"\"q\"\r\n3\r\n4,5,6\r\n7,8\"\"9\r\n";
         let source = source(text.as_bytes(), Format::Csv);
         assert_eq!(source.columns, ["a", "b"]);
         assert_eq!(
@@ -355,7 +361,7 @@ mod tests {
                 (4, ok(&["x\ny", "q\"q"])),
                 (5, Err("missing_columns")),
                 (6, Err("extra_columns")),
-                (7, ok(&["7", "8\"9"])),
+                (7, ok(&["7", "8\"\"9"])),
             ]
         );
     }
@@ -371,10 +377,8 @@ mod tests {
         let text = "姓名,性别\r\n陆园琼,女\r\n黄杰馥,男\r\n";
         let wanted = [(2, ok(&["陆园琼", "女"])), (3, ok(&["黄杰馥", "男"]))];
         let gb = GB18030.encode(text).0.into_owned();
-        let utf16: Vec<u8> = std::iter::once(0xfeff)
-            .chain(text.encode_utf16())
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let utf16: Vec<u8> =
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         let marked = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
         for bytes in [text.as_bytes(), &gb, &utf16, &marked] {
             let source = source(bytes, Format::Csv);
@@ -398,7 +402,8 @@ mod tests {
 
     #[test]
     fn json_lines_are_objects_of_texts() {
-        let text = "{\"a\":\"1\",\"b\":null}\n\n[1]\n{\"a\":1}\n{\"a\":\"1\",\"a\":\"2\"}\n{\"a\"\n";
+        let text =
+            "{\"a\":\"1\",\"b\":null}\n\n[1]\n{\"a\":1}\n{\"a\":\"1\",\"a\":\"2\"}\n{\"a\"\n";
         let source = source(text.as_bytes(), Format::Jsonl);
         assert_eq!(
             seen(&source),

@@ -1,0 +1,349 @@
+//! `symbolon suspend`, `resume`, `revoke`, `transfer out` and `transfer cancel`: what happens to a
+//! licence after its issue; `status` and `history`: what is known of it.
+//!
+//! A licence is named by its cid or by its `.sdjwt` file, of which the cid is computed.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use symbolon_credential::sd_jwt::{MAX_PRESENTATION_LEN, Parsed};
+use symbolon_ledger::{
+    codes::Uscc,
+    hash::Cid,
+    operation::{Operation, RevocationClass},
+    records::LicenceRecord,
+    state::StateKey,
+};
+use symbolon_verify::state_proof;
+
+use super::{
+    receipt::read_trust,
+    shared::{committed_answer, plain},
+};
+use crate::{
+    args::Context,
+    client::{Node, NodeError, from_base64url, text},
+    files,
+    output::{Answer, Failure, Outcome, Status},
+    signing::{self, Signer},
+};
+
+/// Which licence, and who says so.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+    /// Sign as the province's authority instead of the agency
+    #[arg(long)]
+    by_province: bool,
+}
+
+/// End a licence for good
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// The class of the revocation; its cause stays with the issuer
+    #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
+    reason: Reason,
+}
+
+/// Class of a revocation.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// Not said
+    Unspecified,
+    /// 注销: given up, or ended in the ordinary way
+    Cancelled,
+    /// 撤销: the grant itself is withdrawn
+    Withdrawn,
+    /// 吊销: a penalty
+    Penalty,
+    /// It should never have been issued
+    IssuedInError,
+}
+
+impl Reason {
+    const fn class(self) -> RevocationClass {
+        match self {
+            Self::Unspecified => RevocationClass::Unspecified,
+            Self::Cancelled => RevocationClass::Cancelled,
+            Self::Withdrawn => RevocationClass::Withdrawn,
+            Self::Penalty => RevocationClass::Penalty,
+            Self::IssuedInError => RevocationClass::IssuedInError,
+        }
+    }
+}
+
+/// Release a licence to another agency
+#[derive(Debug, Args)]
+pub(crate) struct TransferOutArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+    /// The agency that may take it over
+    #[arg(long, value_name = "USCC", value_parser = super::shared::parse_uscc)]
+    to: Uscc,
+}
+
+/// Take a release back
+#[derive(Debug, Args)]
+pub(crate) struct TransferCancelArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+}
+
+/// Show where a licence stands
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+    /// Check the node's proof with the founding document, instead of believing the node
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+}
+
+/// Show everything that happened to a licence
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+}
+
+/// The cid of what names a licence on the command line.
+///
+/// # Errors
+///
+/// When it is neither a cid nor a credential.
+pub(super) fn parse_cid(given: &str) -> Result<Cid, Failure> {
+    if let Ok(cid) = given.parse() {
+        return Ok(cid);
+    }
+    let path = Path::new(given);
+    if given != files::STDIN && !path.exists() {
+        return Err(Failure::usage(
+            "bad_cid",
+            format!("{} is neither a cid nor a file", plain(given)),
+            "a cid has 64 digits of 0-9 and a-f; a credential's file ends in .sdjwt",
+        ));
+    }
+    let cid = read_credential(path)?.claimed_cid();
+    cid.ok_or_else(|| {
+        Failure::refused(
+            "not_a_credential",
+            format!("{}: its issuer is no agency of this ledger", path.display()),
+            "give a credential that was issued with symbolon",
+        )
+    })
+}
+
+/// Reads a credential or presentation.
+///
+/// # Errors
+///
+/// When it is none.
+pub(super) fn read_credential(path: &Path) -> Result<Parsed, Failure> {
+    // A line end after the text is an editor's doing.
+    let limit = MAX_PRESENTATION_LEN as u64 + 2;
+    let text = files::read_text(path, limit, "the credential")?;
+    Parsed::parse(text.trim()).map_err(|e| {
+        Failure::refused(
+            "malformed_presentation",
+            format!("{} is not a credential: {e}", path.display()),
+            "give the .sdjwt file as it was issued or presented",
+        )
+    })
+}
+
+/// Commits one operation on a licence.
+fn change(
+    context: &Context,
+    cid: Cid,
+    by_province: bool,
+    done: &str,
+    operation: Operation,
+) -> Outcome {
+    let node = Node::of(context)?;
+    let signer = if by_province {
+        Signer::authority(context, &node)?
+    } else {
+        Signer::agency(context, &node)?
+    };
+    let committed = signing::commit(&node, &signer, vec![operation])?;
+    let first = format!("{done} {cid}");
+    Ok(committed_answer(&committed, &first, json!({ "cid": cid.to_string() })))
+}
+
+/// `symbolon suspend`.
+pub(super) fn suspend(args: &ChangeArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    change(context, cid, args.by_province, "suspended", Operation::Suspend { cid })
+}
+
+/// `symbolon resume`.
+pub(super) fn resume(args: &ChangeArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    change(context, cid, args.by_province, "resumed", Operation::Resume { cid })
+}
+
+/// `symbolon revoke`.
+pub(super) fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.change.licence)?;
+    let operation = Operation::Revoke { cid, class: args.reason.class() };
+    change(context, cid, args.change.by_province, "revoked", operation)
+}
+
+/// `symbolon transfer out`.
+pub(super) fn transfer_out(args: &TransferOutArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    let operation = Operation::TransferOut { cid, to: args.to };
+    change(context, cid, false, &format!("released to {}:", args.to), operation)
+}
+
+/// `symbolon transfer cancel`.
+pub(super) fn transfer_cancel(args: &TransferCancelArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    change(context, cid, false, "took back", Operation::CancelTransfer { cid })
+}
+
+/// `symbolon status`.
+pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    let node = Node::of(context)?;
+    let (mut answer, found) = match node.get(&format!("/v1/licences/{cid}")) {
+        Ok(answer) => (answer, true),
+        Err(NodeError::Problem(problem)) if problem.code == "unknown_licence" => {
+            let body = problem.body;
+            (
+                json!({"cid": cid.to_string(), "status": "none", "height": body["height"], "proof": body["proof"]}),
+                false,
+            )
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut lines = vec![format!("{cid}"), format!("status      {}", text(&answer, "status"))];
+    if found {
+        lines.extend(status_lines(&answer));
+    } else {
+        lines.push("the ledger proves that it has no such licence".to_owned());
+    }
+    lines.push(format!("as of       height {}", answer["height"]));
+    if let Some(genesis) = &args.genesis {
+        let height = check_proof(&answer, &cid, found, genesis)?;
+        answer["proof_checked"] = json!(true);
+        lines.push(format!("proof       holds: certified by the provinces at height {height}"));
+    }
+    let answer = Answer::new(lines.join("\n"), answer);
+    Ok(if found { answer } else { answer.with_status(Status::Unknown) })
+}
+
+fn status_lines(answer: &Value) -> Vec<String> {
+    let (kind, issuer) = (&answer["licence_type"], &answer["issuer"]);
+    let mut lines = vec![
+        format!(
+            "type        {} {} ({})",
+            text(kind, "name_en"),
+            text(kind, "name_zh"),
+            text(kind, "code")
+        ),
+        format!(
+            "issuer      {} ({}), province {}",
+            text(issuer, "name"),
+            text(issuer, "uscc"),
+            text(issuer, "province")
+        ),
+    ];
+    for (label, name) in [
+        ("class     ", "revocation_class"),
+        ("replaced by", "superseded_by"),
+        ("released to", "transfer_to"),
+        ("expires   ", "expiry"),
+        ("replaces  ", "previous"),
+    ] {
+        if let Some(value) = answer[name].as_str() {
+            lines.push(format!("{label:<11} {}", plain(value)));
+        }
+    }
+    lines.push(format!(
+        "issued      at height {}, last changed at {}",
+        answer["issued_at"], answer["changed_at"]
+    ));
+    lines
+}
+
+/// Checks the proof in an answer against the founding document; gives the height that it is of.
+fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result<u64, Failure> {
+    let refuse = |what: String| {
+        Failure::refused("bad_proof", what, "do not rely on this node; ask another one")
+    };
+    let trust = read_trust(genesis)?;
+    let proof = from_base64url(text(answer, "proof"));
+    let proof = proof.ok_or_else(|| refuse("the answer has no proof".to_owned()))?;
+    let checked = state_proof::check(&proof, &trust).map_err(|e| refuse(e.to_string()))?;
+    let key = StateKey::Licence(*cid);
+    let proven = checked.get::<LicenceRecord>(&key).map_err(|e| refuse(e.to_string()))?;
+    let fits = match proven {
+        Some(record) => found && record.status.name() == text(answer, "status"),
+        None => !found,
+    };
+    if !fits {
+        return Err(refuse("the answer says otherwise than its proof".to_owned()));
+    }
+    Ok(checked.header().header().height)
+}
+
+/// `symbolon history`.
+pub(super) fn history(args: &HistoryArgs, context: &Context) -> Outcome {
+    let cid = parse_cid(&args.licence)?;
+    let answer = Node::of(context)?.get(&format!("/v1/licences/{cid}/history"))?;
+    let mut lines = vec![format!("{cid}")];
+    for event in answer["items"].as_array().into_iter().flatten() {
+        let related = event["related"].as_str().map(|cid| format!("  {cid}")).unwrap_or_default();
+        lines.push(format!(
+            "  height {:<8} {}  {:<16} {}{related}",
+            event["height"].to_string(),
+            plain(text(event, "time")),
+            plain(text(event, "event")),
+            plain(text(event, "status")),
+        ));
+    }
+    Ok(Answer::new(lines.join("\n"), answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_licence_is_named_by_its_cid_or_a_file_that_exists() {
+        let cid = "00".repeat(32);
+        assert_eq!(parse_cid(&cid).unwrap().to_string(), cid);
+        for bad in ["", "00", &"0G".repeat(32), "no-such-file.sdjwt"] {
+            assert_eq!(parse_cid(bad).unwrap_err().code, "bad_cid", "{bad}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.sdjwt");
+        let code = |bytes: &[u8]| {
+            files::write(&path, bytes).unwrap();
+            parse_cid(path.to_str().unwrap()).unwrap_err().code
+        };
+        assert_eq!(code(b""), "empty_file");
+        assert_eq!(code(b"\xff\xfe"), "not_utf8");
+        assert_eq!(code(b"a~b~"), "malformed_presentation");
+        assert_eq!(code(&vec![b'a'; MAX_PRESENTATION_LEN + 3]), "file_too_large");
+    }
+
+    #[test]
+    fn the_reasons_of_the_command_line_are_those_of_the_ledger() {
+        for class in RevocationClass::ALL {
+            let reason = Reason::from_str(class.name(), false).unwrap();
+            assert_eq!(reason.class(), class);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `symbolon verify`: one clear answer about a presented licence.
+//!
+//! The node judges; this shows its verdict in English and Chinese, and ends with the outcome's own
+//! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
+use symbolon_ledger::codes::ProvinceCode;
+
+use super::shared::{parse_province, plain};
+use crate::{
+    args::Context,
+    client::{Node, text},
+    files,
+    output::{Answer, Failure, Outcome, Status},
+};
+
+/// How the text of a QR code begins.
+const QR_PREFIX: &str = "ELC1:";
+
+/// Verify a presented licence
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A file, the presented text itself, or - for standard input
+    #[arg(value_name = "FILE|TEXT|-")]
+    presentation: String,
+    /// Judge dates and recognition at this time: YYYY-MM-DD, or an RFC 3339 instant
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Judge recognition for this province [default: the answering node's]
+    #[arg(long, value_name = "CODE", value_parser = parse_province)]
+    province: Option<ProvinceCode>,
+    /// The audience that the presentation must be made for
+    #[arg(long, value_name = "TEXT")]
+    audience: Option<String>,
+    /// The nonce that the presentation must carry
+    #[arg(long, value_name = "TEXT")]
+    nonce: Option<String>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
+    let presentation = read(&args.presentation)?;
+    let mut body = Map::new();
+    body.insert("presentation".to_owned(), json!(presentation));
+    let optional = [
+        ("at", args.at.clone()),
+        ("recognising_province", args.province.map(|p| p.to_string())),
+        ("audience", args.audience.clone()),
+        ("nonce", args.nonce.clone()),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), json!(value));
+        }
+    }
+    let node = Node::of(context)?;
+    let verdict = node.post("/v1/verify", &Value::Object(body))?;
+    let status = match text(&verdict, "outcome") {
+        "valid" => Status::Done,
+        "invalid" => Status::Refused,
+        "unknown" => Status::Unknown,
+        "undetermined" => Status::Undetermined,
+        _ => {
+            return Err(Failure::unreachable(
+                "strange_answer",
+                format!("{} gave no verdict", node.url()),
+                "check that --node names a symbolon node of this version",
+            ));
+        }
+    };
+    Ok(Answer::new(show(&verdict), verdict).with_status(status))
+}
+
+/// The presentation that the argument is, or that the file which it names holds.
+fn read(argument: &str) -> Result<String, Failure> {
+    let is_text = argument.starts_with(QR_PREFIX) || argument.contains('~');
+    if is_text && !Path::new(argument).exists() {
+        return Ok(argument.trim().to_owned());
+    }
+    let limit = MAX_PRESENTATION_LEN as u64 + 2;
+    let content = files::read_text(Path::new(argument), limit, "the presentation")?;
+    Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
+}
+
+/// A verdict for people.
+fn show(verdict: &Value) -> String {
+    let outcome = match text(verdict, "outcome") {
+        "valid" => "VALID  有效",
+        "invalid" => "INVALID  无效",
+        "unknown" => "UNKNOWN  查无此证",
+        _ => "UNDETERMINED  暂时无法判定",
+    };
+    let mut lines = vec![outcome.to_owned()];
+    let message = &verdict["message"];
+    lines.extend([plain(text(message, "en")), plain(text(message, "zh")), String::new()]);
+    let mut line = |label: &str, value: String| {
+        if !value.trim().is_empty() {
+            lines.push(format!("{label:<12}{}", plain(&value)));
+        }
+    };
+    line("reason", text(verdict, "reason").replace('_', " "));
+    let (kind, issuer) = (&verdict["licence_type"], &verdict["issuer"]);
+    line("type", format!("{} {}", text(kind, "name_en"), text(kind, "name_zh")));
+    if let Some(name) = issuer["name"].as_str() {
+        line("issuer", format!("{name}, province {}", text(issuer, "province")));
+    }
+    line("from", text(verdict, "valid_from").to_owned());
+    line("until", text(verdict, "valid_until").to_owned());
+    line("ledger", text(verdict, "ledger_status").replace('_', " "));
+    line("recognised", recognised(&verdict["recognised"]));
+    line("holder", holder(&verdict["holder_bound"]));
+    line("replaced by", text(verdict, "superseded_by").to_owned());
+    line("licence", text(verdict, "cid").to_owned());
+    let as_of = &verdict["as_of"];
+    if as_of.is_object() {
+        line("as of", format!("height {}, {}", as_of["height"], text(as_of, "time")));
+    }
+    list(&mut lines, "claims 证照内容", &verdict["claims"], |claim| {
+        format!("{} {}: {}", text(claim, "label_zh"), text(claim, "label_en"), text(claim, "value"))
+    });
+    list(&mut lines, "checks 核验项目", &verdict["checks"], |check| {
+        let mark = match text(check, "result") {
+            "pass" => "pass",
+            "fail" => "FAIL",
+            _ => "skipped",
+        };
+        format!("{mark:<8} {:<12} {}", text(check, "name").replace('_', " "), text(check, "detail"))
+    });
+    lines.join("\n")
+}
+
+fn list(lines: &mut Vec<String>, title: &str, items: &Value, show: impl Fn(&Value) -> String) {
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    if !items.is_empty() {
+        lines.extend([String::new(), title.to_owned()]);
+        lines.extend(items.iter().map(|item| format!("  {}", plain(show(item).trim_end()))));
+    }
+}
+
+fn recognised(value: &Value) -> String {
+    let reason = text(value, "reason").replace('_', " ");
+    match value["value"].as_bool() {
+        Some(true) => format!("yes ({reason})"),
+        Some(false) => format!("NO ({reason})"),
+        None => String::new(),
+    }
+}
+
+fn holder(value: &Value) -> String {
+    match value.as_bool() {
+        Some(true) => "shown by its holder",
+        Some(false) => "NOT shown by its holder",
+        None => "not verified: check the person by other means",
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_reads_well_without_colour() {
+        let verdict = json!({
+            "outcome": "invalid", "reason": "revoked", "ledger_status": "revoked",
+            "recognised": {"value": false, "reason": "no_agreement"}, "holder_bound": null,
+            "message": {"zh": "此证照已被吊销", "en": "this licence has been revoked"},
+            "licence_type": {"code": "local:x", "name_zh": "驾驶证", "name_en": "Driving licence"},
+            "issuer": {"uscc": "1", "name": "某局", "province": "44"},
+            "claims": [{"key": "name", "label_zh": "姓名", "label_en": "Name", "value": "某\u{1b}某"}],
+            "checks": [{"name": "status", "result": "fail", "detail": "revoked at height 9"}],
+            "as_of": {"height": 12, "time": "2026-11-23T00:00:00Z"},
+        });
+        let shown = show(&verdict);
+        for part in [
+            "INVALID  无效",
+            "此证照已被吊销",
+            "recognised  NO (no agreement)",
+            "issuer      某局, province 44",
+            "  姓名 Name: 某\u{fffd}某",
+            "  FAIL     status       revoked at height 9",
+            "as of       height 12",
+        ] {
+            assert!(shown.contains(part), "{part:?} in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn text_is_told_from_files() {
+        assert_eq!(read("ELC1:ABC").unwrap(), "ELC1:ABC");
+        assert_eq!(read("a.b.c~d~").unwrap(), "a.b.c~d~");
+        assert_eq!(read("no-such-file").unwrap_err().code, "unreadable_file");
+    }
+}

@@ -1,0 +1,344 @@
+//! Every reason for which a transaction is refused: a number and a name that never change, what
+//! is wrong, and how to mend it.
+//!
+//! Numbers go into the specification (`docs/spec/operations.md`), names into JSON and messages.
+//! A number is never used again. Where each one is decided is the module of its group.
+
+use std::fmt;
+
+use crate::view::StateFault;
+
+/// Why a transaction is refused. Nothing of it was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason.
+    pub code: RejectionCode,
+    /// Place of the operation that was refused; none when it is the transaction as a whole.
+    pub operation_index: Option<usize>,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.operation_index {
+            Some(index) => write!(f, "operation {index}: {}", self.code.message()),
+            None => f.write_str(self.code.message()),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// Why a transaction was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The state cannot be read: the node must stop.
+    #[error(transparent)]
+    Fault(#[from] StateFault),
+}
+
+/// Why an operation stopped; its place is added by the loop over operations.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Refused(RejectionCode),
+    Fault(StateFault),
+}
+
+impl From<RejectionCode> for Stop {
+    fn from(code: RejectionCode) -> Self {
+        Self::Refused(code)
+    }
+}
+
+impl From<StateFault> for Stop {
+    fn from(fault: StateFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// `Err(code)` unless `holds`.
+pub(crate) fn ensure(holds: bool, code: RejectionCode) -> Result<(), RejectionCode> {
+    if holds { Ok(()) } else { Err(code) }
+}
+
+/// One row a code: number, variant, name, whether it is final, what is wrong, how to mend it.
+macro_rules! codes {
+    ($($number:literal $variant:ident $name:literal $finality:ident $message:literal $hint:literal)*) => {
+        /// A reason for which a transaction is refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum RejectionCode {
+            $(#[doc = $message] $variant = $number,)*
+        }
+
+        impl RejectionCode {
+            /// All codes, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable number.
+            #[must_use]
+            pub const fn number(self) -> u16 {
+                self as u16
+            }
+
+            /// The stable name, as in JSON.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// What is wrong.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message),* }
+            }
+
+            /// How to mend it.
+            #[must_use]
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint),* }
+            }
+
+            /// Whether the answer does not depend on the state, so that the same transaction can
+            /// never apply later. Whatever rests on the state may change with the next block.
+            #[must_use]
+            pub const fn is_final(self) -> bool {
+                match self { $(Self::$variant => codes!(@$finality)),* }
+            }
+        }
+    };
+    (@forever) => { true };
+    (@for_now) => { false };
+}
+
+codes! {
+    // The transaction as a whole.
+    1 WrongChain "wrong_chain" forever
+        "the transaction is meant for another chain"
+        "sign it again with the chain_id that GET /v1/status shows"
+    2 Expired "expired" forever
+        "its valid_until_height has passed"
+        "sign it again with a later valid_until_height"
+    3 TooFarAhead "too_far_ahead" for_now
+        "its valid_until_height lies more than 9,999 heights ahead"
+        "sign it again with an earlier valid_until_height"
+    4 AlreadyCommitted "already_committed" for_now
+        "the transaction is on the chain already"
+        "nothing to do: fetch its receipt; to say the same once more, sign it with a new nonce"
+    5 UnknownActor "unknown_actor" for_now
+        "the signer is not registered on this chain"
+        "check the credit code or province; an agency is registered by its province"
+    6 UnknownKey "unknown_key" for_now
+        "the signer has no key of this number"
+        "use the key_id that the agency's record lists for this key"
+    7 WrongKey "wrong_key" forever
+        "the signature was not made with the key registered under this number"
+        "sign with the registered key, or name the number of the key that was used"
+    8 KeyNotForTransactions "key_not_for_transactions" for_now
+        "this key has another purpose than signing transactions"
+        "sign with a key whose purpose is transaction"
+    9 KeyNotValid "key_not_valid" for_now
+        "the signing key has ended or is marked as compromised"
+        "sign with a valid key; the province can add one"
+    10 SignerSuspended "signer_suspended" for_now
+        "the signing agency is suspended"
+        "its province must resume it first"
+    11 SignerDeregistered "signer_deregistered" for_now
+        "the signing agency is deregistered and may not act any more"
+        "its successor or its province acts in its place"
+
+    // Any operation.
+    16 NotActive "not_active" forever
+        "this operation is not active on this chain yet"
+        "leave it out; it needs a later version"
+    17 WrongActor "wrong_actor" forever
+        "this kind of signer may not say this"
+        "licences and transfers are for agencies; agencies, keys and recognition are for provinces"
+    18 UnknownAgency "unknown_agency" for_now
+        "no agency with this credit code is registered"
+        "check the credit code; GET /v1/agencies lists them"
+    19 UnknownType "unknown_type" for_now
+        "the catalogue has no such licence type"
+        "check the code; GET /v1/licence-types lists them"
+    20 UnknownProvince "unknown_province" for_now
+        "no such province is on this chain"
+        "check the code; GET /v1/provinces lists them"
+    21 NotItsProvince "not_its_province" for_now
+        "the agency belongs to another province"
+        "the agency's own province must sign this"
+    22 AgencyDeregistered "agency_deregistered" for_now
+        "the agency is deregistered"
+        "nothing of it can be changed any more, but for its successor and its compromised keys"
+
+    // Licences.
+    32 UnknownLicence "unknown_licence" for_now
+        "no licence with this cid is on the ledger"
+        "check the cid, and that its issue was committed"
+    33 NotOwner "not_owner" for_now
+        "the licence belongs to another agency"
+        "the agency that issued it, or its successor, must sign this"
+    34 LicenceFinal "licence_final" for_now
+        "the licence is superseded or revoked, for good"
+        "act on its successor, or issue a new licence"
+    35 LicenceSuspended "licence_suspended" for_now
+        "the licence is suspended"
+        "resume it first"
+    36 TransferPending "transfer_pending" for_now
+        "the licence is released to another agency"
+        "wait until that agency takes it over, or cancel the transfer"
+    37 NotSuspended "not_suspended" for_now
+        "the licence is not suspended"
+        "nothing to resume"
+    38 NotReleased "not_released" for_now
+        "the licence is not released for a transfer"
+        "its agency must release it with a transfer out first"
+    39 NotTransferTarget "not_transfer_target" for_now
+        "the licence is released to another agency than the signer"
+        "the agency that it is released to must sign this"
+    40 OutOfScope "out_of_scope" for_now
+        "the agency may not issue licences of this type"
+        "its province can add the type to its scope"
+    41 TypeDiffers "type_differs" for_now
+        "the new licence is of another type than the one it replaces"
+        "use the same type, or revoke the old one and issue anew"
+    42 LineageDiffers "lineage_differs" for_now
+        "the new licence has another lineage than the one it replaces"
+        "use the lineage tag of the previous licence"
+    43 LineageInUse "lineage_in_use" for_now
+        "a licence of this lineage is still in force"
+        "supersede it instead of issuing anew"
+    44 DuplicateLicence "duplicate_licence" for_now
+        "this credential is registered already"
+        "nothing to do if it was yours; otherwise issue a credential with new salts"
+    45 SlotNotGranted "slot_not_granted" for_now
+        "the status slot is not in a block granted to this agency"
+        "reserve slots, and use one of the granted blocks"
+    46 SlotUsed "slot_used" for_now
+        "the status slot was used before, and none is ever used twice"
+        "issue the credential again with an unused slot"
+    47 UnknownCredentialKey "unknown_credential_key" for_now
+        "the agency has no key of this number for the credential"
+        "use the number that the agency's record lists for the key that signed the credential"
+    48 KeyNotForCredentials "key_not_for_credentials" for_now
+        "the key named for the credential has another purpose"
+        "sign the credential with a key whose purpose is credential"
+    49 CredentialKeyNotValid "credential_key_not_valid" for_now
+        "the key that signed the credential has ended or is marked as compromised"
+        "sign the credential with a valid key"
+    50 NotSuspendable "not_suspendable" for_now
+        "licences of this type cannot be suspended"
+        "revoke it, or leave it"
+    51 NotTransferable "not_transferable" for_now
+        "licences of this type cannot move to another agency"
+        "revoke it here and issue it there"
+    52 TargetNotActive "target_not_active" for_now
+        "the agency that should take the licence over is suspended or deregistered"
+        "name an active agency"
+    53 TransferToItself "transfer_to_itself" for_now
+        "the licence belongs to the agency that should take it over"
+        "name another agency; to renew a licence, supersede it"
+    54 BadExpiry "bad_expiry" forever
+        "the expiry month lies outside the years 1970 to 9999"
+        "give year * 12 + month - 1, or none for a licence without an end"
+
+    // Agencies.
+    64 AgencyExists "agency_exists" for_now
+        "an agency with this credit code is registered already"
+        "change the registered agency instead"
+    65 AgencyNotActive "agency_not_active" for_now
+        "the agency is not active"
+        "nothing to suspend; to make it a successor, resume it first"
+    66 AgencyNotSuspended "agency_not_suspended" for_now
+        "the agency is not suspended"
+        "nothing to resume"
+    67 AgencyNotDeregistered "agency_not_deregistered" for_now
+        "only a deregistered agency has a successor"
+        "deregister it first"
+    68 SuccessorElsewhere "successor_elsewhere" for_now
+        "the successor belongs to another province"
+        "name an agency of the same province"
+    69 BadScope "bad_scope" forever
+        "the scope names a type twice, or more than 256 types"
+        "name each type once"
+    70 TooManyAgencies "too_many_agencies" for_now
+        "the chain has no number left for an agency"
+        "use a registered agency"
+
+    // Keys.
+    80 KeyRegistered "key_registered" for_now
+        "this public key is registered for this actor already"
+        "make a new key: a key has one purpose and one number"
+    81 TooManyKeys "too_many_keys" for_now
+        "the actor has as many keys as one may ever have"
+        "rotate keys less often; a new agency starts with a new list"
+    82 BadFirstKeys "bad_first_keys" forever
+        "an agency starts with 1 to 8 different keys, one of them for transactions"
+        "give at least one key whose purpose is transaction"
+    83 BadPurpose "bad_purpose" forever
+        "the purpose does not fit: agencies have transaction and credential keys, a status key is its province's"
+        "correct the purpose of the key"
+    84 KeyOver "key_over" forever
+        "the key's last height lies in the past"
+        "give a later valid_until, or none"
+    85 UnknownTargetKey "unknown_target_key" for_now
+        "the agency has no key of this number"
+        "use a number that the agency's record lists"
+    86 KeyEnded "key_ended" for_now
+        "the key has ended, or ends with this block, or is marked as compromised"
+        "nothing to end; to give the agency another key, add one"
+    87 PurposeDiffers "purpose_differs" for_now
+        "the new key has another purpose than the one it replaces"
+        "rotate a key to one of the same purpose"
+    88 CompromiseInFuture "compromise_in_future" for_now
+        "a key cannot be compromised from a height that no block has reached"
+        "give the height from which the key may have been in other hands"
+    89 CompromiseNotEarlier "compromise_not_earlier" for_now
+        "the key is marked as compromised from this height or an earlier one"
+        "the height may only be lowered"
+
+    // Status slots.
+    96 BadBlockCount "bad_block_count" forever
+        "one reservation is for 1 to 256 blocks of slots"
+        "ask for fewer blocks, several times if need be"
+    97 SlotsBusy "slots_busy" for_now
+        "the province granted as many blocks of slots at this height as it may"
+        "submit it again for the next block"
+    98 SlotsExhausted "slots_exhausted" for_now
+        "the province has no status slots left"
+        "ask the province; four thousand million slots are used up"
+
+    // Recognition.
+    112 OwnProvince "own_province" forever
+        "a province always recognises its own licences"
+        "name another province"
+    113 BadInterval "bad_interval" forever
+        "the days are out of order, or later than 9999-12-31"
+        "give a first day that is not after the last"
+    114 IntervalOverlaps "interval_overlaps" for_now
+        "these days are recognised already, in whole or in part"
+        "withdraw the recognition first, or give days that do not overlap"
+    115 TooManyIntervals "too_many_intervals" for_now
+        "a recognition has at most 16 spans of days"
+        "withdraw, and give one longer span"
+    116 NothingToWithdraw "nothing_to_withdraw" for_now
+        "nothing is recognised on or after that day"
+        "check the province, the type and the day"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_ascend_and_names_are_unique_and_plain() {
+        let codes = RejectionCode::ALL;
+        assert!(codes.is_sorted_by(|a, b| a.number() < b.number()));
+        for (i, code) in codes.iter().enumerate() {
+            assert!(codes[..i].iter().all(|c| c.name() != code.name()), "{code:?}");
+            assert!(code.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code:?}");
+            assert!(!code.message().is_empty() && !code.hint().is_empty(), "{code:?}");
+        }
+    }
+}

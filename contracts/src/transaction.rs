@@ -1,0 +1,261 @@
+//! A transaction: who says it, whether it may still be said, and all of its operations or none.
+//!
+//! Replay is closed by two facts that hold together: `valid_until_height` lies at most
+//! [`VALIDITY_WINDOW`] heights ahead, and ids are remembered for as many blocks. The id does not
+//! cover the signature, so a second signature over the same statement is the same transaction.
+//!
+//! A signature was checked under a public key before anything here runs ([`Verified`]); whether
+//! that key is the signer's is decided here, against the state of this moment, so that the check
+//! is made once and its result never goes stale. What each operation demands is in the modules
+//! of the groups.
+
+use std::sync::Arc;
+
+use symbolon_ledger::{
+    codes::{ProvinceCode, TypeCode, Uscc},
+    hash::{ChainId, Cid},
+    keys::PublicKey,
+    operation::{Actor, KeyPurpose, Operation},
+    records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, ProvinceRecord},
+    catalogue::LicenceTypeRecord,
+    state::StateKey,
+    transaction::{Payload, VALIDITY_WINDOW, Verified},
+};
+
+use crate::{
+    agency,
+    event::Event,
+    keys, licence, recognition,
+    rejection::{ApplyError, Rejection, RejectionCode as Code, Stop, ensure},
+    slots,
+    view::{Overlay, StateFault, StateView, read},
+};
+
+/// Where execution stands. There is no time in it: no rule depends on a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockContext {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// Height of the block that is executed.
+    pub height: u64,
+}
+
+/// Applies all operations of a transaction, or none: then the overlay is as before.
+///
+/// # Errors
+///
+/// [`ApplyError::Rejected`] when a rule refuses it, [`ApplyError::Fault`] when the state cannot
+/// be read.
+pub fn apply_transaction<V: StateView>(
+    overlay: &mut Overlay<'_, V>,
+    context: &BlockContext,
+    transaction: &Verified,
+) -> Result<Vec<Event>, ApplyError> {
+    let outcome = run(overlay, context, transaction);
+    match &outcome {
+        Ok(_) => overlay.keep(transaction.transaction().id()),
+        Err(_) => overlay.undo(),
+    }
+    outcome
+}
+
+/// The public key registered for a signer, to check a signature under before execution. Key
+/// numbers are never used again, so an answer never goes stale.
+///
+/// # Errors
+///
+/// [`StateFault`] when the store cannot tell.
+pub fn signer_key<V: StateView>(
+    view: &V,
+    actor: Actor,
+    key_id: u32,
+) -> Result<Option<PublicKey>, StateFault> {
+    Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
+}
+
+fn run<V: StateView>(
+    overlay: &mut Overlay<'_, V>,
+    context: &BlockContext,
+    transaction: &Verified,
+) -> Result<Vec<Event>, ApplyError> {
+    let payload = transaction.transaction().payload();
+    let mut run = match admit(overlay, context, transaction) {
+        Ok(signer) => Run { overlay, height: context.height, signer, index: 0, events: Vec::new() },
+        Err(stop) => return Err(located(stop, None)),
+    };
+    for (index, operation) in payload.operations.iter().enumerate() {
+        run.index = index;
+        run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
+    }
+    Ok(run.events)
+}
+
+fn located(stop: Stop, operation_index: Option<usize>) -> ApplyError {
+    match stop {
+        Stop::Refused(code) => Rejection { code, operation_index }.into(),
+        Stop::Fault(fault) => fault.into(),
+    }
+}
+
+/// What holds for the transaction as a whole.
+fn admit<V: StateView>(
+    overlay: &mut Overlay<'_, V>,
+    context: &BlockContext,
+    transaction: &Verified,
+) -> Result<Signer, Stop> {
+    let payload = transaction.transaction().payload();
+    ensure(payload.chain_id == context.chain_id, Code::WrongChain)?;
+    // The window comes before the replay check: stores that remember longer than others must
+    // not give another answer.
+    let until = payload.valid_until_height;
+    ensure(context.height <= until, Code::Expired)?;
+    ensure(until - context.height <= VALIDITY_WINDOW, Code::TooFarAhead)?;
+    let committed = overlay.is_committed(&transaction.transaction().id())?;
+    ensure(!committed, Code::AlreadyCommitted)?;
+    let signer = signer(overlay, payload)?;
+    let key: Arc<KeyRecord> = overlay
+        .get(&StateKey::Key(payload.actor, payload.key_id))?
+        .ok_or(Code::UnknownKey)?;
+    ensure(key.key == *transaction.key(), Code::WrongKey)?;
+    ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
+    ensure(key.is_valid_at(context.height), Code::KeyNotValid)?;
+    Ok(signer)
+}
+
+fn signer<V: StateView>(overlay: &mut Overlay<'_, V>, payload: &Payload) -> Result<Signer, Stop> {
+    let who = match payload.actor {
+        Actor::Province(code) => {
+            let province: Option<Arc<ProvinceRecord>> = overlay.get(&StateKey::Province(code))?;
+            province.ok_or(Code::UnknownActor)?;
+            Who::Province(code)
+        }
+        Actor::Agency(uscc) => {
+            let agency: Arc<AgencyRecord> =
+                overlay.get(&StateKey::Agency(uscc))?.ok_or(Code::UnknownActor)?;
+            ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
+            ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
+            Who::Agency(agency)
+        }
+    };
+    Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
+}
+
+/// Whoever signed: registered, allowed to act, and under a valid key.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    pub(crate) who: Who,
+    /// The key that signed.
+    pub(crate) key: AddedBy,
+}
+
+/// A signer's record. No operation of an agency changes its own number, province, scope or
+/// status, so what was read before the first operation holds to the last.
+#[derive(Debug, Clone)]
+pub(crate) enum Who {
+    Province(ProvinceCode),
+    Agency(Arc<AgencyRecord>),
+}
+
+impl Signer {
+    /// The signing agency.
+    pub(crate) fn agency(&self) -> Result<Arc<AgencyRecord>, Code> {
+        match &self.who {
+            Who::Agency(agency) => Ok(agency.clone()),
+            Who::Province(_) => Err(Code::WrongActor),
+        }
+    }
+
+    /// The signing province.
+    pub(crate) fn province(&self) -> Result<ProvinceCode, Code> {
+        match &self.who {
+            Who::Province(code) => Ok(*code),
+            Who::Agency(_) => Err(Code::WrongActor),
+        }
+    }
+}
+
+/// A transaction that is being executed.
+pub(crate) struct Run<'r, 'a, V: StateView> {
+    pub(crate) overlay: &'r mut Overlay<'a, V>,
+    pub(crate) height: u64,
+    pub(crate) signer: Signer,
+    index: usize,
+    events: Vec<Event>,
+}
+
+impl<V: StateView> Run<'_, '_, V> {
+    fn apply(&mut self, operation: &Operation) -> Result<(), Stop> {
+        use Operation as Op;
+        match operation {
+            Op::Issue { .. }
+            | Op::Supersede { .. }
+            | Op::TransferIn { .. }
+            | Op::Suspend { .. }
+            | Op::Resume { .. }
+            | Op::Revoke { .. }
+            | Op::TransferOut { .. }
+            | Op::CancelTransfer { .. } => return licence::apply(self, operation),
+            Op::RegisterAgency { .. }
+            | Op::SetScope { .. }
+            | Op::SuspendAgency { .. }
+            | Op::ResumeAgency { .. }
+            | Op::DeregisterAgency { .. }
+            | Op::AssignSuccessor { .. } => agency::apply(self, operation)?,
+            Op::ReserveSlots { agency, blocks } => slots::reserve(self, agency, *blocks)?,
+            Op::AddKey { .. }
+            | Op::RotateKey { .. }
+            | Op::RevokeKey { .. }
+            | Op::MarkCompromised { .. }
+            | Op::SetStatusKey { .. } => keys::apply(self, operation)?,
+            Op::Recognise { .. } | Op::WithdrawRecognition { .. } => {
+                recognition::apply(self, operation)?;
+            }
+            Op::Propose {} | Op::Approve {} | Op::Reject {} | Op::Evidence {} => {
+                return Err(Code::NotActive.into());
+            }
+        }
+        self.happened(operation, None, None, None);
+        Ok(())
+    }
+
+    /// Notes what an operation did.
+    pub(crate) fn happened(
+        &mut self,
+        operation: &Operation,
+        cid: Option<Cid>,
+        licence_after: Option<LicenceRecord>,
+        related: Option<Cid>,
+    ) {
+        let (operation_index, name) = (self.index, operation.name());
+        self.events.push(Event { operation_index, name, cid, licence_after, related });
+    }
+
+    /// A registered agency.
+    pub(crate) fn agency(&mut self, uscc: &Uscc) -> Result<Arc<AgencyRecord>, Stop> {
+        Ok(self.overlay.get(&StateKey::Agency(*uscc))?.ok_or(Code::UnknownAgency)?)
+    }
+
+    /// An agency of the signing province.
+    pub(crate) fn own_agency(&mut self, uscc: &Uscc) -> Result<Arc<AgencyRecord>, Stop> {
+        let province = self.signer.province()?;
+        let agency = self.agency(uscc)?;
+        ensure(agency.province == province, Code::NotItsProvince)?;
+        Ok(agency)
+    }
+
+    /// The agency itself when it signs, or an agency of the signing province.
+    pub(crate) fn itself_or_own_agency(&mut self, uscc: &Uscc) -> Result<Arc<AgencyRecord>, Stop> {
+        match &self.signer.who {
+            Who::Province(_) => self.own_agency(uscc),
+            Who::Agency(signer) => {
+                ensure(signer.uscc == *uscc, Code::WrongActor)?;
+                self.agency(uscc)
+            }
+        }
+    }
+
+    /// A type of the catalogue.
+    pub(crate) fn licence_type(&mut self, code: &TypeCode) -> Result<Arc<LicenceTypeRecord>, Stop> {
+        Ok(self.overlay.get(&StateKey::LicenceType(code.clone()))?.ok_or(Code::UnknownType)?)
+    }
+}

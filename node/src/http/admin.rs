@@ -1,0 +1,184 @@
+//! The operator's listener, on loopback by default: is it alive, is it of use, what does it count.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{Server, error::Problem, limits, not_found, registries::find_parameters, wrong_method};
+use crate::{engine::EngineStatus, storage::View};
+
+/// Media type of the OpenMetrics text.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Ready means a commit within this many idle intervals.
+const READY_INTERVALS: u64 = 4;
+/// What a round or two of a busy or shaken network may take on top, in milliseconds.
+const READY_SLACK_MS: u64 = 10_000;
+
+/// The admin listener's routes.
+pub(super) fn routes(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(server.clone(), limits::guard))
+        .with_state(server)
+}
+
+#[derive(Debug, Serialize)]
+struct Alive {
+    status: &'static str,
+}
+
+/// The process answers.
+async fn livez() -> Json<Alive> {
+    Json(Alive { status: "alive" })
+}
+
+#[derive(Debug, Serialize)]
+struct Ready {
+    status: &'static str,
+    reasons: Vec<String>,
+    height: u64,
+    last_commit_age_ms: Option<u64>,
+}
+
+/// The node follows the chain: recent progress, not merely a running process.
+async fn readyz(State(server): State<Arc<Server>>) -> Result<Response, Problem> {
+    let engine = server.context.status.borrow().clone();
+    let now_ms = (server.context.clock)();
+    let look = move |view: &View<'_>| {
+        let interval_ms = find_parameters(view)?.idle_block_interval_ms;
+        let tip = view.tip();
+        Ok(readiness(&engine, (tip.height, tip.header.time_ms), interval_ms, now_ms))
+    };
+    let ready = server.read(look).await?;
+    let status =
+        if ready.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Json(ready)).into_response())
+}
+
+fn readiness(
+    engine: &EngineStatus,
+    (height, tip_time_ms): (u64, u64),
+    interval_ms: u64,
+    now_ms: u64,
+) -> Ready {
+    // After a restart the newest block may be young although nothing was committed since.
+    let tip_time_ms = if height > 0 { tip_time_ms } else { 0 };
+    let last = engine.last_commit_ms.max(tip_time_ms);
+    let age = (last > 0).then(|| now_ms.saturating_sub(last));
+    let limit = interval_ms.saturating_mul(READY_INTERVALS).saturating_add(READY_SLACK_MS);
+    let mut reasons = Vec::new();
+    if let Some(fault) = &engine.fault {
+        reasons.push(format!("the engine stopped: {fault}"));
+    }
+    if engine.syncing {
+        reasons.push(format!("catching up with the chain, at height {height}"));
+    }
+    match age {
+        None => reasons.push("no block has been committed yet".to_owned()),
+        Some(age) if age > limit => {
+            reasons.push(format!("no block for {age} ms, the limit is {limit} ms"));
+            if !engine.validators_missing.is_empty() {
+                let missing: Vec<_> =
+                    engine.validators_missing.iter().map(ToString::to_string).collect();
+                reasons.push(format!("nothing heard from provinces {}", missing.join(", ")));
+            }
+        }
+        Some(_) => {}
+    }
+    let status = if reasons.is_empty() { "ready" } else { "not_ready" };
+    Ready { status, reasons, height, last_commit_age_ms: age }
+}
+
+async fn metrics(State(server): State<Arc<Server>>) -> Result<Response, Problem> {
+    let (context, engine) = (&server.context, server.context.status.borrow().clone());
+    let metrics = &context.metrics;
+    let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.height.set(i64::try_from(*context.store.commits().borrow()).unwrap_or(i64::MAX));
+    metrics.round.set(i64::from(engine.round));
+    #[allow(clippy::cast_precision_loss)] // milliseconds since 1970 fit 53 bits for 285,000 years
+    metrics.last_commit_seconds.set(engine.last_commit_ms as f64 / 1_000.0);
+    metrics.syncing.set(i64::from(engine.syncing));
+    metrics.peers.set(signed(engine.peers_connected));
+    metrics.validators_missing.set(signed(engine.validators_missing.len()));
+    metrics.pool_transactions.set(signed(context.pool.len()));
+    let text = metrics.text().map_err(|_| Problem::internal())?;
+    Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+#[derive(Debug, Serialize)]
+struct Version {
+    name: &'static str,
+    version: &'static str,
+    role: &'static str,
+    province: Option<String>,
+    chain_id: String,
+}
+
+async fn version(State(server): State<Arc<Server>>) -> Json<Version> {
+    Json(Version {
+        name: "symbolon-node",
+        version: env!("CARGO_PKG_VERSION"),
+        role: server.context.role,
+        province: server.context.province.map(|p| p.to_string()),
+        chain_id: server.context.store.chain_id().to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: u64 = 10_000;
+
+    fn engine() -> EngineStatus {
+        EngineStatus { last_commit_ms: 100_000, ..EngineStatus::default() }
+    }
+
+    #[test]
+    fn ready_means_recent_progress() {
+        let stale = engine().last_commit_ms + READY_INTERVALS * INTERVAL + READY_SLACK_MS + 1;
+        for (engine, tip, now, expected) in [
+            (engine(), (5, 100_000), 100_500, None),
+            (engine(), (5, 100_000), stale, Some("no block for")),
+            (EngineStatus::default(), (0, 100_000), 100_500, Some("no block has been")),
+            (EngineStatus::default(), (5, 100_000), 100_500, None),
+            (EngineStatus { syncing: true, ..engine() }, (5, 0), 100_500, Some("catching up")),
+            (
+                EngineStatus { fault: Some("disk".into()), ..engine() },
+                (5, 0),
+                100_500,
+                Some("the engine stopped: disk"),
+            ),
+        ] {
+            let ready = readiness(&engine, tip, INTERVAL, now);
+            match expected {
+                None => assert_eq!((ready.status, ready.reasons.len()), ("ready", 0)),
+                Some(start) => {
+                    assert_eq!(ready.status, "not_ready");
+                    assert!(ready.reasons[0].starts_with(start), "{:?}", ready.reasons);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_does_not_progress_names_the_provinces_it_misses() {
+        let missing = vec!["51".parse().unwrap(), "44".parse().unwrap()];
+        let engine = EngineStatus { validators_missing: missing, ..engine() };
+        let ready = readiness(&engine, (5, 0), INTERVAL, 1_000_000);
+        assert!(ready.reasons[1].ends_with("51, 44"), "{:?}", ready.reasons);
+    }
+}

@@ -1,0 +1,209 @@
+//! The chain as a stream of server-sent events: one for each block, resumable by height.
+//!
+//! A stream reads one block at a time from the database, when its reader has taken the one
+//! before, so a slow reader costs nothing and a late one catches up.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{
+        Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Server,
+    error::{Problem, ProblemDocument},
+    extract::Asked,
+    words::{hex, instant},
+};
+use crate::{metrics::Metrics, storage::View};
+
+/// How often a silent stream says that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Longest life of a stream. Its reader comes back with `Last-Event-ID`; a place is not held for
+/// ever by a reader that is gone.
+const MAX_LIFE: Duration = Duration::from_secs(3_600);
+/// Most licence events in one message: a busy block of an import has about 2,000.
+const MAX_LICENCES: usize = 4_096;
+
+/// The routes of this module.
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::default().routes(routes!(stream_events))
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Beginning {
+    /// First height; the newest block when absent.
+    from: Option<u64>,
+}
+
+/// What happened to a licence.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct LicenceLine {
+    /// The licence.
+    cid: String,
+    /// The operation.
+    event: String,
+    /// The licence's status after it.
+    status: String,
+    /// The transaction.
+    transaction: String,
+    /// The operation's place in it.
+    operation_index: u32,
+    /// The licence that it replaced or that replaced it.
+    related: Option<String>,
+}
+
+/// The data of one event.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct BlockEvent {
+    /// Number of the block; also the event's id.
+    height: u64,
+    /// Its hash.
+    hash: String,
+    /// Its time, RFC 3339.
+    time: String,
+    /// How many transactions it has.
+    transactions: usize,
+    /// How many licence events it has.
+    licences_total: usize,
+    /// The first 4,096 of them, in the order of execution.
+    licences: Vec<LicenceLine>,
+}
+
+/// A stream's place among the streams, and its mark in the metrics.
+struct Place {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(server: &Server) -> Result<Self, Problem> {
+        let permit = server.streams.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Problem::overloaded("event streams"))?;
+        let metrics = server.context.metrics.clone();
+        metrics.event_streams.inc();
+        Ok(Self { metrics, _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.event_streams.dec();
+    }
+}
+
+struct Feed {
+    server: Arc<Server>,
+    next: u64,
+    commits: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    end: Instant,
+    _place: Place,
+}
+
+/// Blocks as they are committed, as server-sent events.
+///
+/// Each event has the height as its id, `block` as its name, and a JSON object as its data. After
+/// a break, `Last-Event-ID` (which browsers send by themselves) goes on after that height.
+#[utoipa::path(get, path = "/v1/events", tag = "chain", params(Beginning,
+    ("Last-Event-ID" = Option<u64>, Header, description = "Height of the last event received")),
+    responses((status = 200, content_type = "text/event-stream", body = BlockEvent),
+        (status = 400, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
+pub(super) async fn stream_events(
+    State(server): State<Arc<Server>>,
+    Asked(asked): Asked<Beginning>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let place = Place::take(&server)?;
+    let commits = server.context.store.commits();
+    let next = match (last_event_id(&headers)?, asked.from) {
+        (Some(last), _) => last.saturating_add(1),
+        (None, Some(from)) => from,
+        (None, None) => *commits.borrow(),
+    };
+    let stopping = server.stopping.subscribe();
+    let end = Instant::now() + MAX_LIFE;
+    let feed = Feed { server, next, commits, stopping, end, _place: place };
+    let stream = futures::stream::unfold(feed, |mut feed| async move {
+        let event = feed.next_event().await?;
+        Some((Ok(event), feed))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let height = value.to_str().ok().and_then(|text| text.parse().ok());
+    height.map(Some).ok_or_else(|| {
+        let hint = "send the id of the last event received, or leave the header out";
+        Problem::bad("bad_height", "Last-Event-ID is not a height", hint)
+    })
+}
+
+impl Feed {
+    /// The next block's event; none ends the stream.
+    async fn next_event(&mut self) -> Option<Event> {
+        self.wait().await?;
+        let height = self.next;
+        let read = self.server.read(move |view| block_event(view, height)).await;
+        match read {
+            Ok(event) => {
+                self.next = height.saturating_add(1);
+                let data = Event::default().id(height.to_string()).event("block").json_data(event);
+                data.ok()
+            }
+            // The fault is in the log, or the node is overloaded: the reader comes back.
+            Err(_) => None,
+        }
+    }
+
+    /// Waits until the next block is there; none when the stream is to end.
+    async fn wait(&mut self) -> Option<()> {
+        let next = self.next;
+        tokio::select! {
+            biased;
+            _ = self.stopping.wait_for(|stopping| *stopping) => None,
+            () = tokio::time::sleep_until(self.end) => None,
+            tip = self.commits.wait_for(|tip| *tip >= next) => tip.ok().map(|_| ()),
+        }
+    }
+}
+
+fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
+    let block = view.block(height)?.ok_or_else(|| {
+        crate::storage::StorageError::damaged(format!("block {height} is missing"))
+    })?;
+    let events = view.events(height)?;
+    let lines = events.iter().take(MAX_LICENCES).map(|(cid, entry)| LicenceLine {
+        cid: hex(cid),
+        event: entry.event.clone(),
+        status: entry.status.clone(),
+        transaction: hex(&entry.transaction),
+        operation_index: entry.operation_index,
+        related: entry.related.as_ref().map(hex),
+    });
+    Ok(BlockEvent {
+        height,
+        hash: hex(&block.hash()),
+        time: instant(block.header.time_ms),
+        transactions: block.transactions.len(),
+        licences_total: events.len(),
+        licences: lines.collect(),
+    })
+}

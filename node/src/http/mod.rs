@@ -1,0 +1,403 @@
+//! HTTP: the node's outside interface.
+//!
+//! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
+//! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
+//! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
+//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
+//! operator. The shapes are described at `/docs` of a running node and in
+//! `docs/reference/http-api.md`.
+
+mod limits;
+
+mod error;
+
+mod extract;
+
+mod words;
+
+mod transactions;
+
+mod licences;
+
+mod verify;
+
+mod agencies;
+
+mod registries;
+
+mod catalogue;
+
+mod blocks;
+
+mod events;
+
+mod openapi;
+
+mod admin;
+
+mod tls;
+
+pub use limits::HttpLimits;
+pub use tls::TlsFiles;
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    http::{HeaderName, Method, StatusCode, header},
+    middleware,
+};
+use axum_server::{
+    Handle,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use hyper_util::rt::TokioTimer;
+use symbolon_ledger::codes::ProvinceCode;
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    engine::{Clock, EngineStatus},
+    metrics::Metrics,
+    pool::Pool,
+    storage::{Store, View},
+};
+use error::Problem;
+use limits::{
+    FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
+    MAX_HTTP2_HEADER_BYTES, MAX_HTTP2_STREAMS,
+};
+use tls::Doorkeeper;
+
+/// How long open requests may go on after the node was told to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// How long a browser may keep the answer to a preflight request.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3_600);
+
+/// What the handlers answer from.
+#[derive(Clone)]
+pub struct HttpContext {
+    /// The chain.
+    pub store: Arc<Store>,
+    /// Transactions that wait.
+    pub pool: Arc<Pool>,
+    /// What the engine says of itself.
+    pub status: watch::Receiver<EngineStatus>,
+    /// The province whose node this is.
+    pub province: Option<ProvinceCode>,
+    /// `validator` or `observer`.
+    pub role: &'static str,
+    /// Milliseconds since 1970-01-01T00:00Z.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How much of the machine HTTP may take.
+    pub limits: HttpLimits,
+}
+
+impl fmt::Debug for HttpContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpContext")
+            .field("province", &self.province)
+            .field("role", &self.role)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAddresses {
+    /// The outside interface.
+    pub public: SocketAddr,
+    /// The operator's interface.
+    pub admin: SocketAddr,
+    /// Certificate and key of the outside interface.
+    pub tls: Option<TlsFiles>,
+    /// Offer plain HTTP to other machines all the same, for a proxy that terminates TLS.
+    pub insecure_public: bool,
+}
+
+/// Why HTTP cannot be served.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address is in use, not ours, or forbidden.
+    #[error("cannot listen on {address}: {source}; stop whatever holds it, or configure another")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Plain HTTP to the world.
+    #[error(
+        "refusing to offer plain HTTP on {0}: configure a certificate, listen on 127.0.0.1, or pass --insecure-public behind a proxy that terminates TLS"
+    )]
+    NotLoopback(SocketAddr),
+    /// A certificate or its key.
+    #[error("TLS file {}: {what}", .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system gives no threads.
+    #[error("cannot start the verification threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A listener failed.
+    #[error("the HTTP listener failed: {0}")]
+    Serve(io::Error),
+}
+
+/// What all handlers share.
+struct Server {
+    context: HttpContext,
+    /// Places for requests being answered.
+    requests: Semaphore,
+    /// Places for submitters who wait.
+    waits: Arc<Semaphore>,
+    /// Places for event streams.
+    streams: Arc<Semaphore>,
+    /// Blocking reads of the database.
+    reads: Gate,
+    /// Blocking work that checks signatures.
+    checks: Gate,
+    /// Threads for batches. Their own, so that no batch can hold up the engine's.
+    workers: rayon::ThreadPool,
+    /// Told when the node goes down, so that streams end.
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    fn new(context: HttpContext) -> Result<Arc<Self>, HttpError> {
+        let limits = context.limits;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(cores)
+            .thread_name(|n| format!("verify-{n}"))
+            .build()?;
+        Ok(Arc::new(Self {
+            context,
+            requests: Semaphore::new(limits.requests),
+            waits: Arc::new(Semaphore::new(limits.waits)),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            reads: Gate::new(limits.reads, "reads"),
+            checks: Gate::new(limits.checks, "verifications"),
+            workers,
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// Reads from one snapshot, on a blocking thread.
+    async fn read<T, F>(&self, look: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
+    {
+        let store = self.context.store.clone();
+        self.reads.run(move || look(&store.view()?)).await
+    }
+
+    /// As [`Server::read`], for work that checks signatures.
+    async fn check<T, F>(&self, look: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
+    {
+        let store = self.context.store.clone();
+        self.checks.run(move || look(&store.view()?)).await
+    }
+}
+
+/// The outside interface.
+///
+/// # Errors
+///
+/// [`HttpError::Threads`].
+pub fn router(context: HttpContext) -> Result<Router, HttpError> {
+    Ok(public_routes(Server::new(context)?))
+}
+
+/// The operator's interface.
+///
+/// # Errors
+///
+/// [`HttpError::Threads`].
+pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
+    Ok(admin::routes(Server::new(context)?))
+}
+
+/// The OpenAPI description of the outside interface.
+#[must_use]
+pub fn description() -> utoipa::openapi::OpenApi {
+    all_routes().split_for_parts().1
+}
+
+fn all_routes() -> OpenApiRouter<Arc<Server>> {
+    // Reading and verifying are open to web pages of any origin: there are no cookies, and what
+    // they get is public or their own. Submitting is for programs that hold a key.
+    let open = OpenApiRouter::default()
+        .merge(transactions::routes())
+        .merge(licences::routes())
+        .merge(verify::routes())
+        .merge(agencies::routes())
+        .merge(registries::routes())
+        .merge(blocks::routes())
+        .merge(events::routes())
+        .layer(cors());
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .merge(open)
+        .merge(transactions::submit_route())
+}
+
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([
+            header::ACCEPT,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("last-event-id"),
+        ])
+        .max_age(PREFLIGHT_AGE)
+}
+
+fn public_routes(server: Arc<Server>) -> Router {
+    let (routes, description) = all_routes().split_for_parts();
+    routes
+        .merge(SwaggerUi::new(openapi::BROWSER_PATH).url(openapi::DESCRIPTION_PATH, description))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(server.clone(), limits::guard))
+        .with_state(server)
+}
+
+async fn not_found() -> Problem {
+    Problem::missing("not_found", "there is nothing at this address", "/docs lists the addresses")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this address does not take this method",
+        "the allow header names the methods that it takes; /docs describes them",
+    )
+}
+
+/// Both listeners, bound: nothing can take their addresses any more.
+#[derive(Debug)]
+pub struct HttpListeners {
+    public: TcpListener,
+    admin: TcpListener,
+    tls: Option<RustlsConfig>,
+}
+
+impl HttpListeners {
+    /// Binds both addresses and reads the certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]: an address is taken, or would offer plain HTTP to other machines; a TLS
+    /// file is not what it must be.
+    pub fn bind(addresses: &HttpAddresses) -> Result<Self, HttpError> {
+        let tls = addresses.tls.as_ref();
+        tls::check_exposure(addresses.public, tls, addresses.insecure_public)?;
+        tls::check_exposure(addresses.admin, None, addresses.insecure_public)?;
+        let tls = tls.map(TlsFiles::load).transpose()?;
+        let bind = |address| {
+            TcpListener::bind(address).map_err(|source| HttpError::Listen { address, source })
+        };
+        Ok(Self { public: bind(addresses.public)?, admin: bind(addresses.admin)?, tls })
+    }
+
+    /// The address of the outside interface, with its real port.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn public_address(&self) -> io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// The address of the operator's interface, with its real port.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Serves until `shutdown` is true or its sender is gone, then lets open requests end.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Serve`] when a listener fails.
+    pub async fn serve(
+        self,
+        context: HttpContext,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<(), HttpError> {
+        let server = Server::new(context)?;
+        let doorkeeper = || Doorkeeper(Arc::new(Semaphore::new(server.context.limits.connections)));
+        let handles = [Handle::new(), Handle::new()];
+        let admin = listener(self.admin)?
+            .acceptor(doorkeeper())
+            .handle(handles[1].clone())
+            .serve(admin::routes(server.clone()).into_make_service());
+        let plain = listener(self.public)?.handle(handles[0].clone());
+        let routes = public_routes(server.clone()).into_make_service();
+        let public = async {
+            match self.tls {
+                None => plain.acceptor(doorkeeper()).serve(routes).await,
+                Some(tls) => {
+                    let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HEADER_TIMEOUT);
+                    plain.acceptor(acceptor.acceptor(doorkeeper())).serve(routes).await
+                }
+            }
+        };
+        let stop = async {
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            server.stopping.send_replace(true);
+            for handle in &handles {
+                handle.graceful_shutdown(Some(SHUTDOWN_GRACE));
+            }
+        };
+        let (public, admin, ()) = tokio::join!(public, admin, stop);
+        public.and(admin).map_err(HttpError::Serve)
+    }
+}
+
+/// A server on `listener` that is not kept waiting by slow callers (hyper by itself waits for
+/// ever).
+fn listener(listener: TcpListener) -> Result<axum_server::Server<SocketAddr>, HttpError> {
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(HttpError::Serve)?
+        .first_request_timeout(FIRST_REQUEST_TIMEOUT);
+    let builder = server.http_builder();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HTTP1_HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .max_header_list_size(MAX_HTTP2_HEADER_BYTES)
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HEADER_TIMEOUT);
+    Ok(server)
+}

@@ -1,0 +1,175 @@
+//! Block sync: fetching committed blocks, batch by batch, for an engine that is behind.
+//!
+//! One range at a time. A batch is asked for only when the engine has taken those before it.
+//! The network checks counts, sizes and that heights follow one another; certificates and
+//! blocks are the engine's to verify, and whoever it blames is not asked again.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use libp2p::{PeerId, request_response::OutboundRequestId};
+use tracing::debug;
+
+use super::{
+    NetworkEvent, PeerIndex,
+    limits::{FETCH_GRACE, SYNC_LONGEST, SYNC_PAUSE, WAITING_SYNC},
+    task::{Asked, Task},
+    wire::{Request, height_of},
+};
+
+/// A range being fetched.
+#[derive(Debug)]
+pub(super) struct Sync {
+    /// The next height that is missing.
+    next: u64,
+    /// The last height wanted.
+    to: u64,
+    peer: Option<PeerId>,
+    /// Those that had nothing for `next`.
+    tried: BTreeSet<PeerId>,
+    under_way: Option<(OutboundRequestId, PeerId)>,
+    paused_until: Option<Instant>,
+    last_progress: Instant,
+}
+
+impl Task {
+    /// Begins a range, or extends the one that runs.
+    pub(super) fn fetch_blocks(&mut self, from: u64, to: u64, peer: Option<PeerIndex>) {
+        let now = Instant::now();
+        let peer = peer.and_then(|index| self.peers.id_of(index));
+        match &mut self.sync {
+            Some(sync) if (sync.next..=sync.to.saturating_add(1)).contains(&from) => {
+                sync.to = sync.to.max(to);
+                sync.peer = sync.peer.or(peer);
+            }
+            _ => {
+                self.sync = Some(Sync {
+                    next: from,
+                    to,
+                    peer,
+                    tried: BTreeSet::new(),
+                    under_way: None,
+                    paused_until: None,
+                    last_progress: now,
+                });
+            }
+        }
+        self.drive_sync(now);
+    }
+
+    /// Asks for the next batch when the time has come.
+    pub(super) fn drive_sync(&mut self, now: Instant) {
+        let Some(sync) = &mut self.sync else { return };
+        if sync.next > sync.to {
+            self.sync = None;
+            return;
+        }
+        if sync.under_way.is_some() || self.outbox.blocks_waiting() >= WAITING_SYNC {
+            return;
+        }
+        if sync.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        sync.paused_until = None;
+        let waited = now.saturating_duration_since(sync.last_progress);
+        let next = sync.next;
+        // The one that served the last batch, then whoever claims to be highest.
+        let candidate = self
+            .peers
+            .connected()
+            .filter(|(id, _)| !sync.tried.contains(id))
+            .min_by_key(|(id, peer)| {
+                let lower = peer.height < next;
+                (sync.peer != Some(*id), lower, peer.blames, peer.outstanding, peer.role)
+            })
+            .map(|(id, _)| id);
+        let request = Request::Blocks { from: sync.next, to: sync.to };
+        match candidate {
+            Some(_) if waited >= SYNC_LONGEST => self.fail_sync(),
+            Some(id) => {
+                let asked = self.ask(id, request, Asked::Blocks);
+                let Some(sync) = &mut self.sync else { return };
+                sync.peer = Some(id);
+                match asked {
+                    Some(request_id) => sync.under_way = Some((request_id, id)),
+                    None => sync.paused_until = Some(now + SYNC_PAUSE),
+                }
+            }
+            // Peers may be connecting.
+            None if waited < FETCH_GRACE => {}
+            None => self.fail_sync(),
+        }
+    }
+
+    pub(super) fn on_blocks(
+        &mut self,
+        id: PeerId,
+        request_id: OutboundRequestId,
+        blocks: Vec<(Vec<u8>, Vec<u8>)>,
+    ) {
+        let now = Instant::now();
+        let bytes = blocks.iter().map(|(block, certificate)| block.len() + certificate.len());
+        let bytes = bytes.sum::<usize>() as u64;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.exchanged.charge(bytes, now);
+        let from = peer.index;
+        let Some(sync) = self.sync.as_mut().filter(|s| s.under_way == Some((request_id, id)))
+        else {
+            return;
+        };
+        if blocks.is_empty() {
+            self.on_sync_missed(request_id);
+            return;
+        }
+        let from_height = sync.next;
+        let wanted = (sync.next..=sync.to).map(Some);
+        let given = blocks.iter().map(|(block, _)| height_of(block));
+        let left = sync.to.saturating_sub(sync.next).saturating_add(1);
+        if blocks.len() as u64 > left || !given.eq(wanted.take(blocks.len())) {
+            self.blame(id, "blocks of other heights than those asked for");
+            self.on_sync_missed(request_id);
+            return;
+        }
+        sync.next = sync.next.saturating_add(blocks.len() as u64);
+        sync.under_way = None;
+        sync.tried.clear();
+        sync.last_progress = now;
+        let counter = &self.counters.blocks_received;
+        counter.fetch_add(blocks.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        self.outbox.body(NetworkEvent::Blocks { from_height, blocks, from });
+        self.drive_sync(now);
+    }
+
+    /// The peer has nothing for us, or did not answer.
+    pub(super) fn on_sync_missed(&mut self, request_id: OutboundRequestId) {
+        let Some(sync) = &mut self.sync else { return };
+        if let Some((_, id)) = sync.under_way.take_if(|(asked, _)| *asked == request_id) {
+            sync.tried.insert(id);
+            self.drive_sync(Instant::now());
+        }
+    }
+
+    /// The peer has too much to do: another one, or the same again in a moment.
+    pub(super) fn on_sync_busy(&mut self, request_id: OutboundRequestId) {
+        let Some(sync) = &mut self.sync else { return };
+        if sync.under_way.take_if(|(asked, _)| *asked == request_id).is_some() {
+            sync.peer = None;
+            sync.paused_until = Some(Instant::now() + SYNC_PAUSE);
+        }
+    }
+
+    /// The engine blames a peer that blocks may have come from.
+    pub(super) fn drop_sync_with(&mut self, id: PeerId) {
+        if let Some(sync) = &mut self.sync {
+            sync.tried.insert(id);
+            sync.under_way.take_if(|(_, asked)| *asked == id);
+            sync.peer.take_if(|peer| *peer == id);
+        }
+    }
+
+    fn fail_sync(&mut self) {
+        let Some(sync) = self.sync.take() else { return };
+        let last = sync.peer.and_then(|id| self.peers.get(&id)).map(|peer| peer.index);
+        debug!(height = sync.next, "block sync failed");
+        self.outbox.body(NetworkEvent::BlocksFailed { from_height: sync.next, from: last });
+    }
+}

@@ -1,0 +1,465 @@
+//! The network between real swarms on loopback: who may connect, what is delivered, what is
+//! passed on, and that hostile bytes cost nothing but their sender's connection.
+//!
+//! Every wait is for an event; the long limit around it only turns a hang into a failure.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod network_raw;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use libp2p::Multiaddr;
+use network_raw::{Raw, exchange_protocol};
+use symbolon_ledger::{
+    block::{Block, HEADER_VERSION, Header, transactions_root},
+    hash::{BlockHash, ChainId, Digest},
+};
+use symbolon_node::network::{
+    Acceptance, ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle,
+    PeerIndex, limits, peer_id_of_seed, start,
+};
+use tokio::sync::mpsc::Receiver;
+
+/// A hang, not a slow machine.
+const HANG: Duration = Duration::from_secs(60);
+const CHAIN: ChainId = Digest([0xc4; 32]);
+const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+
+/// A chain in memory.
+#[derive(Default)]
+struct Chain {
+    blocks: Mutex<BTreeMap<u64, (Vec<u8>, Vec<u8>)>>,
+    bodies: Mutex<BTreeMap<BlockHash, Vec<u8>>>,
+}
+
+impl ChainReader for Chain {
+    fn tip(&self) -> (u64, BlockHash) {
+        let height = self.blocks.lock().unwrap().keys().last().copied().unwrap_or(0);
+        (height, Digest([height as u8; 32]))
+    }
+
+    fn block_with_certificate(&self, height: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.blocks.lock().unwrap().get(&height).cloned()
+    }
+
+    fn body(&self, block: &BlockHash) -> Option<Vec<u8>> {
+        self.bodies.lock().unwrap().get(block).cloned()
+    }
+}
+
+fn header(height: u64) -> Header {
+    Header {
+        version: HEADER_VERSION,
+        chain_id: CHAIN,
+        height,
+        time_ms: height,
+        parent: Digest([2; 32]),
+        history_root: Digest([3; 32]),
+        transactions_root: transactions_root(&[]),
+        state_root: Digest([4; 32]),
+        validators_hash: Digest([5; 32]),
+        next_validators_hash: Digest([6; 32]),
+        proposer: None,
+    }
+}
+
+/// A block's name and bytes.
+fn block(height: u64) -> (BlockHash, Vec<u8>) {
+    let block = Block { header: header(height), transactions: Vec::new() };
+    (block.hash(), block.encode())
+}
+
+/// One with so many bytes behind its header: the network does not look at them.
+fn padded_block(height: u64, bytes: usize) -> (BlockHash, Vec<u8>) {
+    let (hash, mut body) = block(height);
+    body.resize(bytes, 0x77);
+    (hash, body)
+}
+
+struct Node {
+    seed: u8,
+    handle: NetworkHandle,
+    events: Receiver<NetworkEvent>,
+    address: Multiaddr,
+}
+
+fn peer(seed: u8) -> Vec<u8> {
+    peer_id_of_seed([seed; 32])
+}
+
+/// Starts a node that admits `peers`, some of them with an address.
+async fn node(seed: u8, listen: &str, peers: &[(u8, Option<&Multiaddr>)]) -> Node {
+    node_with(seed, listen, peers, Arc::new(Chain::default())).await
+}
+
+async fn node_with(
+    seed: u8,
+    listen: &str,
+    peers: &[(u8, Option<&Multiaddr>)],
+    chain: Arc<Chain>,
+) -> Node {
+    let config = NetworkConfig {
+        chain_id: CHAIN,
+        keypair_seed: [seed; 32],
+        listen: vec![listen.parse().unwrap()],
+        peers: peers
+            .iter()
+            .map(|(seed, address)| (peer(*seed), address.iter().map(|a| (*a).clone()).collect()))
+            .collect(),
+        observers: Vec::new(),
+    };
+    let (handle, events) = start(config, chain, Arc::new(NetworkCounters::default())).unwrap();
+    let mut listening = handle.listening();
+    let addresses = listening.wait_for(|addresses| !addresses.is_empty()).await.unwrap();
+    let address = addresses[0].clone();
+    drop(addresses);
+    Node { seed, handle, events, address }
+}
+
+impl Node {
+    async fn next(&mut self) -> NetworkEvent {
+        let event = tokio::time::timeout(HANG, self.events.recv()).await;
+        event.unwrap_or_else(|_| panic!("node {} hears nothing", self.seed)).unwrap()
+    }
+
+    /// Waits for the first event that `wanted` takes.
+    async fn until<T>(&mut self, mut wanted: impl FnMut(NetworkEvent) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.next().await) {
+                return found;
+            }
+        }
+    }
+
+    async fn connected_to(&mut self, seed: u8) -> PeerIndex {
+        self.until(|event| match event {
+            NetworkEvent::Connected { peer: index, peer_id } if peer_id == peer(seed) => {
+                Some(index)
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    async fn disconnected(&mut self) -> PeerIndex {
+        self.until(|event| match event {
+            NetworkEvent::Disconnected { peer } => Some(peer),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next consensus message, and what is needed to judge it.
+    async fn consensus(&mut self) -> (Vec<u8>, symbolon_node::network::GossipId) {
+        self.until(|event| match event {
+            NetworkEvent::Consensus { bytes, id, .. } => Some((bytes, id)),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn transactions(&mut self) -> Vec<Vec<u8>> {
+        self.until(|event| match event {
+            NetworkEvent::Transactions { txs, .. } => Some(txs),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn body(&mut self) -> (BlockHash, u64, Vec<u8>, PeerIndex) {
+        self.until(|event| match event {
+            NetworkEvent::Body { block, height, bytes, from } => Some((block, height, bytes, from)),
+            NetworkEvent::BodyFailed { .. } => panic!("the fetch failed"),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Stops it, and waits until its ports are free.
+    async fn stop(self) {
+        let mut listening = self.handle.listening();
+        drop(self.events);
+        while listening.changed().await.is_ok() {}
+    }
+}
+
+async fn pair(listen: &str) -> (Node, Node) {
+    let mut first = node(1, listen, &[(2, None)]).await;
+    let mut second = node(2, listen, &[(1, Some(&first.address))]).await;
+    first.connected_to(2).await;
+    second.connected_to(1).await;
+    (first, second)
+}
+
+/// Three nodes of which the first and the last know only the middle one.
+async fn line() -> (Node, Node, Node) {
+    let mut middle = node(2, TCP, &[(1, None), (3, None)]).await;
+    let mut first = node(1, TCP, &[(2, Some(&middle.address))]).await;
+    let mut last = node(3, TCP, &[(2, Some(&middle.address))]).await;
+    first.connected_to(2).await;
+    last.connected_to(2).await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 {
+        seen.insert(
+            middle
+                .until(|event| match event {
+                    NetworkEvent::Connected { peer_id, .. } => Some(peer_id),
+                    _ => None,
+                })
+                .await,
+        );
+    }
+    (first, middle, last)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gossip_is_delivered_over_tcp_and_quic() {
+    for listen in [TCP, QUIC] {
+        let (first, mut second) = pair(listen).await;
+        first.handle.publish_consensus(b"vote".to_vec());
+        assert_eq!(second.consensus().await.0, b"vote");
+        second.handle.publish_transactions(vec![vec![1], vec![2; limits::BATCH_BYTES / 4]]);
+        let mut first = first;
+        assert_eq!(first.transactions().await, vec![vec![1], vec![2; limits::BATCH_BYTES / 4]]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_that_is_repeated_arrives_again() {
+    let (first, mut second) = pair(TCP).await;
+    for _ in 0..3 {
+        first.handle.publish_consensus(b"the same vote".to_vec());
+        assert_eq!(second.consensus().await.0, b"the same vote");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_forwarded_before_it_is_accepted() {
+    let (first, mut middle, mut last) = line().await;
+    first.handle.publish_consensus(b"unjudged".to_vec());
+    let (bytes, unjudged) = middle.consensus().await;
+    assert_eq!(bytes, b"unjudged");
+    first.handle.publish_consensus(b"rejected".to_vec());
+    let (_, rejected) = middle.consensus().await;
+    middle.handle.report(rejected, Acceptance::Reject);
+    first.handle.publish_consensus(b"ignored".to_vec());
+    let (_, ignored) = middle.consensus().await;
+    middle.handle.report(ignored, Acceptance::Ignore);
+    first.handle.publish_consensus(b"accepted".to_vec());
+    let (_, accepted) = middle.consensus().await;
+    middle.handle.report(accepted, Acceptance::Accept);
+    // Had anything been forwarded before, it would have come first.
+    assert_eq!(last.consensus().await.0, b"accepted");
+    middle.handle.report(unjudged, Acceptance::Accept);
+    assert_eq!(last.consensus().await.0, b"unjudged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_is_refused_and_the_others_are_not_disturbed() {
+    let (first, mut second) = pair(TCP).await;
+    let mut stranger = Raw::new([77; 32], CHAIN);
+    stranger.refused_by(&first.address).await;
+    assert!(first.handle.counters().connections_refused.load(Relaxed) >= 1);
+    assert_eq!(first.handle.counters().connected_peers.load(Relaxed), 1);
+    first.handle.publish_consensus(b"still here".to_vec());
+    assert_eq!(second.consensus().await.0, b"still here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_body_is_sent_along_with_its_announcement() {
+    let (first, mut second) = pair(TCP).await;
+    let (hash, bytes) = padded_block(7, limits::PUSH_BYTES);
+    first.handle.announce_body(hash, 7, Arc::new(bytes.clone()));
+    let (block, height, body, from) = second.body().await;
+    assert_eq!((block, height, body), (hash, 7, bytes));
+    // Announced again by one that did not make it: an announcement, not a second copy.
+    second.handle.announce_body(hash, 7, Arc::new(vec![1]));
+    let mut first = first;
+    first.handle.fetch_body(hash, 7, None);
+    let failed = first.until(|event| match event {
+        NetworkEvent::BodyFailed { block, .. } => Some(block),
+        NetworkEvent::Body { .. } => panic!("these bytes are no body of this block"),
+        _ => None,
+    });
+    assert_eq!(failed.await, hash);
+    second.handle.blame(from);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_is_fetched_from_one_that_is_not_its_proposer() {
+    let (proposer, mut middle, mut last) = line().await;
+    let (hash, bytes) = padded_block(9, 3 * limits::PUSH_BYTES);
+    // The last node asks before anybody has it; the announcement answers.
+    last.handle.fetch_body(hash, 9, None);
+    proposer.handle.announce_body(hash, 9, Arc::new(bytes.clone()));
+    middle.handle.fetch_body(hash, 9, None);
+    let (_, _, fetched, _) = middle.body().await;
+    assert_eq!(fetched, bytes);
+    middle.handle.announce_body(hash, 9, Arc::new(fetched));
+    last.handle.fetch_body(hash, 9, None);
+    // The first fetch may have run out before the body was there.
+    let fetched = loop {
+        match last.next().await {
+            NetworkEvent::Body { block, bytes, .. } if block == hash => break bytes,
+            NetworkEvent::BodyFailed { .. } => last.handle.fetch_body(hash, 9, None),
+            _ => {}
+        }
+    };
+    assert_eq!(fetched, bytes);
+    assert_eq!(proposer.handle.counters().bodies_pushed.load(Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_body_is_served_and_an_unknown_one_fails() {
+    let chain = Arc::new(Chain::default());
+    let (hash, bytes) = block(3);
+    chain.bodies.lock().unwrap().insert(hash, bytes.clone());
+    let mut first = node_with(1, TCP, &[(2, None)], chain).await;
+    let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
+    let index = second.connected_to(1).await;
+    first.connected_to(2).await;
+    second.handle.fetch_body(hash, 3, Some(index));
+    assert_eq!(second.body().await, (hash, 3, bytes, index));
+    second.handle.fetch_body(Digest([9; 32]), 4, Some(index));
+    let failed = second.until(|event| match event {
+        NetworkEvent::BodyFailed { block, height } => Some((block, height)),
+        _ => None,
+    });
+    assert_eq!(failed.await, (Digest([9; 32]), 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_come_in_order_and_in_batches() {
+    const TIP: u64 = 150;
+    let chain = Arc::new(Chain::default());
+    for height in 1..=TIP {
+        let certificate = height.to_be_bytes().to_vec();
+        chain.blocks.lock().unwrap().insert(height, (block(height).1, certificate));
+    }
+    // One so large that it fills an answer alone.
+    let largest = padded_block(70, symbolon_ledger::block::MAX_BLOCK_BYTES).1;
+    chain.blocks.lock().unwrap().insert(70, (largest, vec![0; 4_000]));
+    let mut first = node_with(1, TCP, &[(2, None)], chain.clone()).await;
+    let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
+    let index = second.connected_to(1).await;
+    first.connected_to(2).await;
+    let tip = second.until(|event| match event {
+        NetworkEvent::PeerTip { peer, height } => Some((peer, height)),
+        _ => None,
+    });
+    assert_eq!(tip.await, (index, TIP));
+
+    second.handle.fetch_blocks(1, TIP + 10, None);
+    let (mut next, mut batches) = (1, 0);
+    let failed = loop {
+        match second.next().await {
+            NetworkEvent::Blocks { from_height, blocks, from } => {
+                assert_eq!((from_height, from), (next, index));
+                for pair in &blocks {
+                    assert_eq!(Some(pair), chain.blocks.lock().unwrap().get(&next));
+                    next += 1;
+                }
+                batches += 1;
+            }
+            NetworkEvent::BlocksFailed { from_height, .. } => break from_height,
+            _ => {}
+        }
+    };
+    assert_eq!((next, failed), (TIP + 1, TIP + 1));
+    assert!(batches >= 4, "{batches} batches");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_restarts_is_found_again() {
+    let (first, mut second) = pair(TCP).await;
+    let address = first.address.to_string();
+    first.stop().await;
+    let index = second.disconnected().await;
+    let mut first = node(1, &address, &[(2, None)]).await;
+    assert_eq!(second.connected_to(1).await, index, "a peer keeps its number");
+    first.connected_to(2).await;
+    second.handle.publish_consensus(b"welcome back".to_vec());
+    assert_eq!(first.consensus().await.0, b"welcome back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_set_lets_in_and_shuts_out() {
+    let (mut first, mut second) = pair(TCP).await;
+    let mut third = node(3, TCP, &[(1, Some(&first.address))]).await;
+    first.handle.set_admitted(vec![(peer(1), vec![]), (peer(3), vec![])]);
+    first.disconnected().await;
+    second.disconnected().await;
+    first.connected_to(3).await;
+    third.connected_to(1).await;
+    first.handle.publish_consensus(b"to the new set".to_vec());
+    assert_eq!(third.consensus().await.0, b"to the new set");
+    assert_eq!(first.handle.counters().connected_peers.load(Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn malformed_and_oversize_requests_cost_their_sender_the_connection() {
+    let hostile = peer_id_of_seed([66; 32]);
+    assert_eq!(hostile, peer(66));
+    let mut first = node(1, TCP, &[(2, None), (66, None)]).await;
+    let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
+    first.connected_to(2).await;
+    second.connected_to(1).await;
+
+    let mut raw = Raw::new([66; 32], CHAIN);
+    raw.connect(&first.address).await;
+    let kind = |kind: u32, rest: usize| [kind.to_be_bytes().to_vec(), vec![0xff; rest]].concat();
+    let mut frames = vec![
+        kind(0, limits::SMALL_FRAME_BYTES),    // oversize status
+        kind(1, limits::ANNOUNCE_FRAME_BYTES), // oversize announcement
+        kind(2, 3),                            // torn
+        kind(3, 1_000_000),                    // oversize request for blocks
+        kind(4_000_000_000, 8),                // unknown kind
+    ];
+    // An announcement whose body is of another block.
+    let (hash, _) = block(5);
+    let (_, other) = block(6);
+    let mut lie = [1u32.to_be_bytes().as_slice(), hash.as_bytes(), &5u64.to_be_bytes()].concat();
+    lie.push(1);
+    lie.extend((other.len() as u64).to_be_bytes());
+    lie.extend(&other);
+    frames.push(lie);
+    let mut sent = 0;
+    while raw.is_connected() {
+        raw.send(exchange_protocol(CHAIN), frames[sent % frames.len()].clone()).await;
+        sent += 1;
+    }
+    assert!(sent >= limits::BLAME_LIMIT as usize, "closed after {sent} frames");
+    assert_eq!(first.handle.counters().bans.load(Relaxed), 1);
+    raw.refused_by(&first.address).await;
+
+    first.handle.publish_consensus(b"unharmed".to_vec());
+    assert_eq!(second.consensus().await.0, b"unharmed");
+    assert_eq!(first.handle.counters().bodies_received.load(Relaxed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_gossip_frames_crash_nothing_and_deliver_nothing() {
+    let mut first = node(1, TCP, &[(2, None), (66, None)]).await;
+    let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
+    first.connected_to(2).await;
+    second.connected_to(1).await;
+    let mut raw = Raw::new([66; 32], CHAIN);
+    raw.connect(&first.address).await;
+    for frame in network_raw::hostile_gossip(CHAIN) {
+        raw.send("/meshsub/1.1.0".to_owned(), frame).await;
+        if !raw.is_connected() {
+            raw.connect(&first.address).await;
+        }
+    }
+    second.handle.publish_consensus(b"unharmed".to_vec());
+    // Nothing of the hostile peer's was delivered before it.
+    assert_eq!(first.consensus().await.0, b"unharmed");
+    first.handle.publish_consensus(b"both ways".to_vec());
+    assert_eq!(second.consensus().await.0, b"both ways");
+}
