@@ -24,6 +24,7 @@ BASE_PORT=${SYMBOLON_BASE_PORT:-8100}
 DIR=.symbolon/demo
 LOG=
 STEP="the start"
+HINT= # what to say beside the next failure
 NETWORK_IS_OURS=no # whether this run started it, and so must stop it on a failure
 FINISHED=no
 
@@ -51,9 +52,8 @@ at_exit() {
     trap - EXIT INT TERM
     if [ "$FINISHED" = yes ]; then exit "$code"; fi
     if [ "$FINISHED" = no ]; then printf '\nThe demo ended at "%s"\n' "$STEP" >&2; fi
-    if [ -n "$LOG" ] && [ -f "$LOG" ]; then
-        printf 'The end of its log, %s:\n' "$LOG" >&2
-        tail -n 8 "$LOG" | cut -c1-300 | sed 's/^/  | /' >&2
+    if [ -f "$LOG" ]; then
+        printf 'What was said is in %s, and what the nodes said in %s\n' "$LOG" "$DIR/node-*/log" >&2
     fi
     if [ "$NETWORK_IS_OURS" = yes ]; then
         printf 'Stopping the network that it started.\n' >&2
@@ -96,11 +96,13 @@ ask() {
     shift
     log "\$ symbolon $*"
     begun=$(now)
-    ANSWER=$("$SYMBOLON" --json "$@" 2>>"$LOG") || code=$?
+    ANSWER=$("$SYMBOLON" --json "$@" 2>"$DIR/demo.stderr") || code=$?
     TOOK=$(($(now) - begun))
+    cat "$DIR/demo.stderr" >>"$LOG"
     log "$ANSWER"
     if [ "$code" -ne "$expected" ]; then
-        fail "symbolon $1 ended with status $code, where $expected was expected"
+        tail -n 12 "$DIR/demo.stderr" >&2
+        fail "symbolon $1 ended with status $code, where $expected was expected$HINT"
     fi
 }
 
@@ -143,35 +145,7 @@ alive() {
 
 ports() { local i; for i in 1 2 3 4; do echo $(($1 + i)) $(($1 + 100 + i)) $(($1 + 200 + i)); done; }
 
-# The inode of the socket that listens on a TCP port, or nothing. State 0A is LISTEN.
-listener() {
-    awk -v port="$(printf ':%04X' "$1")" '
-        $4 == "0A" && substr($2, length($2) - 4) == port { print $10; exit }' \
-        /proc/net/tcp /proc/net/tcp6 2>/dev/null || true
-}
-
-holder() {
-    local fd pid
-    for fd in /proc/[0-9]*/fd/*; do
-        if [ "$(readlink "$fd" 2>/dev/null)" = "socket:[$1]" ]; then
-            pid=${fd#/proc/}
-            pid=${pid%%/*}
-            echo "process $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-100 | sed 's/ *$//'))"
-            return
-        fi
-    done
-    echo "a process of another user"
-}
-
-refuse_taken_ports() {
-    local port inode
-    for port in $(ports "$BASE_PORT"); do
-        inode=$(listener "$port")
-        if [ -n "$inode" ]; then
-            fail "port $port is taken by $(holder "$inode"); stop that, or use other ports: SYMBOLON_BASE_PORT=$((BASE_PORT + 1000)) make demo"
-        fi
-    done
-}
+is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # A base port with all its ports free, below the range from which the kernel gives out its own.
 free_base_port() {
@@ -179,7 +153,7 @@ free_base_port() {
     for attempt in $(seq 50); do
         base=$((10000 + RANDOM % 200 * 100))
         for port in $(ports "$base"); do
-            if [ -n "$(listener "$port")" ]; then continue 2; fi
+            if is_taken "$port"; then continue 2; fi
         done
         echo "$base"
         return
@@ -192,8 +166,10 @@ free_base_port() {
 
 tell_network() {
     chapter "1. Four provinces start"
-    NETWORK_IS_OURS=yes
+    HINT="; other ports: SYMBOLON_BASE_PORT=$((BASE_PORT + 1000)) make demo"
     ask 0 devnet up --detach --dir "$DIR" --base-port "$BASE_PORT"
+    HINT=
+    NETWORK_IS_OURS=yes
     if [ "$(alive "$DIR")" -ne 4 ]; then fail "$(alive "$DIR") of four nodes are running"; fi
     tell "Beijing, Shanghai, Guangdong and Sichuan each run a node on this machine. From nothing to"
     tell "four nodes that agree took $(span "$TOOK"). Any three of them can go on without the fourth."
@@ -202,7 +178,8 @@ tell_network() {
 tell_import() {
     local rows issued transactions
     chapter "2. Guangdong issues the driving licences of a file"
-    ask 0 import "$DATA" --type "$TYPE" --out "$DIR/licences" --devnet "$DIR" --as 44
+    ask 0 import "$DATA" --type "$TYPE" --out "$DIR/licences" \
+        --errors "$DIR/licences.errors.csv" --devnet "$DIR" --as 44
     rows=$(number rows "$ANSWER") issued=$(number issued "$ANSWER")
     transactions=$(number transactions "$ANSWER")
     if [ "${rows:-none}" != "${issued:-none}" ] || [ "${rows:-0}" -eq 0 ]; then
@@ -271,9 +248,10 @@ tell_absence() {
     local invented
     chapter "6. Somebody shows a licence that never existed"
     invented=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-    ask 4 status "$invented" --node "$(node 31 http)"
+    ask 4 status "$invented" --node "$(node 31 http)" --genesis "$DIR/genesis.toml"
     tell "Shanghai's node was asked for ${invented:0:12}... and did not just say \"not found\": it proved, in"
-    tell "$(span "$TOOK"), by a path through the state that a quorum signed, that there is no such licence."
+    tell "$(span "$TOOK"), by a path through a state that a quorum signed, that there is no such licence. The"
+    tell "command line checked that proof itself, with nothing but the founding document."
 }
 
 tell_crash() {
@@ -283,7 +261,8 @@ tell_crash() {
     is_node "$victim" || fail "process $victim is not Sichuan's node"
     kill -KILL "$victim"
     tell "kill -9 $victim, in the middle of things."
-    ask 0 import "$MORE_DATA" --type "$MORE_TYPE" --out "$DIR/certificates" --devnet "$DIR" --as 44
+    ask 0 import "$MORE_DATA" --type "$MORE_TYPE" --out "$DIR/certificates" \
+        --errors "$DIR/certificates.errors.csv" --devnet "$DIR" --as 44
     tell "Without it, Guangdong issued $(number issued "$ANSWER") construction certificates (from a file in GB18030) in $(span "$TOOK")."
 
     chapter "8. Sichuan comes back"
@@ -296,8 +275,8 @@ tell_crash() {
     if [ "$block" != "$(get "$(node 51 http)/v1/blocks/$tip")" ]; then
         fail "Guangdong and Sichuan have different blocks at height $tip"
     fi
-    tell "It restarted in $(span "$TOOK"), fetched what it had missed from the others, executed it, and was at"
-    tell "height $tip $(span $(($(now) - begun))) later, with the same block and the same state root:"
+    tell "It was up again after $(span "$TOOK"), fetched what it had missed from the others and executed it;"
+    tell "$(span $(($(now) - begun))) later it was at height $tip too, with the same block and the same state root:"
     tell "$(text state_root "$block")"
 }
 
@@ -353,7 +332,6 @@ stay() {
         echo "Stop it with: make demo-stop"
         return
     fi
-    refuse_taken_ports
     rm -rf "$DIR" # what an earlier demo left; nothing else lives there
     begin
     tell_story

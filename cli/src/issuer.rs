@@ -38,7 +38,7 @@ use crate::{
 const MAX_BLOCKS_AT_ONCE: u16 = 16;
 /// How often a reservation is repeated when another machine of the agency reserved between two
 /// looks, so that nobody can tell whose block is whose.
-const RESERVE_ATTEMPTS: usize = 3;
+const RESERVE_ATTEMPTS: usize = 5;
 /// Longest file of a holder's public key.
 const MAX_PUBLIC_KEY_BYTES: u64 = 4 * 1024;
 /// The DER before the 32 bytes of an Ed25519 public key (RFC 8410, section 4).
@@ -188,7 +188,11 @@ impl<'a> Issuer<'a> {
             let province: ProvinceRecord =
                 self.node.record(&self.node.get(&format!("/v1/provinces/{}", self.province))?)?;
             let operation = Operation::ReserveSlots { agency: self.agency, blocks };
-            signing::commit(self.node, &self.signer, vec![operation])?;
+            match signing::commit(self.node, &self.signer, vec![operation]) {
+                // The province grants only so many blocks at one height: the next one will do.
+                Err(failure) if failure.code == "slots_busy" => continue,
+                committed => committed?,
+            };
             let after = match province.next_slot_block {
                 0 => String::new(),
                 next => format!("?after={}", next - 1),

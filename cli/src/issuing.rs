@@ -5,26 +5,28 @@
 //! rest is signed anew *with the same credentials*: even if the first transaction should still
 //! apply, the second then cannot, because each licence has one name and one slot.
 
-use serde_json::Value;
-use symbolon_ledger::{
-    hash::{Cid, TransactionId},
-    operation::Operation,
-};
+use std::{thread, time::Duration};
+
+use symbolon_ledger::{hash::TransactionId, operation::Operation, records::slot_block};
 
 use crate::{
-    client::{Problem, text},
+    client::{NodeError, Problem, text},
     issuer::Issuer,
     journal::{Batch, Entry, Journal},
     output::Failure,
     signing::{self, Committed, NotCommitted, PATIENCE},
 };
 
-/// The refusal that says: the ledger has this licence already.
-const EXISTS: &str = "licence_exists";
-/// The refusals that another slot mends.
-const SLOT_FAULTS: [&str; 2] = ["slot_used", "slot_not_reserved"];
-/// How many slots of one batch are exchanged before the machine's list of slots counts as wrong.
-const MAX_EXCHANGES: usize = 64;
+/// The refusal that another slot mends: another machine of the agency used this one.
+const SLOT_USED: &str = "slot_used";
+/// The refusal of a node that has not yet seen the block in which the slots were granted.
+const SLOT_NOT_GRANTED: &str = "slot_not_granted";
+/// How often such a node is asked again, [`CATCH_UP`] apart, before the slots count as not ours.
+const MAX_CATCH_UPS: usize = 20;
+/// Pause for a node to catch up.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// How often slots of one batch are exchanged: each time a whole block of them is left alone.
+const MAX_EXCHANGES: usize = 8;
 
 /// A credential, the operation that registers it, and the row it is of.
 #[derive(Debug, Clone)]
@@ -35,6 +37,18 @@ pub(crate) struct Item {
     pub(crate) entry: Entry,
     /// The operation.
     pub(crate) operation: Operation,
+}
+
+impl Item {
+    /// The block of status slots that its licence lies in.
+    fn block(&self) -> Option<u32> {
+        match &self.operation {
+            Operation::Issue { licence }
+            | Operation::Supersede { licence, .. }
+            | Operation::TransferIn { licence, .. } => Some(slot_block(licence.slot).0),
+            _ => None,
+        }
+    }
 }
 
 /// A row that the ledger refused.
@@ -109,7 +123,7 @@ fn pursue(
     exchange: &dyn Fn(&Item) -> Result<Option<Item>, Failure>,
 ) -> Result<Report, Failure> {
     let mut report = Report::default();
-    let mut exchanges = 0;
+    let (mut exchanges, mut catch_ups) = (0, 0);
     loop {
         match signing::settle(issuer.node, &batch.transaction, PATIENCE) {
             Ok(committed) => {
@@ -121,18 +135,23 @@ fn pursue(
             Err(NotCommitted::Expired) => {}
             Err(NotCommitted::Unsettled(failure)) => return Err(resumable(failure)),
             Err(NotCommitted::Refused(problem)) => {
+                if problem.code == SLOT_NOT_GRANTED && catch_ups < MAX_CATCH_UPS {
+                    catch_ups += 1;
+                    thread::sleep(CATCH_UP);
+                    continue;
+                }
                 let Some(at) = problem.operation_index.filter(|at| *at < items.len()) else {
                     return Err(problem.into());
                 };
-                let fault = items.remove(at);
-                if problem.code == EXISTS {
-                    report.issued.push(already_there(issuer, journal, &fault)?);
-                } else if SLOT_FAULTS.contains(&problem.code.as_str()) && exchanges < MAX_EXCHANGES
-                {
+                if let Some(entry) = already_there(issuer, journal, &items[at])? {
+                    report.issued.push(entry);
+                    items.remove(at);
+                } else if is_slot_fault(&problem) && exchanges < MAX_EXCHANGES {
                     exchanges += 1;
-                    items.extend(exchange(&fault)?);
+                    items = exchange_block(items, at, exchange)?;
                 } else {
-                    report.refused.push(Refused { row: fault.row, problem });
+                    let row = items.remove(at).row;
+                    report.refused.push(Refused { row, problem });
                 }
             }
         }
@@ -146,14 +165,45 @@ fn pursue(
     }
 }
 
-/// An earlier transaction brought this very credential: its name covers every byte that was
-/// signed, and the agency's code.
-fn already_there(issuer: &Issuer<'_>, journal: &Journal, item: &Item) -> Result<Entry, Failure> {
-    let cid: Cid = item.entry.cid;
-    let history = issuer.node.get(&format!("/v1/licences/{cid}/history"))?;
+fn is_slot_fault(problem: &Problem) -> bool {
+    [SLOT_USED, SLOT_NOT_GRANTED].contains(&problem.code.as_str())
+}
+
+/// Exchanges every item whose slot lies in the same block as that of the item `at`: one refusal
+/// tells that another machine draws from it too. The transaction with the old ones can never
+/// apply: a used slot stays used.
+fn exchange_block(
+    items: Vec<Item>,
+    at: usize,
+    exchange: &dyn Fn(&Item) -> Result<Option<Item>, Failure>,
+) -> Result<Vec<Item>, Failure> {
+    let block = items[at].block();
+    let mut kept = Vec::with_capacity(items.len());
+    for item in items {
+        if item.block() == block {
+            kept.extend(exchange(&item)?);
+        } else {
+            kept.push(item);
+        }
+    }
+    Ok(kept)
+}
+
+/// Hands out the credential if the ledger has it: an earlier transaction brought this very one,
+/// for its name covers every byte that was signed, and the agency's code.
+fn already_there(
+    issuer: &Issuer<'_>,
+    journal: &Journal,
+    item: &Item,
+) -> Result<Option<Entry>, Failure> {
+    let cid = item.entry.cid;
+    let history = match issuer.node.get(&format!("/v1/licences/{cid}/history")) {
+        Ok(history) => history,
+        Err(NodeError::Problem(problem)) if problem.code == "unknown_licence" => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let first = history.get("items").and_then(|items| items.get(0));
-    let id: Option<TransactionId> =
-        first.map(|e: &Value| text(e, "transaction")).and_then(|id| id.parse().ok());
+    let id: Option<TransactionId> = first.and_then(|e| text(e, "transaction").parse().ok());
     let id = id.ok_or_else(|| {
         Failure::unreachable(
             "strange_answer",
@@ -161,8 +211,9 @@ fn already_there(issuer: &Issuer<'_>, journal: &Journal, item: &Item) -> Result<
             "run the command again, or ask another node",
         )
     })?;
-    journal.hand_out(std::slice::from_ref(&item.entry), &id)?;
-    Ok(item.entry.clone())
+    let receipt = issuer.node.receipt(&id)?;
+    journal.hand_out(std::slice::from_ref(&item.entry), &id, &receipt)?;
+    Ok(Some(item.entry.clone()))
 }
 
 /// What is signed is in the journal, so the mending is to run the command again.

@@ -226,17 +226,22 @@ impl Journal {
     ///
     /// When something cannot be written; the batch stays pending then.
     pub(crate) fn finish(&self, batch: &Batch, committed: &Committed) -> Result<(), Failure> {
-        files::write(&self.receipt_path(&committed.id), &committed.receipt)?;
-        self.hand_out(&batch.entries, &committed.id)?;
+        self.hand_out(&batch.entries, &committed.id, &committed.receipt)?;
         self.forget(&batch.transaction.id())
     }
 
-    /// Hands out credentials that the ledger has, whichever transaction brought them there.
+    /// Hands out credentials that the transaction `id` brought onto the ledger.
     ///
     /// # Errors
     ///
     /// When something cannot be written.
-    pub(crate) fn hand_out(&self, entries: &[Entry], id: &TransactionId) -> Result<(), Failure> {
+    pub(crate) fn hand_out(
+        &self,
+        entries: &[Entry],
+        id: &TransactionId,
+        receipt: &[u8],
+    ) -> Result<(), Failure> {
+        files::write_soon(&self.receipt_path(id), receipt)?;
         for entry in entries {
             if let Some(key) = &entry.holder_key {
                 files::write_soon(&self.holder_key_path(&entry.cid), key.as_bytes())?;
@@ -401,7 +406,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let batch = batch(2);
         let journal = Journal::open_as(out.path(), &owner("c"), false).unwrap();
-        journal.hand_out(&batch.entries, &batch.transaction.id()).unwrap();
+        journal.hand_out(&batch.entries, &batch.transaction.id(), b"r").unwrap();
         drop(journal);
         let log = out.path().join(FOLDER).join("issued.log");
         let length = fs::metadata(&log).unwrap().len();
@@ -409,7 +414,7 @@ mod tests {
         let journal = Journal::open_as(out.path(), &owner("c"), false).unwrap();
         assert!(journal.issued(&batch.entries[0].tag).is_some());
         assert_eq!(journal.issued(&batch.entries[1].tag), None);
-        journal.hand_out(&batch.entries[1..], &batch.transaction.id()).unwrap();
+        journal.hand_out(&batch.entries[1..], &batch.transaction.id(), b"r").unwrap();
         assert_eq!(fs::metadata(&log).unwrap().len(), length);
     }
 

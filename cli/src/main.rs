@@ -15,6 +15,8 @@ mod devnet_file;
 
 mod keyfile;
 
+mod clock;
+
 mod files;
 
 mod entropy;

@@ -137,11 +137,6 @@ impl Output {
         Self { json, shown: Cell::new(false) }
     }
 
-    /// Whether `--json` was given.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Whether somebody watches standard error: only then are progress bars drawn.
     pub(crate) fn is_interactive(&self) -> bool {
         io::stderr().is_terminal()

@@ -40,6 +40,8 @@ pub(crate) struct Wanted {
     pub(crate) proposer: Option<ProvinceCode>,
     /// The round it was first named in.
     pub(crate) round: u32,
+    /// This node's round when it was last asked for.
+    asked_in: Option<u32>,
 }
 
 /// See the module.
@@ -62,9 +64,19 @@ impl Bodies {
         self.wanted.get(block).map(|w| w.round)
     }
 
-    /// Bodies asked for and not yet given.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (&BlockHash, &Wanted)> {
-        self.wanted.iter().filter(|(block, _)| !self.known.contains_key(block))
+    /// Bodies asked for and not yet given, and who proposed them.
+    pub(crate) fn missing(&self) -> Vec<(BlockHash, Option<ProvinceCode>)> {
+        let missing = self.wanted.iter().filter(|(block, _)| !self.known.contains_key(block));
+        missing.map(|(block, wanted)| (*block, wanted.proposer)).collect()
+    }
+
+    /// Notes that `block` is asked for in this node's `round`. Whether it is missing and was not
+    /// asked for in this round before.
+    pub(crate) fn ask(&mut self, block: &BlockHash, round: Option<u32>) -> bool {
+        let Some(wanted) = self.wanted.get_mut(block) else { return false };
+        let again = wanted.asked_in != round && !self.known.contains_key(block);
+        wanted.asked_in = round;
+        again
     }
 
     pub(crate) fn is_wanted(&self, block: &BlockHash) -> bool {
@@ -92,13 +104,15 @@ impl Bodies {
         if self.wanted.contains_key(&block) {
             return false;
         }
-        self.wanted.insert(block, Wanted { proposer, round });
+        self.wanted.insert(block, Wanted { proposer, round, asked_in: None });
         !self.known.contains_key(&block)
     }
 
     /// Keeps a proposal until its block is known.
     pub(crate) fn withhold(&mut self, proposal: Proposal) {
-        if !self.withheld.contains(&proposal) {
+        // The signature is not part of what is proposed; a liar can make any number of them.
+        let same = |p: &Proposal| (p.round, p.block) == (proposal.round, proposal.block);
+        if !self.withheld.iter().any(same) {
             self.withheld.push(proposal);
         }
     }

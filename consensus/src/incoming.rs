@@ -21,7 +21,7 @@ use crate::{
     host::{Effect, Host, HostError, Misbehaviour, Peer, Phase},
     sign::{check_commit, check_message},
     validity::{check_header, proposer_fits},
-    wire::{Message, Proposal, province_of},
+    wire::{Message, Proposal, block_of_core, province_of},
 };
 
 /// How many heights beyond its own a host keeps messages for. Two: the height that its peers
@@ -37,10 +37,11 @@ impl Host {
             self.keep_for_later(message, from);
             return Ok(());
         }
-        if height < now
+        let of_no_use = height < now
             || matches!(self.phase, Phase::Decided(_))
             || self.is_too_far_ahead(&message)
-        {
+            || self.is_counted(&message);
+        if of_no_use {
             return Ok(());
         }
         let desk = &mut self.desk;
@@ -58,13 +59,22 @@ impl Host {
             self.begin()?;
         }
         self.desk.from = Some(from);
-        self.watch(&message);
-        match message {
-            Message::Vote(vote) => self.feed(CoreInput::Vote(vote.to_core())),
-            Message::Polka(polka) => self.feed(CoreInput::PolkaCertificate(polka.to_core())),
-            Message::Round(votes) => self.feed(CoreInput::RoundCertificate(votes.to_core())),
-            Message::Proposal(proposal) => self.on_proposal(proposal, from),
+        match &message {
+            Message::Vote(vote) => self.feed(CoreInput::Vote(vote.to_core()))?,
+            Message::Polka(polka) => self.feed(CoreInput::PolkaCertificate(polka.to_core()))?,
+            Message::Round(votes) => self.feed(CoreInput::RoundCertificate(votes.to_core()))?,
+            Message::Proposal(proposal) => self.on_proposal(proposal.clone(), from)?,
         }
+        self.watch(&message);
+        Ok(())
+    }
+
+    /// Whether the core has this very vote, or can learn nothing more from this voter's
+    /// contradictions. Then its signature need not be looked at.
+    fn is_counted(&self, message: &Message) -> bool {
+        let Message::Vote(vote) = message else { return false };
+        let (votes, vote) = (self.core.driver.votes(), vote.to_core());
+        self.is_running() && (votes.has_vote(&vote) || votes.is_saturated_conflict(&vote))
     }
 
     // host contract 9: heights, messages per height, rounds ahead and blocks per round are all
@@ -115,9 +125,9 @@ impl Host {
         }
         let block = proposal.block;
         let proposer = Some(proposal.province);
-        let first_time = self.bodies.want(block, proposal.round, proposer);
         // Who proposes a block again has its body, whoever failed to give it before.
-        if first_time || self.bodies.get(&block).is_none() {
+        self.bodies.want(block, proposal.round, proposer);
+        if self.bodies.ask(&block, self.round()) {
             self.request(block, proposer, Some(from));
         }
         if proposal.pol_round.is_some() {
@@ -147,7 +157,7 @@ impl Host {
         proposer: Option<ProvinceCode>,
         from: Option<Peer>,
     ) {
-        if self.bodies.want(block, round, proposer) {
+        if self.bodies.want(block, round, proposer) && self.bodies.ask(&block, self.round()) {
             self.request(block, proposer, from);
         }
     }
@@ -159,8 +169,8 @@ impl Host {
 
     /// Asks again for every body that is still missing.
     pub(crate) fn request_missing(&mut self) {
-        let missing: Vec<_> = self.bodies.missing().map(|(b, w)| (*b, w.proposer)).collect();
-        for (block, proposer) in missing {
+        for (block, proposer) in self.bodies.missing() {
+            self.bodies.ask(&block, self.round());
             self.request(block, proposer, None);
         }
     }
@@ -242,6 +252,13 @@ impl Host {
             self.begin()?;
         }
         self.desk.from = Some(from);
+        let round = Round::new(certificate.round);
+        if self.core.driver.commit_certificate(round, &certificate.block).is_some() {
+            if self.bodies.get(&certificate.block).is_none() {
+                self.request(certificate.block, None, Some(from));
+            }
+            return Ok(());
+        }
         // The core does not log certificates of commits. Its precommits are logged when they
         // come as votes, so they come as votes first: whatever round they carry this node into,
         // replay carries it there again, and it cannot vote there twice.
@@ -326,17 +343,24 @@ impl Host {
         self.feed(CoreInput::ProposedValue(value, origin))
     }
 
-    /// Remembers for which blocks a quorum may form.
+    /// Remembers for which blocks a quorum may form. Only what the core has counted is watched:
+    /// one vote of a kind, voter and round, however many a liar signs.
     pub(crate) fn watch(&mut self, message: &Message) {
-        match message {
-            Message::Vote(vote) => self.watched.extend(vote.block.map(|b| (vote.round, b))),
-            Message::Polka(polka) => self.watched.extend([(polka.round, polka.block)]),
-            Message::Round(votes) => {
-                self.watched
-                    .extend(votes.seals.iter().filter_map(|s| Some((votes.round, s.block?))));
+        let votes = self.core.driver.votes();
+        let counted: Vec<(u32, BlockHash)> = match message {
+            Message::Vote(vote) if votes.has_vote(&vote.to_core()) => {
+                vote.block.iter().map(|block| (vote.round, *block)).collect()
             }
-            Message::Proposal(_) => {}
-        }
+            Message::Polka(polka) => vec![(polka.round, polka.block)],
+            Message::Round(certificate) => certificate
+                .to_core()
+                .votes(&Ledger)
+                .filter(|vote| votes.has_vote(vote))
+                .filter_map(|vote| Some((certificate.round, block_of_core(&vote.message.value)?)))
+                .collect(),
+            Message::Vote(_) | Message::Proposal(_) => Vec::new(),
+        };
+        self.watched.extend(counted);
     }
 
     /// Where more than two thirds have voted for a block, its body is wanted and its time does

@@ -36,7 +36,7 @@ impl Host {
         let desk = Desk::new(config, &start)?;
         let params = Params {
             address: desk.address(),
-            threshold_params: ThresholdParams { quorum: malachite_types::ThresholdParam::new(1, 3), ..Default::default() },
+            threshold_params: ThresholdParams::default(),
             // host contract 1: with `ProposalOnly` the core would take every block for valid.
             value_payload: ValuePayload::ProposalAndParts,
             enabled: desk.may_vote(),
@@ -109,6 +109,7 @@ impl Host {
             if self.is_running() {
                 self.note(record, &mut stored)?;
                 self.feed(input)?;
+                self.watch_record(record);
             }
         }
         self.core.reset_entries_index();
@@ -123,8 +124,6 @@ impl Host {
         stored: &mut BTreeMap<BlockHash, Header>,
     ) -> Result<(), HostError> {
         match record {
-            Record::Vote(vote) => self.watch(&Message::Vote(vote.clone())),
-            Record::Polka(polka) => self.watch(&Message::Polka(polka.clone())),
             Record::Proposal(p) => {
                 self.bodies.want(p.block, p.round, Some(p.province));
             }
@@ -142,9 +141,17 @@ impl Host {
                     None => {}
                 }
             }
-            Record::Timeout(..) => {}
+            Record::Vote(_) | Record::Polka(_) | Record::Timeout(..) => {}
         }
         Ok(())
+    }
+
+    fn watch_record(&mut self, record: &Record) {
+        match record {
+            Record::Vote(vote) => self.watch(&Message::Vote(vote.clone())),
+            Record::Polka(polka) => self.watch(&Message::Polka(polka.clone())),
+            Record::Proposal(_) | Record::Verdict(_) | Record::Timeout(..) => {}
+        }
     }
 
     /// Asks again for what was asked for before the crash and is not in the log.

@@ -150,7 +150,7 @@ pub(crate) enum Need {
 
 impl Need {
     fn is_met(self, votes: u64, of: u64) -> bool {
-        let thresholds = ThresholdParams { quorum: malachite_types::ThresholdParam::new(1, 3), ..Default::default() };
+        let thresholds = ThresholdParams::default();
         match self {
             Self::One => votes >= 1,
             Self::MoreThanAThird => thresholds.honest.is_met(votes, of),

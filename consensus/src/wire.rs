@@ -333,7 +333,7 @@ fn block_to_core(block: Option<BlockHash>) -> NilOrVal<BlockHash> {
     block.map_or(NilOrVal::Nil, NilOrVal::Val)
 }
 
-fn block_of_core(value: &NilOrVal<BlockHash>) -> Option<BlockHash> {
+pub(crate) fn block_of_core(value: &NilOrVal<BlockHash>) -> Option<BlockHash> {
     match value {
         NilOrVal::Nil => None,
         NilOrVal::Val(block) => Some(*block),

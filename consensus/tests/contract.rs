@@ -294,6 +294,14 @@ fn floods_are_bounded() {
         })
         .sum();
     assert_eq!(asked, 2);
+    let named = || proposal(turn(1, 0), 1, 0, sha256(&0u64.to_be_bytes()), None);
+    let again: usize = (0..100).map(|_| rig.hear(named()).len()).sum();
+    assert_eq!(again, 0, "asked for once in a round");
+    // A voter that contradicts itself is written down a few times, and then not read any more.
+    let logged: usize = (0..1_000u64)
+        .map(|n| rig.hear(prevote(0, 1, 0, Some(sha256(&n.to_be_bytes())))).len())
+        .sum();
+    assert!(logged <= 5, "{logged} effects for one liar");
     // Of ten thousand messages for the next height a thousand are kept.
     for n in 0..10_000u64 {
         let Message::Vote(mut vote) = prevote(0, 2, 0, Some(sha256(&n.to_be_bytes()))) else {

@@ -12,12 +12,12 @@
 use std::sync::Arc;
 
 use symbolon_ledger::{
+    catalogue::LicenceTypeRecord,
     codes::{ProvinceCode, TypeCode, Uscc},
     hash::{ChainId, Cid},
     keys::PublicKey,
     operation::{Actor, KeyPurpose, Operation},
     records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, ProvinceRecord},
-    catalogue::LicenceTypeRecord,
     state::StateKey,
     transaction::{Payload, VALIDITY_WINDOW, Verified},
 };
@@ -113,9 +113,8 @@ fn admit<V: StateView>(
     let committed = overlay.is_committed(&transaction.transaction().id())?;
     ensure(!committed, Code::AlreadyCommitted)?;
     let signer = signer(overlay, payload)?;
-    let key: Arc<KeyRecord> = overlay
-        .get(&StateKey::Key(payload.actor, payload.key_id))?
-        .ok_or(Code::UnknownKey)?;
+    let key: Arc<KeyRecord> =
+        overlay.get(&StateKey::Key(payload.actor, payload.key_id))?.ok_or(Code::UnknownKey)?;
     ensure(key.key == *transaction.key(), Code::WrongKey)?;
     ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
     ensure(key.is_valid_at(context.height), Code::KeyNotValid)?;

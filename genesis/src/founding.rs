@@ -4,8 +4,7 @@
 //! compares the root with [`Genesis::state_root`], and refuses a database whose block 0 is not
 //! [`Genesis::block_zero`].
 
-use std::collections::BTreeMap;
-
+use symbolon_contracts::Changes;
 use symbolon_ledger::{
     block::{HEADER_VERSION, Header, transactions_root},
     codec,
@@ -24,9 +23,6 @@ use symbolon_ledger::{
 };
 
 use crate::document::{Agency, Genesis};
-
-/// What block 0 writes: the same type as the changes of any other block.
-pub type Changes = BTreeMap<StateKey, Option<Vec<u8>>>;
 
 /// Height at which everything here is registered.
 const FOUNDING_HEIGHT: u64 = 0;
@@ -211,5 +207,19 @@ impl Writer {
                 compromised_from: None,
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::presets;
+
+    #[test]
+    fn a_founding_state_keeps_the_rules_of_the_contracts() {
+        for count in [1, 4, 32] {
+            let (genesis, _) = presets::devnet_from_seed(count, &[5; 32], 1_767_225_600_000, 8300);
+            let records = genesis.changes().into_iter().map(|(key, record)| (key, record.unwrap()));
+            assert_eq!(symbolon_contracts::invariants::check(records), []);
+        }
     }
 }

@@ -81,11 +81,14 @@ fn the_chain_id_and_the_founding_root_of_a_document_never_change() {
     let root = genesis.state_root().unwrap();
     let header = genesis.block_zero(root);
     let found = [genesis.chain_id(), root, header.hash()].map(|digest| digest.to_string());
-    assert_eq!(found, [
-        "e04ca53fa5236583edf373b2333a9b4fe0ced3aacfd61726e5c74f282adcf617",
-        "37b63ce9f9b3361c92e0e6f9e5430cc9c8f7b18438ce5dad30029a2fdd0159a9",
-        "a7f6bd8bbe9b9bdb164abcea061516c252184892de2e21b27f8b8cd583201b36",
-    ]);
+    assert_eq!(
+        found,
+        [
+            "e04ca53fa5236583edf373b2333a9b4fe0ced3aacfd61726e5c74f282adcf617",
+            "37b63ce9f9b3361c92e0e6f9e5430cc9c8f7b18438ce5dad30029a2fdd0159a9",
+            "a7f6bd8bbe9b9bdb164abcea061516c252184892de2e21b27f8b8cd583201b36",
+        ]
+    );
 }
 
 #[test]

@@ -4,13 +4,20 @@
 //! make new series, and none of them names a person or a licence. The modules set the fields;
 //! the admin listener writes them out.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
+
+use symbolon_ledger::block::Block;
+
+use crate::{execution::Executed, network::NetworkCounters};
 
 /// A gauge of seconds or other fractions.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
@@ -75,16 +82,12 @@ pub struct Metrics {
     pub licence_events: Kinds,
     /// Transactions refused at submission, by code.
     pub refused: Kinds,
-    /// Time from a block's start to its durable commit.
-    pub commit_seconds: Histogram,
-    /// Messages of the network that were refused, by reason.
-    pub network_refused: Kinds,
-    /// Messages of the network that were dropped because a queue was full, by kind.
-    pub network_dropped: Kinds,
     /// Verdicts given, by outcome.
     pub verdicts: Kinds,
     /// Open event streams.
     pub event_streams: Gauge,
+    network: OnceLock<Arc<NetworkCounters>>,
+    network_counts: Family<Kind, Gauge>,
     http_answers: Family<HttpAnswer, Counter>,
     http_seconds: Family<HttpRoute, Histogram>,
 }
@@ -116,11 +119,10 @@ impl Metrics {
             transactions: Counter::default(),
             licence_events: Family::default(),
             refused: Family::default(),
-            commit_seconds: durations(),
-            network_refused: Family::default(),
-            network_dropped: Family::default(),
             verdicts: Family::default(),
             event_streams: Gauge::default(),
+            network: OnceLock::new(),
+            network_counts: Family::default(),
             http_answers: Family::default(),
             http_seconds: Family::new_with_constructor(durations),
         };
@@ -152,14 +154,7 @@ impl Metrics {
         r.register("transactions", "Transactions committed", self.transactions.clone());
         r.register("licence_events", "Licence events committed", self.licence_events.clone());
         r.register("refused", "Transactions refused at submission", self.refused.clone());
-        r.register_with_unit(
-            "commit",
-            "Time from a block's start to its durable commit",
-            Unit::Seconds,
-            self.commit_seconds.clone(),
-        );
-        r.register("network_refused", "Network messages refused", self.network_refused.clone());
-        r.register("network_dropped", "Network messages dropped", self.network_dropped.clone());
+        r.register("network", "What the network counts, by name", self.network_counts.clone());
         r.register("verdicts", "Verdicts given", self.verdicts.clone());
         r.register("event_streams", "Open event streams", self.event_streams.clone());
         r.register("http_answers", "HTTP requests answered", self.http_answers.clone());
@@ -169,6 +164,20 @@ impl Metrics {
             Unit::Seconds,
             self.http_seconds.clone(),
         );
+    }
+
+    /// Shows the network's own counters from now on.
+    pub fn watch_network(&self, counters: Arc<NetworkCounters>) {
+        let _ = self.network.set(counters);
+    }
+
+    /// Counts a committed block.
+    pub fn committed(&self, block: &Block, executed: &Executed) {
+        self.blocks.inc();
+        self.transactions.inc_by(block.transactions.len() as u64);
+        for event in executed.events.iter().flatten().filter(|event| event.cid.is_some()) {
+            self.licence_events.get_or_create(&Kind { kind: event.name }).inc();
+        }
     }
 
     /// Counts one HTTP answer. `route` is a pattern of the router, never an address.
@@ -185,6 +194,10 @@ impl Metrics {
     ///
     /// [`std::fmt::Error`], which writing to a string does not cause.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
+        for (kind, value) in self.network.get().map(|n| n.values()).unwrap_or_default() {
+            let gauge = self.network_counts.get_or_create(&Kind { kind });
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

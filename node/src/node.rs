@@ -22,7 +22,9 @@ use crate::{
     engine::{self, Clock, EngineError, EngineHandle, EngineParts},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
-    network::{self, ChainReader, NetworkConfig, NetworkError, NetworkHandle},
+    network::{
+        self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
+    },
     pool::{Pool, PoolOutlets},
     storage::{StorageError, Store},
     wal::Wal,
@@ -61,6 +63,9 @@ pub enum NodeError {
         /// The address.
         address: String,
     },
+    /// Only one of certificate and key is configured.
+    #[error("http: tls_certificate and tls_key belong together; give both or none")]
+    HalfTls,
     /// A peer id in the configuration.
     #[error("network.observers: {0} is not a peer id such as 12D3KooW…")]
     PeerId(String),
@@ -77,7 +82,7 @@ pub async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
-    let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public))?;
+    let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let metrics = Arc::new(Metrics::default());
@@ -85,7 +90,9 @@ pub async fn run(
     let (work, work_events) = mpsc::channel(1);
     let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
     let reader = Arc::new(Reader(store.clone()));
-    let (network, events) = network::start(network_config(&loaded)?, reader, metrics.clone())?;
+    let counters = Arc::new(NetworkCounters::default());
+    let (network, events) = network::start(network_config(&loaded)?, reader, counters.clone())?;
+    metrics.watch_network(counters);
     tokio::spawn(gossip_transactions(to_gossip, network.clone()));
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
@@ -96,6 +103,7 @@ pub async fn run(
         wal,
         network,
         clock: clock.clone(),
+        metrics: metrics.clone(),
         identity: loaded.identity,
         timing: Timing::default(),
     };
@@ -125,14 +133,15 @@ pub async fn run(
     outcome
 }
 
-fn http_addresses(loaded: &Loaded, insecure_public: bool) -> HttpAddresses {
+fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
     let http = &loaded.config.http;
-    // One without the other is an error when the files are read, not plain HTTP.
-    let tls = (http.tls_certificate.is_some() || http.tls_key.is_some()).then(|| TlsFiles {
-        certificate: http.tls_certificate.clone().unwrap_or_default(),
-        key: http.tls_key.clone().unwrap_or_default(),
-    });
-    HttpAddresses { public: http.listen, admin: loaded.config.admin.listen, tls, insecure_public }
+    let tls = match (http.tls_certificate.clone(), http.tls_key.clone()) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        _ => return Err(NodeError::HalfTls),
+    };
+    let (public, admin) = (http.listen, loaded.config.admin.listen);
+    Ok(HttpAddresses { public, admin, tls, insecure_public })
 }
 
 /// Resolves when the node is asked to stop.

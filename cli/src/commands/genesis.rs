@@ -13,8 +13,8 @@ use symbolon_genesis::{
     Genesis, Problem,
     ceremony::{self, Draft, Part},
     document::{
-        Chain, DEFAULT_BUNDLE_MAX_AGE_MS, DEFAULT_IDLE_BLOCK_INTERVAL_MS,
-        DEFAULT_MAX_STALENESS_MS, MAX_DOCUMENT_BYTES,
+        Chain, DEFAULT_BUNDLE_MAX_AGE_MS, DEFAULT_IDLE_BLOCK_INTERVAL_MS, DEFAULT_MAX_STALENESS_MS,
+        MAX_DOCUMENT_BYTES,
     },
     presets,
 };
@@ -24,7 +24,7 @@ mod show;
 
 use crate::{
     args::Context,
-    files,
+    clock, files,
     output::{Answer, Failure, Outcome, Status},
 };
 
@@ -104,10 +104,14 @@ pub(crate) fn run(command: GenesisCommand, _: &Context) -> Outcome {
 
 fn new(args: NewArgs) -> Outcome {
     let name = args.name.parse().map_err(|e| {
-        Failure::usage("bad_name", format!("the name cannot stand in a document: {e}"), "shorten it")
+        Failure::usage(
+            "bad_name",
+            format!("the name cannot stand in a document: {e}"),
+            "shorten it",
+        )
     })?;
-    let time = args.time.unwrap_or_else(Timestamp::now).as_millisecond();
-    let genesis_time_ms = u64::try_from(time).map_err(|_| {
+    let given = args.time.map(|time| u64::try_from(time.as_millisecond()));
+    let genesis_time_ms = given.unwrap_or_else(|| Ok(clock::now_ms())).map_err(|_| {
         Failure::usage("bad_time", "the founding time is before 1970", "give --time a later one")
     })?;
     let chain = Chain {
@@ -136,10 +140,10 @@ fn new(args: NewArgs) -> Outcome {
 }
 
 fn finish(draft: &Path, parts: &[PathBuf], out: &Path) -> Outcome {
-    let files: Vec<&Path> = std::iter::once(draft).chain(parts.iter().map(PathBuf::as_path)).collect();
+    let files: Vec<&Path> =
+        std::iter::once(draft).chain(parts.iter().map(PathBuf::as_path)).collect();
     let draft_text = read_text(draft, "the draft")?;
-    let texts =
-        parts.iter().map(|p| read_text(p, "the part")).collect::<Result<Vec<_>, _>>()?;
+    let texts = parts.iter().map(|p| read_text(p, "the part")).collect::<Result<Vec<_>, _>>()?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let genesis = ceremony::finish(&draft_text, &texts).map_err(|problems| {
         let problems: Vec<(&Path, Problem)> = problems
@@ -169,8 +173,10 @@ fn check(file: &Path, part: Option<&Path>) -> Outcome {
         missing.join("\n  ")
     );
     let hint = "do not run a node with this document; ask whoever joined the parts";
-    Err(Failure::refused("part_differs", message, hint)
-        .with_json(json!({"error": {"code": "part_differs", "hint": hint, "problems": missing}})))
+    let short = format!("{shown} does not say what {} says", part_file.display());
+    let error =
+        json!({"code": "part_differs", "message": short, "hint": hint, "problems": missing});
+    Err(Failure::refused("part_differs", message, hint).with_json(json!({ "error": error })))
 }
 
 /// Reads a founding document.
@@ -184,19 +190,15 @@ pub(crate) fn read_genesis(file: &Path) -> Result<Genesis, Failure> {
 }
 
 fn read_text(file: &Path, what: &str) -> Result<String, Failure> {
-    let bytes = files::read(file, MAX_DOCUMENT_BYTES as u64, what)?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let message = format!("{what} {} is not UTF-8 from byte {at} on", file.display());
-        Failure::refused("not_utf8", message, "save it as UTF-8")
-    })
+    files::read_text(file, MAX_DOCUMENT_BYTES as u64, what)
 }
 
 /// Writes a text that holds no secret where no file is yet.
 fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     use std::io::Write as _;
     let options = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
-    let written = options.and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()));
+    let written =
+        options.and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()));
     written.map_err(|e| {
         Failure::usage(
             "unwritable_file",
@@ -217,10 +219,11 @@ fn refuse_all(problems: &[(&Path, Problem)]) -> Failure {
         Some(line) => format!("{}:{line}", file.display()),
         None => file.display().to_string(),
     };
-    let mut message = match problems.len() {
-        1 => "one problem:".to_owned(),
-        count => format!("{count} problems:"),
+    let count = match problems.len() {
+        1 => "one problem".to_owned(),
+        count => format!("{count} problems"),
     };
+    let mut message = format!("{count}:");
     for (file, problem) in problems {
         message.push_str(&format!("\n  {}: {}", place(file, problem), problem.what));
         if !problem.hint.is_empty() {
@@ -232,7 +235,7 @@ fn refuse_all(problems: &[(&Path, Problem)]) -> Failure {
     };
     let list: Vec<Value> = problems.iter().map(as_json).collect();
     let hint = "mend what is listed, and run the command again";
-    Failure::new(Status::Refused, "bad_document", message, hint).with_json(
-        json!({"error": {"code": "bad_document", "hint": hint, "problems": list}}),
-    )
+    let error = json!({"code": "bad_document", "message": count, "hint": hint, "problems": list});
+    Failure::new(Status::Refused, "bad_document", message, hint)
+        .with_json(json!({ "error": error }))
 }

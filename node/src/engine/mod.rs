@@ -43,6 +43,7 @@ use tokio::sync::watch;
 
 use crate::{
     execution::{self, ExecutionError},
+    metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
     storage::{Commit, StorageError, Store},
@@ -74,10 +75,18 @@ pub struct EngineParts {
     pub network: NetworkHandle,
     /// The wall clock.
     pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The province and key with which this node votes; none for an observer.
     pub identity: Option<(ProvinceCode, SecretKey)>,
     /// Round timeouts.
     pub timing: Timing,
+}
+
+impl std::fmt::Debug for EngineParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineParts").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 /// Why the engine stopped.
@@ -452,6 +461,7 @@ impl Engine {
         let transactions = block.transactions.len();
         tracing::debug!(height, round = certificate.round, transactions, "committed");
         let now = (self.parts.clock)();
+        self.parts.metrics.committed(block, executed);
         self.status.send_modify(|status| {
             status.height = height;
             status.last_commit_ms = now;

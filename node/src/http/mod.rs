@@ -49,7 +49,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     http::{HeaderName, Method, StatusCode, header},
     middleware,
 };

@@ -66,17 +66,19 @@ impl Bodies {
     }
 }
 
-/// Whom to ask next: the preferred one, then those that announced it and have not sent it
-/// already, validators before observers, the less blamed first.
+/// Whom to ask next: the preferred one, then those that announced it, those first that have not
+/// sent it already; validators before observers, the less blamed first. Whoever has sent it in
+/// vain is the last resort.
 fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId> {
     peers
         .connected()
         .filter(|(id, _)| !fetch.asked.contains(id))
         .min_by_key(|(id, peer)| {
             (
+                peer.delivers_in_vain(block),
                 fetch.prefer != Some(*id),
-                peer.has_delivered(block),
                 !peer.has_announced(block),
+                peer.has_delivered(block),
                 peer.role,
                 peer.blames,
                 peer.outstanding,
@@ -87,7 +89,7 @@ fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId
 
 impl Task {
     /// Tells every peer; sends it along to validators when it is small and our own.
-    pub(super) fn announce(&mut self, block: BlockHash, height: u64, bytes: Arc<Vec<u8>>) {
+    pub(super) fn announce(&mut self, block: BlockHash, height: u64, bytes: &Arc<Vec<u8>>) {
         let from_another = self.peers.iter().any(|(_, peer)| peer.has_delivered(&block));
         let push = bytes.len() <= PUSH_BYTES && !from_another;
         let tell = self

@@ -34,11 +34,13 @@ counters! {
     consensus_published,
     /// Consensus messages dropped because a queue was full or nobody was there.
     consensus_dropped,
+    /// Messages of peers that sent too much at once, dropped unread.
+    gossip_refused,
     /// Batches of transactions received.
     batches_received,
     /// Batches of transactions published.
     batches_published,
-    /// Transactions of others dropped because the engine was slow or the sender too fast.
+    /// Transactions of others dropped because the engine was slow.
     transactions_dropped_incoming,
     /// Transactions of our own dropped because the queue was full or nobody was there.
     transactions_dropped_outgoing,

@@ -258,7 +258,7 @@ impl NetworkHandle {
     /// Fetches the committed blocks `from` to `to`, first from `peer`. They come in order, in
     /// one or more [`NetworkEvent::Blocks`]; [`NetworkEvent::BlocksFailed`] ends a range that
     /// nobody could complete. There is one such range: a call that begins within what is still
-    /// to come extends it, any other replaces it.
+    /// to come, and names no other peer, extends it; any other replaces it.
     pub fn fetch_blocks(&self, from: u64, to: u64, peer: Option<PeerIndex>) {
         self.mailbox.order(Order::FetchBlocks { from, to, peer });
     }
@@ -294,7 +294,7 @@ impl NetworkHandle {
     }
 
     /// The addresses on which this node listens, with the ports that were really taken. The
-    /// channel closes when the network has stopped and its ports are free.
+    /// channel closes when the network has stopped and has closed its listeners.
     #[must_use]
     pub fn listening(&self) -> watch::Receiver<Vec<Multiaddr>> {
         self.listening.clone()

@@ -19,8 +19,9 @@ use super::{
     limits::{
         ANNOUNCED_PER_PEER, Allowance, BLAME_DECAY, EXCHANGE_BYTES_BURST,
         EXCHANGE_BYTES_PER_SECOND, GOSSIP_BYTES_BURST, GOSSIP_BYTES_PER_SECOND,
-        MAX_ADDRESSES_PER_PEER, MAX_ADMITTED, REDIAL_COURTESY, REDIAL_FIRST, REDIAL_LONGEST,
-        REQUESTS_BURST, REQUESTS_PER_SECOND, SERVING_PER_PEER,
+        GOSSIP_MESSAGES_BURST, GOSSIP_MESSAGES_PER_SECOND, MAX_ADDRESSES_PER_PEER, MAX_ADMITTED,
+        REDIAL_COURTESY, REDIAL_FIRST, REDIAL_LONGEST, REQUESTS_BURST, REQUESTS_PER_SECOND,
+        SERVING_PER_PEER,
     },
 };
 
@@ -40,6 +41,8 @@ pub(super) enum Role {
 pub(super) struct Peer {
     pub(super) index: PeerIndex,
     pub(super) role: Role,
+    /// Stays admitted as an observer when it leaves the validator set.
+    observer: bool,
     pub(super) addresses: Vec<Multiaddr>,
     pub(super) connected: bool,
     /// The topics it has joined on this connection.
@@ -60,7 +63,8 @@ pub(super) struct Peer {
     redial_pause: Duration,
     pub(super) requests: Allowance,
     pub(super) exchanged: Allowance,
-    pub(super) gossiped: Allowance,
+    gossiped: Allowance,
+    messages: Allowance,
     /// Database reads under way for it; returns its permits even when a read panics.
     pub(super) serving: Arc<Semaphore>,
     /// Our requests that it has not answered yet.
@@ -72,6 +76,7 @@ impl Peer {
         Self {
             index,
             role: Role::Former,
+            observer: false,
             addresses: Vec::new(),
             connected: false,
             in_consensus: false,
@@ -88,13 +93,21 @@ impl Peer {
             requests: Allowance::new(REQUESTS_BURST, REQUESTS_PER_SECOND, now),
             exchanged: Allowance::new(EXCHANGE_BYTES_BURST, EXCHANGE_BYTES_PER_SECOND, now),
             gossiped: Allowance::new(GOSSIP_BYTES_BURST, GOSSIP_BYTES_PER_SECOND, now),
+            messages: Allowance::new(GOSSIP_MESSAGES_BURST, GOSSIP_MESSAGES_PER_SECOND, now),
             serving: Arc::new(Semaphore::new(SERVING_PER_PEER)),
             outstanding: 0,
         }
     }
 
+    /// Takes one gossiped message of so many bytes off its allowances.
+    pub(super) fn may_gossip(&mut self, bytes: usize, now: Instant) -> bool {
+        self.messages.take(1, now) && self.gossiped.take(bytes as u64, now)
+    }
+
     pub(super) fn note_announced(&mut self, block: BlockHash) {
-        note(&mut self.announced, block);
+        if !self.has_announced(&block) {
+            note(&mut self.announced, block);
+        }
     }
 
     pub(super) fn note_delivered(&mut self, block: BlockHash) {
@@ -107,6 +120,12 @@ impl Peer {
 
     pub(super) fn has_delivered(&self, block: &BlockHash) -> bool {
         self.delivered.contains(block)
+    }
+
+    /// Whether its bytes were asked for again after it had given them, and again: then they are
+    /// likely not the block's.
+    pub(super) fn delivers_in_vain(&self, block: &BlockHash) -> bool {
+        self.delivered.iter().filter(|known| *known == block).count() > 1
     }
 
     /// When to dial it next after an attempt that began `now`: the pause doubles, and up to a
@@ -137,9 +156,6 @@ impl Peer {
 
 /// Keeps the last few of what one peer said, so that it can crowd out only its own words.
 fn note(list: &mut VecDeque<BlockHash>, block: BlockHash) {
-    if list.contains(&block) {
-        return;
-    }
     if list.len() == ANNOUNCED_PER_PEER {
         list.pop_front();
     }
@@ -201,7 +217,14 @@ impl Peers {
             peer.redial_at = now + courtesy;
         }
         peer.role = role;
-        peer.addresses = addresses.iter().take(MAX_ADDRESSES_PER_PEER).cloned().collect();
+        peer.observer |= role == Role::Observer;
+        // The newest first; what the operator configured besides stays as long as it fits.
+        let older = std::mem::take(&mut peer.addresses);
+        for address in addresses.iter().chain(&older) {
+            if peer.addresses.len() < MAX_ADDRESSES_PER_PEER && !peer.addresses.contains(address) {
+                peer.addresses.push(address.clone());
+            }
+        }
     }
 
     /// Replaces the validators; a validator that leaves the set is admitted no longer, and an
@@ -221,8 +244,11 @@ impl Peers {
         let mut change = Change::default();
         for (id, peer) in &mut self.by_id {
             if peer.role == Role::Validator && !ids.contains(id) {
-                peer.role = Role::Former;
-                change.removed.push(*id);
+                peer.role = if peer.observer { Role::Observer } else { Role::Former };
+                if peer.role == Role::Former {
+                    peer.addresses.clear();
+                    change.removed.push(*id);
+                }
             }
         }
         for (id, addresses) in wanted {
@@ -293,9 +319,11 @@ mod tests {
 
     #[test]
     fn a_change_of_the_set_keeps_observers_and_numbers() {
-        let set = [entry(1), entry(2), entry(3)];
+        let elsewhere = (id(3).to_bytes(), vec!["/ip4/127.0.0.1/tcp/2".parse().unwrap()]);
+        let set = [entry(1), entry(2), entry(3), elsewhere, entry(9)];
         let mut peers = Peers::new(id(1), &set, &[id(9).to_bytes()]).unwrap();
         assert_eq!(peers.admitted().count(), 3, "oneself is no peer");
+        assert_eq!(peers.get(&id(3)).unwrap().addresses.len(), 2, "addresses add up");
         let number = peers.get(&id(3)).unwrap().index;
         let change = peers.replace_validators(&[entry(1), entry(3), entry(4)], Instant::now());
         assert_eq!(change, Change { added: vec![id(4)], removed: vec![id(2)] });

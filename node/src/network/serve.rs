@@ -162,7 +162,10 @@ impl Task {
     pub(super) fn note_tip(&mut self, id: PeerId, tip: Tip) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.height = tip.height;
-            self.outbox.tip(peer.index, tip.height);
+            // The engine hears of peers that it knows to be connected.
+            if peer.told {
+                self.outbox.tip(peer.index, tip.height);
+            }
         }
     }
 

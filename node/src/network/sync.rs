@@ -31,15 +31,21 @@ pub(super) struct Sync {
     last_progress: Instant,
 }
 
+impl Sync {
+    /// Whether `from` is still to come, or follows what is.
+    fn covers(&self, from: u64) -> bool {
+        (self.next..=self.to.saturating_add(1)).contains(&from)
+    }
+}
+
 impl Task {
     /// Begins a range, or extends the one that runs.
     pub(super) fn fetch_blocks(&mut self, from: u64, to: u64, peer: Option<PeerIndex>) {
         let now = Instant::now();
         let peer = peer.and_then(|index| self.peers.id_of(index));
         match &mut self.sync {
-            Some(sync) if (sync.next..=sync.to.saturating_add(1)).contains(&from) => {
+            Some(sync) if sync.covers(from) && (peer.is_none() || peer == sync.peer) => {
                 sync.to = sync.to.max(to);
-                sync.peer = sync.peer.or(peer);
             }
             _ => {
                 self.sync = Some(Sync {

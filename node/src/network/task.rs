@@ -133,7 +133,7 @@ impl Task {
                 () = sleep_until(batch_due), if self.mailbox.has_transactions() => {}
             }
         }
-        // Ports are free before `listening` closes.
+        // The listeners are closed before `listening` tells that they are.
         drop(self);
         info!("network stopped");
     }
@@ -151,7 +151,7 @@ impl Task {
         }
         for order in taken.orders {
             match order {
-                Order::Announce { block, height, bytes } => self.announce(block, height, bytes),
+                Order::Announce { block, height, bytes } => self.announce(block, height, &bytes),
                 Order::FetchBody { block, height, prefer } => self.fetch(block, height, prefer),
                 Order::FetchBlocks { from, to, peer } => self.fetch_blocks(from, to, peer),
                 Order::Report { id, verdict } => self.report(&id, verdict),
@@ -373,8 +373,11 @@ impl Task {
             return;
         }
         peer.told = true;
-        let index = peer.index;
+        let (index, height) = (peer.index, peer.height);
         self.outbox.connected(index, id.to_bytes());
+        if height > 0 {
+            self.outbox.tip(index, height);
+        }
         self.tell_status(id);
         self.tell_bodies(id);
     }
@@ -385,9 +388,9 @@ impl Task {
             return;
         };
         let from = peer.index;
-        if !peer.gossiped.take(message.data.len() as u64, Instant::now()) {
+        if !peer.may_gossip(message.data.len(), Instant::now()) {
             self.report(&id, Acceptance::Ignore);
-            count(&self.counters.transactions_dropped_incoming);
+            count(&self.counters.gossip_refused);
             return;
         }
         if message.topic == self.transactions_topic {

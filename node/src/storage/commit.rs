@@ -62,7 +62,7 @@ impl Store {
         self.put_indices(&mut batch, commit);
         // Proposals for this height and before are of no use to anybody any more.
         batch.delete_range_cf(self.cf(cf::UNDECIDED), height_key(0), height_key(height + 1));
-        self.db.write_opt(&batch, &synced())?;
+        self.db.write_opt(batch, &synced())?;
         self.commits.send_replace(height);
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Store {
         let version = [&MAGIC[..], &SCHEMA_VERSION.to_be_bytes()].concat();
         batch.put_cf(self.cf(cf::META), meta::SCHEMA, version);
         batch.put_cf(self.cf(cf::META), meta::CHAIN, self.chain_id.as_bytes());
-        Ok(self.db.write_opt(&batch, &synced())?)
+        Ok(self.db.write_opt(batch, &synced())?)
     }
 
     fn put_block(&self, batch: &mut WriteBatch, block: &Block, mut frontier: Frontier) {

@@ -24,7 +24,7 @@ use super::{
 const MAX_FRONTIER_BYTES: usize = 4 * 1024;
 /// Most events of one licence that are read at once. A licence has a handful; only an attack
 /// with valid keys would make more.
-pub const MAX_HISTORY: usize = 1_000;
+const MAX_HISTORY: usize = 1_000;
 
 /// The newest block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,7 +257,7 @@ impl<'a> View<'a> {
         Ok(codec::encode(&proof))
     }
 
-    /// The events of a licence, oldest first, at most [`MAX_HISTORY`].
+    /// The events of a licence, oldest first, at most a thousand.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde_json::{Value, json};
 use symbolon_ledger::{
     codes::{TypeCode, Uscc},

@@ -1,10 +1,6 @@
 //! `symbolon genesis join`: a province makes its keys at home and writes its part.
 
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -21,7 +17,7 @@ use symbolon_ledger::{
 
 use super::{read_text, refuse, write_new};
 use crate::{
-    keyfile,
+    files, keyfile,
     output::{Answer, Failure, Outcome},
 };
 
@@ -174,21 +170,10 @@ fn agency(args: &JoinArgs, (uscc, name): &(Uscc, Label)) -> Result<Agency, Failu
 /// The public key of a file in the keys' folder; the key is made when there is none yet, so that
 /// the command can be run again after a mistake.
 fn key(folder: &Path, name: &str) -> Result<PublicKey, Failure> {
-    make_folder(folder)?;
+    files::make_folder(folder)?;
     let path = folder.join(name);
     if !path.exists() {
         keyfile::write_new(&path, &keyfile::generate()?)?;
     }
     Ok(keyfile::read(&path)?.public_key())
-}
-
-/// Makes a folder that only its owner can enter.
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| {
-        Failure::usage(
-            "unwritable_folder",
-            format!("the folder {} cannot be made: {e}", folder.display()),
-            "name a folder that you may write to",
-        )
-    })
 }

@@ -38,7 +38,10 @@ pub(super) fn document(file: &Path, genesis: &Genesis) -> Answer {
         let vote = vote.map_or_else(|| "no vote".to_owned(), |v| v.addresses.join(" "));
         let extension = if p.verified { "" } else { " (code unverified)" };
         text.push_str(&format!("\n  {} {} {}{extension}", p.code, p.name_zh, p.name_en));
-        text.push_str(&format!("\n     origin     {}\n     authority  {}", p.issuer_origin, p.authority_key));
+        text.push_str(&format!(
+            "\n     origin     {}\n     authority  {}",
+            p.issuer_origin, p.authority_key
+        ));
         text.push_str(&format!("\n     node       {vote}"));
     }
     text.push_str("\n\nagencies");
@@ -105,7 +108,8 @@ fn draft_answer(file: &Path, draft: &Draft) -> Answer {
     let digest = draft.digest();
     let chain = chain_text(&draft.chain);
     let types = types_text(&draft.licence_types);
-    let text = format!("draft           {}\ndigest          {digest}\n{chain}{types}", file.display());
+    let text =
+        format!("draft           {}\ndigest          {digest}\n{chain}{types}", file.display());
     let json = json!({
         "file": file,
         "digest": digest.to_string(),

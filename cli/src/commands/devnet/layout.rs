@@ -1,0 +1,231 @@
+//! What lies where in a network's folder, and the configuration of its nodes.
+//!
+//! ```text
+//! DIR/devnet.json            what the network is (crate::devnet_file)
+//! DIR/genesis.toml           its founding document
+//! DIR/keys/province-44.pem   a province's authority; agency-44.pem and agency-44.credential.pem
+//! DIR/node-1/                config.toml, validator.pem, network.pem, data/, log, pid
+//! ```
+//!
+//! The folder may hold other files; nothing here touches them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use symbolon_genesis::Genesis;
+
+use super::{ports::Ports, process};
+use crate::{devnet_file, files, output::Failure};
+
+/// A network's folder, by its absolute path.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// The network in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub(super) fn create(dir: &Path) -> Result<Self, Failure> {
+        files::make_folder(dir)?;
+        Self::existing(dir)
+    }
+
+    /// The network in a folder that exists.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such folder.
+    pub(super) fn existing(dir: &Path) -> Result<Self, Failure> {
+        let dir = dir.canonicalize().map_err(|e| {
+            Failure::usage(
+                "no_devnet",
+                format!("{} is not the folder of a network: {e}", dir.display()),
+                format!("start one there: symbolon devnet up --dir {}", dir.display()),
+            )
+        })?;
+        Ok(Self { dir })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn genesis(&self) -> PathBuf {
+        self.dir.join("genesis.toml")
+    }
+
+    /// Held while a command changes what runs here.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.dir.join(".devnet.lock")
+    }
+
+    pub(super) fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
+    pub(super) fn authority_key(&self, province: &str) -> PathBuf {
+        self.keys().join(format!("province-{province}.pem"))
+    }
+
+    pub(super) fn agency_key(&self, province: &str) -> PathBuf {
+        self.keys().join(format!("agency-{province}.pem"))
+    }
+
+    pub(super) fn node(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("node-{number}"))
+    }
+
+    pub(super) fn config(&self, number: usize) -> PathBuf {
+        self.node(number).join("config.toml")
+    }
+
+    pub(super) fn data(&self, number: usize) -> PathBuf {
+        self.node(number).join("data")
+    }
+
+    pub(super) fn validator_key(&self, number: usize) -> PathBuf {
+        self.node(number).join("validator.pem")
+    }
+
+    pub(super) fn network_key(&self, number: usize) -> PathBuf {
+        self.node(number).join("network.pem")
+    }
+
+    pub(super) fn log(&self, number: usize) -> PathBuf {
+        self.node(number).join("log")
+    }
+
+    pub(super) fn pid_file(&self, number: usize) -> PathBuf {
+        self.node(number).join("pid")
+    }
+
+    /// The process of a node, if it is alive and really that node.
+    pub(super) fn pid_of(&self, number: usize) -> Option<u32> {
+        let pid = fs::read_to_string(self.pid_file(number)).ok()?.trim().parse().ok()?;
+        process::is_node(pid, &self.config(number)).then_some(pid)
+    }
+
+    /// Number and process of every node that is alive.
+    pub(super) fn running(&self) -> Vec<(usize, u32)> {
+        self.node_numbers().into_iter().filter_map(|n| Some((n, self.pid_of(n)?))).collect()
+    }
+
+    /// The numbers of the nodes that have a folder here, ascending.
+    fn node_numbers(&self) -> Vec<usize> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
+        let mut numbers: Vec<usize> = entries
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.strip_prefix("node-")?.parse().ok())
+            .filter(|number| self.config(*number).is_file())
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Removes what this program made; gives the names.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be removed.
+    pub(super) fn remove(&self) -> Result<Vec<PathBuf>, Failure> {
+        if !self.genesis().is_file() && self.node_numbers().is_empty() {
+            let message = format!("{} holds no network", self.dir.display());
+            return Err(Failure::usage("no_devnet", message, "nothing was removed; check --dir"));
+        }
+        let mut ours: Vec<PathBuf> =
+            self.node_numbers().into_iter().map(|n| self.node(n)).collect();
+        ours.extend([self.keys(), self.genesis(), self.dir.join(devnet_file::FILE_NAME)]);
+        ours.retain(|path| path.exists());
+        for path in &ours {
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            removed.map_err(|e| {
+                let message = format!("{} cannot be removed: {e}", path.display());
+                Failure::refused("cannot_remove", message, "remove it yourself")
+            })?;
+        }
+        Ok(ours)
+    }
+
+    /// Writes the configuration of node `number`, the validator of `province`. `moved` says that
+    /// the network's ports are not those of its founding document, so that the node must be told
+    /// where the others are.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(super) fn write_config(
+        &self,
+        genesis: &Genesis,
+        provinces: &[&str],
+        number: usize,
+        base: u16,
+        moved: bool,
+    ) -> Result<(), Failure> {
+        let ports = Ports::of(base, number);
+        let peer = |(i, province): (usize, &&str)| {
+            let validator = genesis.validators.iter().find(|v| v.province.as_str() == *province)?;
+            let port = Ports::of(base, i + 1).p2p;
+            let wanted = moved && i + 1 != number;
+            wanted.then(|| format!("{}/p2p/{}", p2p_address(port), validator.peer_id))
+        };
+        let config = NodeConfig {
+            genesis: self.genesis(),
+            data_dir: self.data(number),
+            role: "validator",
+            province: provinces.get(number - 1).copied().unwrap_or_default(),
+            validator_key: self.validator_key(number),
+            network_key: self.network_key(number),
+            http: Listen { listen: format!("127.0.0.1:{}", ports.http) },
+            admin: Listen { listen: format!("127.0.0.1:{}", ports.admin) },
+            network: Network {
+                listen: vec![p2p_address(ports.p2p)],
+                peers: provinces.iter().enumerate().filter_map(peer).collect(),
+                observers: Vec::new(),
+            },
+        };
+        let text = toml::to_string(&config).map_err(|e| {
+            let message = format!("the configuration cannot be written: {e}");
+            Failure::usage("bad_path", message, "choose a --dir whose path is UTF-8 text")
+        })?;
+        files::write(&self.config(number), text.as_bytes())
+    }
+}
+
+/// Where a node of a development network listens for the others.
+pub(super) fn p2p_address(port: u16) -> String {
+    format!("/ip4/127.0.0.1/tcp/{port}")
+}
+
+/// What `symbolon-node run --config` reads.
+#[derive(Debug, Serialize)]
+struct NodeConfig<'a> {
+    genesis: PathBuf,
+    data_dir: PathBuf,
+    role: &'static str,
+    province: &'a str,
+    validator_key: PathBuf,
+    network_key: PathBuf,
+    http: Listen,
+    admin: Listen,
+    network: Network,
+}
+
+#[derive(Debug, Serialize)]
+struct Listen {
+    listen: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Network {
+    listen: Vec<String>,
+    peers: Vec<String>,
+    observers: Vec<String>,
+}

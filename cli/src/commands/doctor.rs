@@ -1,0 +1,337 @@
+//! `symbolon doctor`: looks for what commonly goes wrong, and says how to mend it.
+//!
+//! It asks the nodes of `--devnet` or the one of `--node`, and looks at this machine: clock, disk,
+//! open files, the node's program. It changes nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use nix::sys::{
+    resource::{Resource, getrlimit},
+    statvfs::statvfs,
+};
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use crate::{
+    args::Context,
+    clock,
+    devnet_file::DevnetFile,
+    output::{Answer, Failure, Outcome, Status},
+};
+
+/// How long a node may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A clock that is further off makes fresh presentations look stale (they live for 60 s).
+const CLOCK_TOLERANCE_MS: i64 = 5_000;
+/// A header that is older says that the node does not follow the chain (the default staleness).
+const STALE_MS: i64 = 60_000;
+/// Less free disk than this, and a node may soon stop.
+const ENOUGH_DISK_MIB: u64 = 2_048;
+/// RocksDB and the connections of 32 nodes need some hundred; half of that is too near.
+const ENOUGH_FILES: u64 = 1_024;
+/// Nodes whose heights differ by more do not keep up.
+const HEIGHTS_APART: u64 = 10;
+/// Most bytes of an answer that are read.
+const MAX_ANSWER: u64 = 1024 * 1024;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Folder whose disk is looked at [default: that of --devnet, or this one]
+    #[arg(long, value_name = "DIR")]
+    disk: Option<PathBuf>,
+}
+
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    /// It works, and may not for long.
+    Doubtful,
+    Bad,
+}
+
+impl Health {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Doubtful => "warning",
+            Self::Bad => "problem",
+        }
+    }
+}
+
+/// One check: what was looked at, what was found, and how to mend it.
+#[derive(Debug, Clone)]
+struct Finding {
+    name: String,
+    health: Health,
+    found: String,
+    hint: &'static str,
+}
+
+/// What a node said of itself.
+#[derive(Debug, Clone)]
+struct Seen {
+    origin: String,
+    chain_id: String,
+    height: u64,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+///
+/// When `--devnet` names no network. What is found wrong is part of the answer, with status 1.
+pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
+    let network = context.network()?;
+    let mut findings = machine(args, context);
+    let nodes = origins(context, network.as_ref())?;
+    if nodes.is_empty() {
+        let found = "no node was named".to_owned();
+        let hint = "give --node URL or --devnet DIR to look at nodes as well";
+        findings.push(Finding { name: "nodes".into(), health: Health::Doubtful, found, hint });
+    }
+    let agent = Agent::new_with_config(
+        Agent::config_builder()
+            .timeout_global(Some(ASK_TIMEOUT))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build(),
+    );
+    let seen: Vec<Seen> =
+        nodes.iter().filter_map(|origin| look_at(&agent, origin, &mut findings)).collect();
+    if let Some(network) = &network {
+        look_at_readiness(&agent, network, &mut findings);
+    }
+    compare(&seen, network.as_ref(), &mut findings);
+    Ok(report(&findings, nodes.len() > seen.len()))
+}
+
+fn origins(context: &Context, network: Option<&DevnetFile>) -> Result<Vec<String>, Failure> {
+    match (&context.global.node, network) {
+        (Some(_), _) => Ok(vec![context.node_url()?]),
+        (None, Some(network)) => Ok(network.nodes.iter().map(|n| n.http.clone()).collect()),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// Disk, open files and the node's program.
+fn machine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
+    let folder = args.disk.as_ref().or(context.global.devnet.as_ref());
+    let mut findings = vec![disk(folder.map_or(Path::new("."), PathBuf::as_path)), open_files()];
+    let beside = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("symbolon-node")));
+    let program = std::env::var_os("SYMBOLON_NODE").map(PathBuf::from).or(beside);
+    let there = program.as_ref().is_some_and(|p| p.is_file());
+    findings.push(Finding {
+        name: "node program".into(),
+        health: if there { Health::Good } else { Health::Doubtful },
+        found: program.map_or_else(|| "unknown".into(), |p| p.display().to_string()),
+        hint: "only who runs nodes needs it: build it (make build), or name it by SYMBOLON_NODE",
+    });
+    findings
+}
+
+fn disk(folder: &Path) -> Finding {
+    let name = format!("disk of {}", folder.display());
+    let hint = "make room: a node stops rather than serve from a full disk";
+    match statvfs(folder) {
+        Ok(disk) => {
+            let free = disk.blocks_available().saturating_mul(disk.fragment_size()) / 1024 / 1024;
+            let health = if free >= ENOUGH_DISK_MIB { Health::Good } else { Health::Bad };
+            Finding { name, health, found: format!("{free} MiB free"), hint }
+        }
+        Err(e) => Finding { name, health: Health::Bad, found: e.to_string(), hint },
+    }
+}
+
+fn open_files() -> Finding {
+    let (health, found) = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, _)) if soft >= ENOUGH_FILES => (Health::Good, format!("{soft} allowed")),
+        Ok((soft, hard)) => (Health::Bad, format!("{soft} allowed, {hard} at most")),
+        Err(e) => (Health::Bad, e.to_string()),
+    };
+    let hint = "raise the limit before nodes are started: ulimit -n 4096";
+    Finding { name: "open files".into(), health, found, hint }
+}
+
+/// Asks one node for its status; compares its clock with this machine's.
+fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<Seen> {
+    let name = format!("node {origin}");
+    let asked = clock::now_ms();
+    let answer = agent.get(format!("{origin}/v1/status")).call();
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(e) => {
+            let hint = "is it running, and is the URL right? symbolon devnet up starts a network";
+            findings.push(Finding { name, health: Health::Bad, found: e.to_string(), hint });
+            return None;
+        }
+    };
+    let answered = clock::now_ms();
+    let date = answer.headers().get("date").and_then(|d| d.to_str().ok()).map(str::to_owned);
+    let http = answer.status();
+    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+    let status: Option<Value> = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+    let field = |key: &str| status.as_ref().and_then(|s| s.get(key));
+    let (Some(height), Some(chain_id)) =
+        (field("height").and_then(Value::as_u64), field("chain_id").and_then(Value::as_str))
+    else {
+        let found = format!("it answers {http}, and not as a node of this kind does");
+        let hint = "something else listens there; check the URL";
+        findings.push(Finding { name, health: Health::Bad, found, hint });
+        return None;
+    };
+    let seen = Seen { origin: origin.to_owned(), chain_id: chain_id.to_owned(), height };
+    let took = answered.saturating_sub(asked);
+    findings.push(Finding {
+        name: name.clone(),
+        health: Health::Good,
+        found: format!("height {height}, answered after {took} ms"),
+        hint: "",
+    });
+    let time = field("as_of").and_then(|a| a.get("time")).or_else(|| field("time"));
+    if let Some(time) = time.and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
+        findings.push(freshness(&name, answered, time));
+    }
+    if let Some(date) = date.and_then(|d| DateTimeParser::new().parse_timestamp(&d).ok()) {
+        findings.push(offset(&name, asked, answered, date));
+    }
+    Some(seen)
+}
+
+/// How old the newest block is.
+fn freshness(name: &str, now_ms: u64, block: Timestamp) -> Finding {
+    let age = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(block.as_millisecond());
+    Finding {
+        name: format!("newest block of {name}"),
+        health: if age <= STALE_MS { Health::Good } else { Health::Bad },
+        found: format!("{} s old", age / 1000),
+        hint: "the node is behind, or too few validators run: its verdicts are undetermined",
+    }
+}
+
+/// The node's clock against this machine's: `Date` has whole seconds, and lies between the
+/// question and the answer if both clocks are right.
+fn offset(name: &str, asked_ms: u64, answered_ms: u64, date: Timestamp) -> Finding {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let (asked, answered, date) = (signed(asked_ms), signed(answered_ms), date.as_millisecond());
+    let off = if date + 999 < asked {
+        date + 999 - asked
+    } else if date > answered {
+        date - answered
+    } else {
+        0
+    };
+    Finding {
+        name: format!("clock of {name}"),
+        health: if off.abs() <= CLOCK_TOLERANCE_MS { Health::Good } else { Health::Bad },
+        found: format!("{} s off this machine's", off / 1000),
+        hint: "set both clocks by NTP: blocks from the future are held, presentations look stale",
+    }
+}
+
+/// Asks each admin listener whether its node is ready.
+fn look_at_readiness(agent: &Agent, network: &DevnetFile, findings: &mut Vec<Finding>) {
+    for node in &network.nodes {
+        let answer = agent.get(format!("{}/readyz", node.admin)).call();
+        let (health, found) = match answer {
+            Ok(answer) if answer.status() == 200 => (Health::Good, "ready".to_owned()),
+            Ok(answer) => (Health::Bad, format!("not ready ({})", answer.status())),
+            Err(e) => (Health::Bad, e.to_string()),
+        };
+        let hint = "wait for it to catch up, or start it: symbolon devnet start --node NUMBER";
+        let name = format!("readiness of the node of {}", node.province);
+        findings.push(Finding { name, health, found, hint });
+    }
+}
+
+/// Whether the nodes are of one chain, and near each other.
+fn compare(seen: &[Seen], network: Option<&DevnetFile>, findings: &mut Vec<Finding>) {
+    let Some(first) = seen.first() else { return };
+    let expected = network.map_or(&first.chain_id, |network| &network.chain_id);
+    let others: Vec<&str> =
+        seen.iter().filter(|s| s.chain_id != *expected).map(|s| s.origin.as_str()).collect();
+    findings.push(Finding {
+        name: "chain id".into(),
+        health: if others.is_empty() { Health::Good } else { Health::Bad },
+        found: match others.is_empty() {
+            true => expected.clone(),
+            false => format!("of another chain: {}", others.join(" ")),
+        },
+        hint: "these nodes were founded with another document; compare `symbolon genesis show`",
+    });
+    let heights = seen.iter().map(|s| s.height);
+    let (lowest, highest) = (heights.clone().min().unwrap_or(0), heights.max().unwrap_or(0));
+    if seen.len() > 1 {
+        let near = highest - lowest <= HEIGHTS_APART;
+        findings.push(Finding {
+            name: "heights".into(),
+            health: if near { Health::Good } else { Health::Doubtful },
+            found: format!("{lowest} to {highest}"),
+            hint: "a node is catching up; look again in a minute",
+        });
+    }
+}
+
+fn report(findings: &[Finding], unreachable: bool) -> Answer {
+    let count = |health| findings.iter().filter(|f| f.health == health).count();
+    let (bad, doubtful) = (count(Health::Bad), count(Health::Doubtful));
+    let mut text = String::new();
+    for f in findings {
+        text.push_str(&format!("{:<8} {}: {}\n", f.health.word(), f.name, f.found));
+        if f.health != Health::Good && !f.hint.is_empty() {
+            text.push_str(&format!("         hint: {}\n", f.hint));
+        }
+    }
+    text.push_str(&format!("\n{bad} problems, {doubtful} warnings"));
+    let as_json = |f: &Finding| {
+        let hint = if f.health == Health::Good { "" } else { f.hint };
+        json!({"name": f.name, "result": f.health.word(), "found": f.found, "hint": hint})
+    };
+    let checks: Vec<Value> = findings.iter().map(as_json).collect();
+    let json = json!({"problems": bad, "warnings": doubtful, "checks": checks});
+    let status = match (unreachable, bad) {
+        (true, _) => Status::Unreachable,
+        (false, 0) => Status::Done,
+        (false, _) => Status::Refused,
+    };
+    Answer::new(text, json).with_status(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_off_only_outside_of_the_question_and_its_answer() {
+        let at = |ms: i64| Timestamp::from_millisecond(ms).expect("a small number");
+        let check = |date: i64, expected: &str| {
+            let finding = offset("n", 100_500, 101_200, at(date));
+            assert!(finding.found.starts_with(expected), "{date}: {}", finding.found);
+        };
+        check(100_000, "0 s");
+        check(101_000, "0 s");
+        check(90_000, "-9 s");
+        check(120_000, "18 s");
+    }
+
+    #[test]
+    fn nodes_of_two_chains_are_a_problem() {
+        let seen = |chain_id: &str, height| Seen {
+            origin: format!("http://{chain_id}"),
+            chain_id: chain_id.into(),
+            height,
+        };
+        let mut findings = Vec::new();
+        compare(&[seen("a", 5), seen("b", 50)], None, &mut findings);
+        let health: Vec<Health> = findings.iter().map(|f| f.health).collect();
+        assert_eq!(health, [Health::Bad, Health::Doubtful]);
+        assert!(findings[0].found.contains("http://b"));
+    }
+}

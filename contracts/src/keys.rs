@@ -1,0 +1,214 @@
+//! Keys: registered, replaced, ended, and declared stolen.
+//!
+//! A key has one actor, one number, one purpose, and a span of heights. Records are never
+//! removed and numbers never used again, so that what was signed long ago can still be judged.
+//! What a compromise means for licences that were issued since is the verifier's to say: nothing
+//! here touches a licence.
+//!
+//! A key that ends at a height is still valid in the rest of that height's block: transactions
+//! of one block have no order that their signers could know.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use symbolon_ledger::{
+    codes::Uscc,
+    operation::{Actor, KeyPurpose, NewKey, Operation},
+    records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, ProvinceRecord, RECORD_VERSION},
+    state::StateKey,
+};
+
+use crate::{
+    rejection::{RejectionCode as Code, Stop, ensure},
+    transaction::Run,
+    view::StateView,
+};
+
+/// Most keys that an actor may ever have: twenty years of a new one every week. A compromise
+/// walks all of them, and so does the search for a key that is registered twice.
+pub const MAX_KEYS: u32 = 1_024;
+/// Most keys with which an agency is registered.
+pub const MAX_FIRST_KEYS: usize = 8;
+
+/// Applies an operation of the group.
+pub(crate) fn apply<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    operation: &Operation,
+) -> Result<(), Stop> {
+    match operation {
+        Operation::AddKey { agency, key } => add(run, agency, key),
+        Operation::RotateKey { agency, key_id, key } => rotate(run, agency, *key_id, key),
+        Operation::RevokeKey { agency, key_id } => revoke(run, agency, *key_id),
+        Operation::MarkCompromised { agency, key_id, from_height } => {
+            mark_compromised(run, agency, *key_id, *from_height)
+        }
+        Operation::SetStatusKey { key } => set_status_key(run, key),
+        _ => Err(Code::NotActive.into()),
+    }
+}
+
+/// Whether these may be an agency's first keys.
+pub(crate) fn check_first(keys: &[NewKey], height: u64) -> Result<(), Code> {
+    ensure((1..=MAX_FIRST_KEYS).contains(&keys.len()), Code::BadFirstKeys)?;
+    let signs = keys.iter().any(|k| k.purpose == KeyPurpose::Transaction);
+    ensure(signs, Code::BadFirstKeys)?;
+    for (i, key) in keys.iter().enumerate() {
+        ensure(keys[..i].iter().all(|k| k.key != key.key), Code::BadFirstKeys)?;
+        check_new(key, height)?;
+    }
+    Ok(())
+}
+
+/// Whether an agency may have such a key.
+fn check_new(key: &NewKey, height: u64) -> Result<(), Code> {
+    ensure(key.purpose != KeyPurpose::Status, Code::BadPurpose)?;
+    ensure(key.valid_until.is_none_or(|until| height <= until), Code::KeyOver)
+}
+
+/// Writes a key under its number.
+pub(crate) fn write<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    actor: Actor,
+    id: u32,
+    key: &NewKey,
+) -> Result<(), Stop> {
+    let record = KeyRecord {
+        version: RECORD_VERSION,
+        key: key.key,
+        purpose: key.purpose,
+        valid_from: run.height,
+        valid_until: key.valid_until,
+        added_by: Some(run.signer.key),
+        compromised_from: None,
+    };
+    Ok(run.overlay.put(StateKey::Key(actor, id), record)?)
+}
+
+/// Registers a key under the actor's next number, which the caller then moves on. The same key
+/// under two numbers could be compromised under one and valid under the other.
+fn append<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    actor: Actor,
+    next: u32,
+    key: &NewKey,
+) -> Result<(), Stop> {
+    ensure(next < MAX_KEYS, Code::TooManyKeys)?;
+    for id in 0..next {
+        let known = run.overlay.must::<KeyRecord>(&StateKey::Key(actor, id))?;
+        ensure(known.key != key.key, Code::KeyRegistered)?;
+    }
+    write(run, actor, next, key)
+}
+
+fn append_to_agency<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    agency: &AgencyRecord,
+    key: &NewKey,
+) -> Result<(), Stop> {
+    append(run, Actor::Agency(agency.uscc), agency.next_key, key)?;
+    let height = run.height;
+    let count = |a: &mut AgencyRecord| {
+        a.next_key += 1;
+        a.changed_at = height;
+    };
+    Ok(run.overlay.change(&StateKey::Agency(agency.uscc), count)?)
+}
+
+fn add<V: StateView>(run: &mut Run<'_, '_, V>, uscc: &Uscc, key: &NewKey) -> Result<(), Stop> {
+    let agency = run.own_agency(uscc)?;
+    check_new(key, run.height)?;
+    ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    append_to_agency(run, &agency, key)
+}
+
+fn rotate<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    uscc: &Uscc,
+    id: u32,
+    key: &NewKey,
+) -> Result<(), Stop> {
+    let agency = run.itself_or_own_agency(uscc)?;
+    check_new(key, run.height)?;
+    ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    let old = end(run, uscc, id)?;
+    ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
+    append_to_agency(run, &agency, key)
+}
+
+/// Also the last key for transactions may end: the province can always add another.
+fn revoke<V: StateView>(run: &mut Run<'_, '_, V>, uscc: &Uscc, id: u32) -> Result<(), Stop> {
+    let agency = run.own_agency(uscc)?;
+    ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    end(run, uscc, id)?;
+    Ok(())
+}
+
+/// Ends a key with this block; gives the key as it was.
+fn end<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    uscc: &Uscc,
+    id: u32,
+) -> Result<Arc<KeyRecord>, Stop> {
+    let place = StateKey::Key(Actor::Agency(*uscc), id);
+    let old: Arc<KeyRecord> = run.overlay.get(&place)?.ok_or(Code::UnknownTargetKey)?;
+    let height = run.height;
+    let open = old.is_valid_at(height) && old.valid_until != Some(height);
+    ensure(open, Code::KeyEnded)?;
+    run.overlay.change(&place, |k: &mut KeyRecord| k.valid_until = Some(height))?;
+    Ok(old)
+}
+
+/// Marks a key, and every key that it added since, and every key that those added: whoever held
+/// the first may have made the others. Numbers ascend, so a key stands after the one that added
+/// it and one walk finds them all.
+fn mark_compromised<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    uscc: &Uscc,
+    id: u32,
+    from: u64,
+) -> Result<(), Stop> {
+    let agency = run.own_agency(uscc)?;
+    let actor = Actor::Agency(*uscc);
+    let key: Arc<KeyRecord> =
+        run.overlay.get(&StateKey::Key(actor, id))?.ok_or(Code::UnknownTargetKey)?;
+    ensure(from <= run.height, Code::CompromiseInFuture)?;
+    ensure(key.compromised_from.is_none_or(|known| from < known), Code::CompromiseNotEarlier)?;
+    let mut stolen = BTreeMap::from([(id, from)]);
+    for later in id.saturating_add(1)..agency.next_key {
+        let key = run.overlay.must::<KeyRecord>(&StateKey::Key(actor, later))?;
+        let added_since = |by: AddedBy| {
+            by.actor == actor && stolen.get(&by.key_id).is_some_and(|from| *from <= key.valid_from)
+        };
+        if key.added_by.is_some_and(added_since) {
+            stolen.insert(later, key.valid_from);
+        }
+    }
+    for (id, from) in stolen {
+        let lower = |k: &mut KeyRecord| {
+            k.compromised_from = Some(k.compromised_from.map_or(from, |known| known.min(from)));
+        };
+        run.overlay.change(&StateKey::Key(actor, id), lower)?;
+    }
+    Ok(())
+}
+
+/// The new status key takes the place of the old one, which ends.
+fn set_status_key<V: StateView>(run: &mut Run<'_, '_, V>, key: &NewKey) -> Result<(), Stop> {
+    let code = run.signer.province()?;
+    let height = run.height;
+    ensure(key.purpose == KeyPurpose::Status, Code::BadPurpose)?;
+    ensure(key.valid_until.is_none_or(|until| height <= until), Code::KeyOver)?;
+    let place = StateKey::Province(code);
+    let province = run.overlay.must::<ProvinceRecord>(&place)?;
+    let (actor, next) = (Actor::Province(code), province.next_key);
+    append(run, actor, next, key)?;
+    if let Some(old) = province.status_key {
+        run.overlay.change(&StateKey::Key(actor, old), |k: &mut KeyRecord| {
+            k.valid_until = Some(k.valid_until.map_or(height, |until| until.min(height)));
+        })?;
+    }
+    let name = |p: &mut ProvinceRecord| {
+        p.next_key += 1;
+        p.status_key = Some(next);
+    };
+    Ok(run.overlay.change(&place, name)?)
+}

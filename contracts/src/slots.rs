@@ -1,0 +1,67 @@
+//! Status slots: granted to agencies in blocks, used once, never given back.
+//!
+//! A licence's slot says where verifiers find its bit in the status lists of its province. The
+//! agency chooses among its free slots at random, so that their order tells nothing; the bitmap
+//! of a block is what refuses a second use, for ever. Lists themselves are made elsewhere.
+
+use std::sync::Arc;
+
+use symbolon_ledger::{
+    codes::Uscc,
+    records::{
+        AgencyRecord, AgencyStatus, ProvinceRecord, SLOTS_PER_BLOCK, SlotBlockRecord, slot_block,
+    },
+    state::StateKey,
+};
+
+use crate::{
+    rejection::{RejectionCode as Code, Stop, ensure},
+    transaction::Run,
+    view::StateView,
+};
+
+/// Most blocks of one reservation: 1,048,576 slots, one whole status list.
+pub const MAX_BLOCKS_PER_RESERVATION: u16 = 256;
+/// Most blocks that one province's agencies are granted at one height. A block's record takes
+/// 530 bytes for ever, and without this bound one key could fill every node's disk.
+pub const MAX_BLOCKS_PER_HEIGHT: u32 = 256;
+/// Blocks of slots that a province has: slots are numbered in 32 bits.
+pub const BLOCKS_PER_PROVINCE: u32 = 1 << (32 - SLOTS_PER_BLOCK.trailing_zeros());
+
+/// Grants an agency the next blocks of its province.
+pub(crate) fn reserve<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    uscc: &Uscc,
+    blocks: u16,
+) -> Result<(), Stop> {
+    ensure((1..=MAX_BLOCKS_PER_RESERVATION).contains(&blocks), Code::BadBlockCount)?;
+    let agency = run.itself_or_own_agency(uscc)?;
+    ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    let place = StateKey::Province(agency.province);
+    let first = run.overlay.must::<ProvinceRecord>(&place)?.next_slot_block;
+    let end = first.saturating_add(blocks.into());
+    ensure(end <= BLOCKS_PER_PROVINCE, Code::SlotsExhausted)?;
+    let before = run.overlay.province_before(&place)?.map_or(0, |p| p.next_slot_block);
+    ensure(end.saturating_sub(before) <= MAX_BLOCKS_PER_HEIGHT, Code::SlotsBusy)?;
+    for block in first..end {
+        let key = StateKey::SlotBlock(agency.province, block);
+        run.overlay.put(key, SlotBlockRecord::new(agency.index))?;
+    }
+    Ok(run.overlay.change(&place, |p: &mut ProvinceRecord| p.next_slot_block = end)?)
+}
+
+/// Uses a slot of the agency, once and for all.
+pub(crate) fn take<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    agency: &AgencyRecord,
+    slot: u32,
+) -> Result<(), Stop> {
+    let (block, offset) = slot_block(slot);
+    let place = StateKey::SlotBlock(agency.province, block);
+    let granted: Arc<SlotBlockRecord> = run.overlay.get(&place)?.ok_or(Code::SlotNotGranted)?;
+    ensure(granted.agency_index == agency.index, Code::SlotNotGranted)?;
+    ensure(!granted.is_used(offset), Code::SlotUsed)?;
+    drop(granted);
+    let taken = run.overlay.change(&place, |b: &mut SlotBlockRecord| b.take(offset))?;
+    Ok(ensure(taken, Code::SlotUsed)?)
+}

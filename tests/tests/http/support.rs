@@ -1,0 +1,435 @@
+//! One node's HTTP over real sockets, and a chain that grows when the test says so: blocks are
+//! built, executed and certified by all four provinces as the engine would, without a network.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use symbolon_credential::{claims, sd_jwt};
+use symbolon_genesis::{Genesis, presets};
+use symbolon_ledger::{
+    block::{Block, HEADER_VERSION, Header, transactions_root},
+    certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
+    codes::{ProvinceCode, Uscc},
+    hash::{Cid, Digest, sha256},
+    keys::SecretKey,
+    operation::{Actor, NewLicence, Operation},
+    transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
+    vote::{VoteKind, vote_bytes},
+};
+use symbolon_node::{
+    engine::EngineStatus,
+    execution,
+    http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners},
+    metrics::Metrics,
+    pool::{Pool, PoolOutlets},
+    storage::{Commit, Store},
+};
+use symbolon_verify::trust::Trust;
+use tokio::sync::{mpsc, watch};
+
+pub const TYPE: &str = "local:driving-licence";
+/// 2026-11-23T00:00:00Z.
+pub const START_MS: u64 = 1_795_392_000_000;
+const SEED: [u8; 32] = [7; 32];
+
+/// A node that serves HTTP.
+pub struct Node {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub genesis: Genesis,
+    pub keys: Vec<presets::DevnetKeys>,
+    pub store: Arc<Store>,
+    pub pool: Arc<Pool>,
+    pub status: watch::Sender<EngineStatus>,
+    pub now_ms: Arc<AtomicU64>,
+    nonce: AtomicU64,
+    committing: Mutex<()>,
+    stop: watch::Sender<bool>,
+    runtime: Option<tokio::runtime::Runtime>,
+    _outlets: (
+        mpsc::Receiver<Arc<symbolon_ledger::transaction::Verified>>,
+        mpsc::Receiver<()>,
+    ),
+    _folder: tempfile::TempDir,
+}
+
+/// A licence issued by a test.
+pub struct Licence {
+    pub cid: Cid,
+    pub text: String,
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The code of a problem document, whose form is checked.
+    pub fn problem(&self) -> String {
+        let json = self.json();
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{json}");
+        assert_eq!(json["status"], self.status, "{json}");
+        let code = json["code"].as_str().unwrap().to_owned();
+        assert_eq!(json["type"], format!("urn:symbolon:problem:{code}"));
+        for member in ["title", "detail", "hint"] {
+            assert!(!json[member].as_str().unwrap().is_empty(), "{member} of {json}");
+        }
+        code
+    }
+}
+
+impl Node {
+    pub fn start() -> Self {
+        Self::start_with(HttpLimits::default())
+    }
+
+    pub fn start_with(limits: HttpLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (genesis, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
+        let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
+        let (gossip, gossiped) = mpsc::channel(64);
+        let (work, worked) = mpsc::channel(1);
+        let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
+        let (status, status_receiver) = watch::channel(EngineStatus::default());
+        let now_ms = Arc::new(AtomicU64::new(START_MS));
+        let clock = now_ms.clone();
+        let context = HttpContext {
+            store: store.clone(),
+            pool: pool.clone(),
+            status: status_receiver,
+            province: Some("44".parse().unwrap()),
+            role: "validator",
+            clock: Arc::new(move || clock.load(Ordering::SeqCst)),
+            metrics: Arc::new(Metrics::new()),
+            limits,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let addresses =
+            HttpAddresses { public: any, admin: any, tls: None, insecure_public: false };
+        let listeners = HttpListeners::bind(&addresses).unwrap();
+        let (public, admin) =
+            (listeners.public_address().unwrap(), listeners.admin_address().unwrap());
+        let (stop, stopped) = watch::channel(false);
+        runtime.spawn(listeners.serve(context, stopped));
+        Self {
+            public,
+            admin,
+            genesis,
+            keys,
+            store,
+            pool,
+            status,
+            now_ms,
+            nonce: AtomicU64::new(0),
+            committing: Mutex::new(()),
+            stop,
+            runtime: Some(runtime),
+            _outlets: (gossiped, worked),
+            _folder: folder,
+        }
+    }
+
+    pub fn trust(&self) -> Trust {
+        let view = self.store.view().unwrap();
+        let header = view.header_bytes(0).unwrap().unwrap();
+        Trust {
+            chain_id: view.chain_id(),
+            genesis: symbolon_ledger::block::header_hash(&header),
+            validators: self.genesis.validator_set(),
+        }
+    }
+
+    pub fn keys_of(&self, province: &str) -> &presets::DevnetKeys {
+        self.keys.iter().find(|k| k.province.as_str() == province).unwrap()
+    }
+
+    pub fn agency(&self, province: &str) -> Uscc {
+        presets::devnet_uscc(province.parse().unwrap())
+    }
+
+    /// Builds, executes, certifies and commits one block of what waits; its height.
+    pub fn commit(&self) -> u64 {
+        let _one_at_a_time = self.committing.lock().unwrap();
+        let view = self.store.view().unwrap();
+        let tip = view.tip();
+        let (transactions, executed, refused) =
+            execution::select(&view, self.pool.candidates(1_000)).unwrap();
+        let now = self.now_ms.load(Ordering::SeqCst);
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: view.chain_id(),
+            height: tip.height + 1,
+            time_ms: now.max(tip.header.time_ms + 1),
+            parent: tip.hash,
+            history_root: view.frontier().unwrap().root(),
+            transactions_root: transactions_root(&transactions),
+            state_root: executed.state_root(),
+            validators_hash: tip.header.next_validators_hash,
+            next_validators_hash: executed.next_validators.hash(),
+            proposer: Some("11".parse().unwrap()),
+        };
+        let block = Block { header, transactions };
+        let certificate = self.certify(&block);
+        drop(view);
+        let commit = Commit { block: &block, certificate: &certificate, executed: &executed };
+        self.pool.refused(block.header.height, refused);
+        self.store.commit(&commit).unwrap();
+        let height = block.header.height;
+        self.pool.committed(height, block.transactions.iter().map(SignedTransaction::id));
+        height
+    }
+
+    fn certify(&self, block: &Block) -> Certificate {
+        let (height, hash) = (block.header.height, block.hash());
+        let message =
+            vote_bytes(VoteKind::Precommit, &block.header.chain_id, height, 0, Some(&hash));
+        let sign = |keys: &presets::DevnetKeys| CommitSignature {
+            province: keys.province,
+            signature: keys.validator.sign(&message),
+        };
+        let mut signatures: Vec<_> = self.keys.iter().map(sign).collect();
+        signatures.sort_by_key(|s| s.province);
+        Certificate { version: CERTIFICATE_VERSION, height, round: 0, block: hash, signatures }
+    }
+
+    /// A signed transaction.
+    pub fn sign(
+        &self,
+        actor: Actor,
+        key: &SecretKey,
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
+        SignedTransaction::sign(&self.payload(actor, operations), key).unwrap()
+    }
+
+    pub fn payload(&self, actor: Actor, operations: Vec<Operation>) -> Payload {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.nonce.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+        Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: self.store.chain_id(),
+            actor,
+            key_id: 0,
+            nonce,
+            valid_until_height: *self.store.commits().borrow() + 100,
+            operations,
+        }
+    }
+
+    /// A transaction of the agency of `province`.
+    pub fn by_agency(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+        let actor = Actor::Agency(self.agency(province));
+        self.sign(actor, &self.keys_of(province).transaction, operations)
+    }
+
+    /// A transaction of the authority of `province`.
+    pub fn by_province(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+        let actor = Actor::Province(province.parse().unwrap());
+        self.sign(actor, &self.keys_of(province).authority, operations)
+    }
+
+    /// Commits `transaction` in a block of its own.
+    pub fn apply(&self, transaction: &SignedTransaction) -> u64 {
+        self.pool.submit(transaction.as_bytes()).unwrap();
+        let height = self.commit();
+        let at = self.store.view().unwrap().transaction(&transaction.id()).unwrap();
+        let why = self.pool.status(&transaction.id());
+        assert_eq!(at.map(|at| at.height), Some(height), "not committed: {why:?}");
+        height
+    }
+
+    /// Reserves the first slot block of the agency of `province`.
+    pub fn reserve_slots(&self, province: &str) {
+        let agency = self.agency(province);
+        self.apply(&self.by_agency(province, vec![Operation::ReserveSlots { agency, blocks: 1 }]));
+    }
+
+    /// A driving licence of the agency of `province` in `slot`, and the operation that registers
+    /// it.
+    pub fn prepare_licence(&self, province: &str, slot: u32) -> (Licence, Operation) {
+        let code: ProvinceCode = province.parse().unwrap();
+        let entry = self.genesis.licence_types.iter().find(|t| t.code.as_str() == TYPE).unwrap();
+        let claims = claims::validate(entry, &sample_row(slot)).unwrap();
+        let origin =
+            &self.genesis.provinces.iter().find(|p| p.code == code).unwrap().issuer_origin;
+        let agency = self.agency(province);
+        let count = sd_jwt::disclosure_count(entry, &claims, false);
+        let salts: Vec<[u8; 16]> = (0..count)
+            .map(|i| {
+                let salt = sha256(format!("salt {province} {slot} {i}").as_bytes());
+                salt.0[..16].try_into().unwrap()
+            })
+            .collect();
+        let key_id = 1;
+        let issued = sd_jwt::issue(
+            &sd_jwt::Issue {
+                origin,
+                agency: &agency,
+                key_id,
+                licence_type: entry,
+                claims: &claims,
+                identifier: None,
+                status_province: &code,
+                status_slot: slot,
+                holder_key: None,
+                issued_on: symbolon_credential::date::parse("2026-11-01").unwrap(),
+            },
+            &salts,
+            &self.keys_of(province).credential,
+        )
+        .unwrap();
+        let licence = NewLicence {
+            inner: issued.inner,
+            licence_type: TYPE.parse().unwrap(),
+            credential_key: key_id,
+            slot,
+            expiry: claims.expiry_month(),
+            lineage: sha256(format!("lineage {province} {slot}").as_bytes()),
+        };
+        (Licence { cid: issued.cid, text: issued.text }, Operation::Issue { licence })
+    }
+
+    /// Issues a driving licence in `slot`, committed.
+    pub fn issue(&self, province: &str, slot: u32) -> Licence {
+        let (licence, operation) = self.prepare_licence(province, slot);
+        self.apply(&self.by_agency(province, vec![operation]));
+        licence
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        request(self.public, "GET", path, &[], b"")
+    }
+
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        request(self.public, "GET", path, headers, b"")
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        let body = serde_json::to_vec(body).unwrap();
+        request(self.public, "POST", path, &[("content-type", "application/json")], &body)
+    }
+
+    pub fn post_cose(&self, path: &str, body: &[u8]) -> Answer {
+        request(self.public, "POST", path, &[("content-type", "application/cose")], body)
+    }
+
+    pub fn verify(&self, body: &Value) -> Answer {
+        self.post_json("/v1/verify", body)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+/// A row of a driving licence without an end date; `n` tells rows apart.
+fn sample_row(n: u32) -> BTreeMap<String, String> {
+    let file = include_str!("../../../data/driving-licences.csv").trim_start_matches('\u{feff}');
+    let mut reader = csv::Reader::from_reader(file.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let long_term = |record: &csv::StringRecord| record.iter().any(|value| value == "长期");
+    let rows = reader.records().map(Result::unwrap).filter(long_term);
+    let rows: Vec<_> = rows.collect();
+    let row = &rows[n as usize % rows.len()];
+    header.iter().zip(row).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+/// One request on a connection of its own, byte for byte as given.
+pub fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() || method == "POST" {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that has seen enough may answer and close before it has read everything.
+    let _ = stream.write_all(body);
+    read_answer(&mut stream)
+}
+
+/// Reads an answer up to the end of the connection.
+pub fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
+    let head = std::str::from_utf8(&bytes[..end]).unwrap().to_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: BTreeMap<String, String> = lines
+        .map(|line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.to_ascii_lowercase(), value.to_owned())
+        })
+        .collect();
+    let body = bytes[end + 4..].to_vec();
+    let chunked = headers.get("transfer-encoding").is_some_and(|v| v == "chunked");
+    Answer { status, headers, body: if chunked { unchunk(&body) } else { body } }
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|w| w == b"\r\n") {
+        let size = std::str::from_utf8(&body[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
+        body = &body[end + 2 + size + 2..];
+    }
+    whole
+}
+
+/// Bytes written as base64url in JSON.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    BASE64_URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap()
+}
+
+pub fn base64url(bytes: &[u8]) -> String {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub fn digest(value: &Value) -> Digest {
+    value.as_str().unwrap().parse().unwrap()
+}
