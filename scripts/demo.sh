@@ -260,10 +260,11 @@ tell_crash() {
     victim=$(node 51 pid)
     is_node "$victim" || fail "process $victim is not Sichuan's node"
     kill -KILL "$victim"
-    tell "kill -9 $victim, in the middle of things."
+    tell "kill -9 $victim: no warning, no clean end."
     ask 0 import "$MORE_DATA" --type "$MORE_TYPE" --out "$DIR/certificates" \
         --errors "$DIR/certificates.errors.csv" --devnet "$DIR" --as 44
-    tell "Without it, Guangdong issued $(number issued "$ANSWER") construction certificates (from a file in GB18030) in $(span "$TOOK")."
+    tell "Without it, Guangdong issued $(number issued "$ANSWER") construction certificates (from a file in GB18030)"
+    tell "in $(span "$TOOK"). Whenever it is Sichuan's turn to propose, the others wait a moment and pass it over."
 
     chapter "8. Sichuan comes back"
     tip=$(height_at 44)
@@ -324,7 +325,7 @@ begin() {
 }
 
 stay() {
-    local running
+    local running other
     running=$(alive "$DIR")
     if [ "$running" -gt 0 ]; then
         echo "The demo is running already, with $running nodes:"
@@ -336,16 +337,17 @@ stay() {
     begin
     tell_story
     FINISHED=yes
+    other=$(find "$DIR/licences" -name '*.sdjwt' ! -name "$CID.*" -print -quit)
     chapter "It stays up"
     tell_addresses
     cat <<END
 
   Stop it with:  make demo-stop
 
-  Three commands to try:
-    $SYMBOLON verify $CREDENTIAL --node $(node 11 http)
+  Three commands to try (the third changes what the first one says):
+    $SYMBOLON verify $other --node $(node 11 http)
     $SYMBOLON history $CID --node $(node 31 http)
-    $SYMBOLON issue --help
+    $SYMBOLON suspend $(basename "$other" .sdjwt) --devnet $DIR --as 44
 END
 }
 

@@ -5,7 +5,12 @@
 //! once. What a transaction overwrites is kept until its last operation has applied, so that a
 //! refused transaction leaves no trace. Which records may be written is not decided here.
 
-use std::{any::Any, collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use symbolon_ledger::{
     hash::TransactionId,
@@ -81,7 +86,7 @@ pub struct Overlay<'a, V: StateView> {
     /// What the current transaction has overwritten.
     undo: BTreeMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
-    applied: BTreeMap<TransactionId, ()>,
+    applied: BTreeSet<TransactionId>,
 }
 
 impl<V: StateView> fmt::Debug for Overlay<'_, V> {
@@ -97,7 +102,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     /// Nothing written yet.
     #[must_use]
     pub fn new(base: &'a V) -> Self {
-        let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { base, entries, undo, applied }
     }
 
@@ -194,7 +199,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     /// Keeps what the current transaction wrote.
     pub(crate) fn keep(&mut self, id: TransactionId) {
         self.undo.clear();
-        self.applied.insert(id, ());
+        self.applied.insert(id);
     }
 
     /// Takes back what the current transaction wrote.
@@ -209,7 +214,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
 
     /// Whether a transaction is in this block or in one that is remembered.
     pub(crate) fn is_committed(&self, id: &TransactionId) -> Result<bool, StateFault> {
-        Ok(self.applied.contains_key(id) || self.base.committed_at(id)?.is_some())
+        Ok(self.applied.contains(id) || self.base.committed_at(id)?.is_some())
     }
 
     /// A province as the parent block left it.

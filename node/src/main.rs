@@ -1,6 +1,6 @@
 //! `symbolon-node`: runs a province's node, or looks at its chain.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use symbolon_node::{config, engine, node, storage::Store, verify_chain};
@@ -10,6 +10,10 @@ use tracing_subscriber::EnvFilter;
 /// Threads that serve HTTP and the network. Heavy work is done on other threads, and four nodes
 /// share a small machine in the demonstration network.
 const WORKER_THREADS: usize = 2;
+
+/// What is logged unless `SYMBOLON_LOG` says otherwise. The consensus core tells every vote at
+/// `info`.
+const DEFAULT_LOG: &str = "info,arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn";
 
 /// A node of the Symbolon licence ledger.
 #[derive(Debug, Parser)]
@@ -50,8 +54,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter =
+        EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     abort_on_consensus_panic();
     let result = match arguments.command {
         Command::Run { config, insecure_public } => run(&config, insecure_public),

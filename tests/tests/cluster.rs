@@ -74,7 +74,7 @@ fn read_tip(net: &Devnet) -> u64 {
 }
 
 fn verify_chain(net: &Devnet, province: &str) -> Value {
-    let config = net.node(province).data_dir.parent().unwrap().join("node.toml");
+    let config = net.node(province).data_dir.parent().unwrap().join("config.toml");
     let output = Command::new(binary("symbolon-node"))
         .args(["verify-chain", "--json", "--config"])
         .arg(config)

@@ -29,8 +29,7 @@ use symbolon_ledger::{
     state::StateKey,
 };
 
-fn recognise(from: &str, to: &str) -> Operation {
-    let _ = to;
+fn recognise(from: &str) -> Operation {
     Operation::Recognise {
         licence_type: TYPE.parse().unwrap(),
         from_province: from.parse().unwrap(),
@@ -42,8 +41,7 @@ fn recognise(from: &str, to: &str) -> Operation {
 fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
     let node = Node::start();
     let agency = node.agency("44");
-    let transaction =
-        node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    let transaction = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
     let id = transaction.id().to_string();
 
     let accepted = node.post_cose("/v1/transactions", transaction.as_bytes());
@@ -58,9 +56,8 @@ fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
     // The same bytes again, in JSON, by somebody who waits.
     let body = json!({"transaction": base64url(transaction.as_bytes())});
     let answer = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            node.post_json("/v1/transactions?wait=commit&timeout_ms=60000", &body)
-        });
+        let waiting =
+            scope.spawn(|| node.post_json("/v1/transactions?wait=commit&timeout_ms=60000", &body));
         node.commit();
         waiting.join().unwrap()
     });
@@ -92,8 +89,7 @@ fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
 fn a_wait_that_ends_without_a_block_says_pending() {
     let node = Node::start();
     let agency = node.agency("44");
-    let transaction =
-        node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    let transaction = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
     let path = "/v1/transactions?wait=commit&timeout_ms=1";
     let answer = node.post_cose(path, transaction.as_bytes());
     assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("pending")));
@@ -105,8 +101,7 @@ fn who_waits_for_what_does_not_apply_is_told_why_and_it_never_comes_true() {
     node.reserve_slots("44");
     let licence = node.issue("44", 0);
     let resume = node.by_agency("44", vec![Operation::Resume { cid: licence.cid }]);
-    let answer =
-        node.post_cose("/v1/transactions?wait=commit&timeout_ms=60000", resume.as_bytes());
+    let answer = node.post_cose("/v1/transactions?wait=commit&timeout_ms=60000", resume.as_bytes());
     assert_eq!(answer.status, 422);
     let code = answer.problem();
     let problem = answer.json();
@@ -222,7 +217,7 @@ fn a_licence_is_verified_recognised_and_refused_as_the_ledger_changes() {
     let home = node.verify(&json!({"presentation": licence.text})).json();
     assert_eq!((&home["outcome"], &home["recognised"]["value"]), (&json!("valid"), &json!(true)));
 
-    node.apply(&node.by_province("11", vec![recognise("44", "11")]));
+    node.apply(&node.by_province("11", vec![recognise("44")]));
     let verdict = node.verify(&ask).json();
     assert_eq!(verdict["recognised"], json!({"value": true, "reason": "agreement"}));
 
@@ -237,7 +232,10 @@ fn a_licence_is_verified_recognised_and_refused_as_the_ledger_changes() {
     // Never registered: unknown, and proven.
     let (never, _) = node.prepare_licence("44", 1);
     let verdict = node.verify(&json!({"presentation": never.text})).json();
-    assert_eq!((&verdict["outcome"], &verdict["ledger_status"]), (&json!("unknown"), &json!("none")));
+    assert_eq!(
+        (&verdict["outcome"], &verdict["ledger_status"]),
+        (&json!("unknown"), &json!("none"))
+    );
     let proof =
         symbolon_verify::state_proof::check(&bytes(&verdict["proof"]), &node.trust()).unwrap();
     assert_eq!(proof.bytes_at(&StateKey::Licence(never.cid)).unwrap(), None);
@@ -316,7 +314,7 @@ fn a_batch_is_answered_in_order_at_one_height() {
 fn the_registries_show_records_and_prove_them() {
     let node = Node::start();
     node.reserve_slots("44");
-    node.apply(&node.by_province("11", vec![recognise("44", "11")]));
+    node.apply(&node.by_province("11", vec![recognise("44")]));
     let agency = node.agency("44");
 
     let list = node.get("/v1/agencies").json();
@@ -334,7 +332,10 @@ fn the_registries_show_records_and_prove_them() {
 
     let slots = node.get(&format!("/v1/agencies/{agency}/slots")).json();
     assert_eq!(slots["province"], "44");
-    assert_eq!((&slots["items"][0]["block"], &slots["items"][0]["free"]), (&json!(0), &json!(4096)));
+    assert_eq!(
+        (&slots["items"][0]["block"], &slots["items"][0]["free"]),
+        (&json!(0), &json!(4096))
+    );
 
     for (path, key) in [
         ("/v1/provinces?proof=true", StateKey::Province("44".parse().unwrap())),
@@ -357,19 +358,28 @@ fn the_registries_show_records_and_prove_them() {
         assert!(proof.unwrap().bytes_at(&key).unwrap().is_some(), "{path}");
     }
 
-    let none = node.get(&format!("/v1/recognition?recognising=51&issuing=44&type={TYPE}&proof=true"));
+    let none =
+        node.get(&format!("/v1/recognition?recognising=51&issuing=44&type={TYPE}&proof=true"));
     let none = none.json();
     assert_eq!(none["items"], json!([]));
     let proof = symbolon_verify::state_proof::check(&bytes(&none["proof"]), &node.trust()).unwrap();
-    assert_eq!(proof.entries().count(), 1);
+    assert_eq!(proof.entries().len(), 1);
 
     let validators = node.get("/v1/validators").json();
-    assert_eq!((&validators["quorum"], validators["items"].as_array().unwrap().len()), (&json!(3), 4));
+    assert_eq!(
+        (&validators["quorum"], validators["items"].as_array().unwrap().len()),
+        (&json!(3), 4)
+    );
     assert!(validators["items"][0]["peer_id"].as_str().unwrap().starts_with("12D3KooW"));
     assert_eq!(node.get("/v1/proposals").json()["items"], json!([]));
     let licence_type = node.get(&format!("/v1/licence-types/{TYPE}")).json();
-    assert!(licence_type["claims"].as_array().unwrap().iter().any(|c| c["key"] == "classes"
-        || c["value"]["kind"] == "classes"));
+    assert!(
+        licence_type["claims"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["key"] == "classes" || c["value"]["kind"] == "classes")
+    );
 }
 
 #[test]

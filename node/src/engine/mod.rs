@@ -57,6 +57,8 @@ use sync::Sync;
 /// Events that wait for the engine. Past it the router drops consensus messages, which their
 /// senders repeat, and makes everything else wait.
 const EVENT_QUEUE: usize = 4_096;
+/// How long a node of a new chain waits for its peers before the first block.
+const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
 /// Longest time between two looks at the timers and the status.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
@@ -475,7 +477,12 @@ impl Engine {
     fn plan_begin(&mut self) {
         let tip_ms = self.host_parent_time();
         let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
-        self.begin_at = Some(Instant::now() + self.idle_interval.saturating_sub(age));
+        let wait = match self.host.height() {
+            // Nobody can be ready before the first block, so it does not wait to be idle.
+            1 => FIRST_BLOCK_DELAY,
+            _ => self.idle_interval.saturating_sub(age),
+        };
+        self.begin_at = Some(Instant::now() + wait);
     }
 
     fn host_parent_time(&self) -> u64 {

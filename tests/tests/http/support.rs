@@ -55,10 +55,7 @@ pub struct Node {
     committing: Mutex<()>,
     stop: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
-    _outlets: (
-        mpsc::Receiver<Arc<symbolon_ledger::transaction::Verified>>,
-        mpsc::Receiver<()>,
-    ),
+    _outlets: (mpsc::Receiver<Arc<symbolon_ledger::transaction::Verified>>, mpsc::Receiver<()>),
     _folder: tempfile::TempDir,
 }
 
@@ -273,8 +270,7 @@ impl Node {
         let code: ProvinceCode = province.parse().unwrap();
         let entry = self.genesis.licence_types.iter().find(|t| t.code.as_str() == TYPE).unwrap();
         let claims = claims::validate(entry, &sample_row(slot)).unwrap();
-        let origin =
-            &self.genesis.provinces.iter().find(|p| p.code == code).unwrap().issuer_origin;
+        let origin = &self.genesis.provinces.iter().find(|p| p.code == code).unwrap().issuer_origin;
         let agency = self.agency(province);
         let count = sd_jwt::disclosure_count(entry, &claims, false);
         let salts: Vec<[u8; 16]> = (0..count)

@@ -1,0 +1,289 @@
+//! Bad requests: each is named, told how to be mended, and never a 5xx.
+
+use serde_json::{Value, json};
+use symbolon_ledger::{
+    codes::Label,
+    hash::{Digest, sha256},
+    keys::SecretKey,
+    operation::{Actor, Operation, RevocationClass},
+    transaction::{SignedTransaction, VALIDITY_WINDOW},
+};
+
+use crate::support::{Answer, Node, TYPE, base64url, request};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const COSE: (&str, &str) = ("content-type", "application/cose");
+
+#[track_caller]
+fn refused(answer: &Answer, status: u16, code: &str) {
+    assert_eq!((answer.problem().as_str(), answer.status), (code, status), "{}", answer.json());
+}
+
+#[test]
+fn wrong_addresses_and_methods_are_named() {
+    let node = Node::start();
+    let upper = "AB".repeat(32);
+    for (path, status, code) in [
+        ("/", 404, "not_found"),
+        ("/v1", 404, "not_found"),
+        ("/v1/licences", 404, "not_found"),
+        ("/v2/status", 404, "not_found"),
+        ("/v1/licences/abc", 400, "bad_cid"),
+        (&format!("/v1/licences/{upper}"), 400, "bad_cid"),
+        ("/v1/licences/%FF", 400, "bad_utf8"),
+        ("/v1/licences/%00/history", 400, "bad_cid"),
+        ("/v1/transactions/xyz", 400, "bad_transaction_id"),
+        ("/v1/transactions/xyz/receipt", 400, "bad_transaction_id"),
+        ("/v1/agencies/11100000000013127E", 400, "bad_uscc"),
+        ("/v1/agencies/short", 400, "bad_uscc"),
+        ("/v1/agencies/11100000000013127D", 404, "unknown_agency"),
+        ("/v1/agencies/11100000000013127D/slots", 404, "unknown_agency"),
+        ("/v1/agencies?province=4", 400, "bad_province"),
+        ("/v1/agencies?limit=0", 400, "bad_query"),
+        ("/v1/agencies?limit=1001", 400, "bad_query"),
+        ("/v1/agencies?limit=x", 400, "bad_query"),
+        ("/v1/agencies?proof=maybe", 400, "bad_query"),
+        ("/v1/agencies?prof=true", 400, "bad_query"),
+        ("/v1/provinces/4", 400, "bad_province"),
+        ("/v1/provinces/99", 404, "unknown_province"),
+        ("/v1/licence-types/nothing", 400, "bad_licence_type"),
+        ("/v1/licence-types/local:nothing", 404, "unknown_licence_type"),
+        ("/v1/recognition?type=nothing", 400, "bad_licence_type"),
+        ("/v1/blocks/-1", 400, "bad_height"),
+        ("/v1/blocks/007", 400, "bad_height"),
+        ("/v1/blocks/18446744073709551616", 400, "bad_height"),
+        ("/v1/blocks/18446744073709551615", 404, "unknown_block"),
+        ("/v1/blocks/5/certificate", 404, "unknown_block"),
+        ("/v1/blocks/0/certificate", 404, "no_certificate"),
+        ("/v1/blocks?after=x", 400, "bad_query"),
+        ("/v1/events?from=x", 400, "bad_query"),
+        ("/v1/verify", 405, "method_not_allowed"),
+        ("/v1/transactions", 405, "method_not_allowed"),
+    ] {
+        let answer = node.get(path);
+        assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{path}");
+    }
+    let unknown = sha256(b"no such transaction").to_string();
+    refused(&node.get(&format!("/v1/transactions/{unknown}/receipt")), 404, "unknown_transaction");
+    let state = node.get(&format!("/v1/transactions/{unknown}")).json();
+    assert_eq!(state, json!({"id": unknown, "state": "unknown", "tip": 0}));
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
+        let answer = request(node.public, method, "/v1/status", &[], b"");
+        refused(&answer, 405, "method_not_allowed");
+        assert!(answer.headers["allow"].contains("GET"));
+    }
+    let bad = node.get_with("/v1/events", &[("last-event-id", "x")]);
+    refused(&bad, 400, "bad_height");
+}
+
+#[test]
+fn the_right_check_character_is_told() {
+    let node = Node::start();
+    let answer = node.get("/v1/agencies/11100000000013127E");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("should be D"), "{detail}");
+}
+
+#[test]
+fn an_absent_registry_item_is_proven_absent_on_request() {
+    let node = Node::start();
+    for path in [
+        "/v1/agencies/11100000000013127D?proof=true",
+        "/v1/provinces/99?proof=true",
+        "/v1/licence-types/local:nothing?proof=true",
+    ] {
+        let answer = node.get(path);
+        assert_eq!(answer.status, 404);
+        let proof = crate::support::bytes(&answer.json()["proof"]);
+        let checked = symbolon_verify::state_proof::check(&proof, &node.trust()).unwrap();
+        assert!(checked.entries().values().all(Option::is_none), "{path}");
+    }
+}
+
+#[test]
+fn bodies_that_cannot_be_read_are_named() {
+    let node = Node::start();
+    let post = |path: &str, headers: &[(&str, &str)], body: &[u8]| {
+        request(node.public, "POST", path, headers, body)
+    };
+    for path in ["/v1/verify", "/v1/verify/batch", "/v1/transactions"] {
+        refused(&post(path, &[], b"{}"), 415, "unsupported_media_type");
+        refused(
+            &post(path, &[("content-type", "text/plain")], b"{}"),
+            415,
+            "unsupported_media_type",
+        );
+        refused(&post(path, &[JSON], b""), 400, "bad_json");
+        refused(&post(path, &[JSON], b"{"), 400, "bad_json");
+        refused(&post(path, &[JSON], b"[]"), 400, "bad_json");
+        refused(&post(path, &[JSON], b"null"), 400, "bad_json");
+        refused(&post(path, &[JSON], b"{\"unknown\": 1}"), 400, "bad_json");
+        refused(&post(path, &[JSON], b"{\"a\": \"\xff\xfe\"}"), 400, "bad_utf8");
+        refused(&post(path, &[JSON], "[".repeat(10_000).as_bytes()), 400, "bad_json");
+    }
+    let too_large = vec![b' '; 17 * 1024 * 1024];
+    for (path, size) in [
+        ("/v1/verify", 64 * 1024 + 1),
+        ("/v1/transactions", 96 * 1024 + 1),
+        ("/v1/verify/batch", 16 * 1024 * 1024 + 1),
+    ] {
+        refused(&post(path, &[JSON], &too_large[..size]), 413, "body_too_large");
+    }
+    refused(&post("/v1/transactions", &[COSE], b""), 400, "malformed_transaction");
+    refused(&post("/v1/transactions", &[JSON], b"{\"transaction\": \"=\"}"), 400, "bad_base64");
+    refused(
+        &post("/v1/transactions", &[JSON], b"{\"transaction\": \"\"}"),
+        400,
+        "malformed_transaction",
+    );
+    let large = vec![0xd2; 70 * 1024];
+    refused(&post("/v1/transactions", &[COSE], &large), 400, "malformed_transaction");
+    for query in
+        ["wait=finality", "timeout_ms=5", "wait=commit&timeout_ms=60001", "wait=commit&x=1"]
+    {
+        let path = format!("/v1/transactions?{query}");
+        refused(&post(&path, &[COSE], b""), 400, "bad_query");
+    }
+}
+
+#[test]
+fn requests_for_verification_that_make_no_sense_are_named() {
+    let node = Node::start();
+    let (licence, _) = node.prepare_licence("44", 0);
+    let text = licence.text;
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"presentation": text});
+        body[name] = value;
+        body
+    };
+    for (body, code) in [
+        (json!({"presentation": ""}), "malformed_presentation"),
+        (json!({"presentation": "eyJ"}), "malformed_presentation"),
+        (json!({"presentation": format!("{text}x")}), "malformed_presentation"),
+        (json!({"presentation": &text[..text.len() / 2]}), "malformed_presentation"),
+        (json!({"presentation": "ELC1:6BF"}), "malformed_presentation"),
+        (json!({"presentation": format!("{text}\u{0}")}), "malformed_presentation"),
+        (json!({"presentation": 7}), "bad_json"),
+        (with("recognising_province", json!("1")), "bad_province"),
+        (with("recognising_province", json!("99")), "bad_province"),
+        (with("at", json!("tomorrow")), "bad_at"),
+        (with("at", json!("2026-02-30")), "bad_at"),
+        (with("audience", json!("a".repeat(600))), "bad_json"),
+        (with("recognizing_province", json!("11")), "bad_json"),
+    ] {
+        refused(&node.verify(&body), 400, code);
+    }
+    let none = json!({"items": []});
+    refused(&node.post_json("/v1/verify/batch", &none), 400, "too_many_items");
+    let many: Vec<_> = (0..1_001).map(|_| json!({"presentation": "x"})).collect();
+    refused(&node.post_json("/v1/verify/batch", &json!({"items": many})), 400, "too_many_items");
+}
+
+fn submit(node: &Node, transaction: &SignedTransaction) -> Answer {
+    node.post_cose("/v1/transactions?wait=commit&timeout_ms=60000", transaction.as_bytes())
+}
+
+#[test]
+fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
+    let node = Node::start();
+    node.reserve_slots("44");
+    node.reserve_slots("11");
+    let licence = node.issue("44", 0);
+    let revoke = |cid: Digest| Operation::Revoke { cid, class: RevocationClass::Unspecified };
+    let key = &node.keys_of("44").transaction;
+    let actor = Actor::Agency(node.agency("44"));
+
+    let mut other_chain = node.payload(actor, vec![revoke(licence.cid)]);
+    other_chain.chain_id = sha256(b"another chain");
+    refused(
+        &submit(&node, &SignedTransaction::sign(&other_chain, key).unwrap()),
+        422,
+        "wrong_chain",
+    );
+
+    let mut expired = node.payload(actor, vec![revoke(licence.cid)]);
+    expired.valid_until_height = 1;
+    refused(&submit(&node, &SignedTransaction::sign(&expired, key).unwrap()), 422, "expired");
+
+    let mut far = node.payload(actor, vec![revoke(licence.cid)]);
+    far.valid_until_height = VALIDITY_WINDOW + 1_000;
+    refused(
+        &submit(&node, &SignedTransaction::sign(&far, key).unwrap()),
+        422,
+        "valid_until_too_far",
+    );
+
+    let stranger = SecretKey::from_seed(&[99; 32]);
+    refused(
+        &submit(&node, &node.sign(actor, &stranger, vec![revoke(licence.cid)])),
+        422,
+        "bad_signature",
+    );
+
+    let mut no_key = node.payload(actor, vec![revoke(licence.cid)]);
+    no_key.key_id = 77;
+    refused(&submit(&node, &SignedTransaction::sign(&no_key, key).unwrap()), 422, "unknown_key");
+
+    let nobody = Actor::Agency("11100000000013127D".parse().unwrap());
+    refused(&submit(&node, &node.sign(nobody, key, vec![revoke(licence.cid)])), 422, "unknown_key");
+
+    let (again, issue_again) = node.prepare_licence("44", 0);
+    assert_eq!(again.cid, licence.cid);
+    let (_, in_used_slot) = node.prepare_licence("44", 0);
+    let (_, in_other_slot) = node.prepare_licence("44", 5_000);
+    let (_, of_another) = node.prepare_licence("11", 1);
+    let name: Label = "某局".parse().unwrap();
+    let register = Operation::RegisterAgency {
+        agency: "11100000000013127D".parse().unwrap(),
+        name,
+        scope: vec![TYPE.parse().unwrap()],
+        keys: Vec::new(),
+    };
+    for (what, transaction) in [
+        ("unknown licence", node.by_agency("44", vec![revoke(sha256(b"none"))])),
+        ("another's licence", node.by_agency("11", vec![revoke(licence.cid)])),
+        ("duplicate", node.by_agency("44", vec![issue_again])),
+        ("used slot", node.by_agency("44", vec![in_used_slot])),
+        ("slot not reserved", node.by_agency("44", vec![in_other_slot])),
+        ("another's credential key and slot", node.by_agency("44", vec![of_another])),
+        ("not a province", node.by_agency("44", vec![register])),
+        ("not active", node.by_province("44", vec![Operation::Propose {}])),
+        (
+            "resume of an active one",
+            node.by_agency("44", vec![Operation::Resume { cid: licence.cid }]),
+        ),
+    ] {
+        let answer = submit(&node, &transaction);
+        assert_eq!(answer.status, 422, "{what}: {}", answer.json());
+        answer.problem();
+        let problem = answer.json();
+        assert_eq!(problem["id"], json!(transaction.id().to_string()), "{what}");
+        assert!(problem.get("operation_index").is_some(), "{what}: {problem}");
+    }
+
+    // The second operation is at fault: it is named, and the first one was not done either.
+    let two = node
+        .by_agency("44", vec![Operation::Suspend { cid: licence.cid }, revoke(sha256(b"none"))]);
+    let answer = submit(&node, &two);
+    assert_eq!((answer.status, &answer.json()["operation_index"]), (422, &json!(1)));
+    let shown = node.get(&format!("/v1/licences/{}", licence.cid)).json();
+    assert_eq!(shown["status"], "active");
+}
+
+#[test]
+fn no_byte_of_a_transaction_can_change_unnoticed() {
+    let node = Node::start();
+    let agency = node.agency("44");
+    let good = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    for at in (0..good.as_bytes().len()).step_by(3) {
+        let mut bytes = good.as_bytes().to_vec();
+        bytes[at] ^= 1;
+        let answer = node.post_cose("/v1/transactions", &bytes);
+        answer.problem();
+        assert!([400, 422].contains(&answer.status), "byte {at}: {}", answer.status);
+    }
+    let truncated = &good.as_bytes()[..good.as_bytes().len() - 1];
+    refused(&node.post_cose("/v1/transactions", truncated), 400, "malformed_transaction");
+    let longer = json!({"transaction": base64url(&[good.as_bytes(), &[0]].concat())});
+    refused(&node.post_json("/v1/transactions", &longer), 400, "malformed_transaction");
+}
