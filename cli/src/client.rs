@@ -40,7 +40,7 @@ pub(crate) enum NodeError {
     /// No answer, or none that makes sense.
     Unreachable(Failure),
     /// It answered with a problem document.
-    Problem(Problem),
+    Problem(Box<Problem>),
 }
 
 /// A problem document (RFC 9457).
@@ -71,7 +71,7 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Unreachable(failure) => failure,
-            NodeError::Problem(problem) => problem.into(),
+            NodeError::Problem(problem) => (*problem).into(),
         }
     }
 }
@@ -232,7 +232,7 @@ impl Node {
         match value {
             Some(value) if (200..300).contains(&status) => Ok((status, value)),
             Some(value) if value.get("code").is_some() => {
-                Err(NodeError::Problem(problem(status, value)))
+                Err(NodeError::Problem(Box::new(problem(status, value))))
             }
             _ => Err(self.strange(&format!("HTTP status {status} with a body that is not its"))),
         }

@@ -57,7 +57,7 @@ pub(crate) struct Refused {
     /// The row's number.
     pub(crate) row: usize,
     /// The ledger's answer.
-    pub(crate) problem: Problem,
+    pub(crate) problem: Box<Problem>,
 }
 
 /// What became of a batch.
@@ -141,7 +141,7 @@ fn pursue(
                     continue;
                 }
                 let Some(at) = problem.operation_index.filter(|at| *at < items.len()) else {
-                    return Err(problem.into());
+                    return Err((*problem).into());
                 };
                 if let Some(entry) = already_there(issuer, journal, &items[at])? {
                     report.issued.push(entry);

@@ -67,7 +67,7 @@ pub(crate) struct Committed {
 #[derive(Debug, Clone)]
 pub(crate) enum NotCommitted {
     /// It was refused.
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// It was not committed in time and never will be.
     Expired,
     /// It may still be: the node did not answer, or the network makes no blocks.
@@ -77,7 +77,7 @@ pub(crate) enum NotCommitted {
 impl From<NotCommitted> for Failure {
     fn from(why: NotCommitted) -> Self {
         match why {
-            NotCommitted::Refused(problem) => problem.into(),
+            NotCommitted::Refused(problem) => (*problem).into(),
             NotCommitted::Expired => Self::refused(
                 "expired",
                 "the transaction was not committed before the height until which it was valid",
@@ -349,21 +349,21 @@ fn refused_meanwhile(node: &Node, id: &TransactionId) -> Result<(), NotCommitted
     };
     let Some(failure) = failure else { return Ok(()) };
     let index = failure.get("operation_index").and_then(Value::as_u64);
-    Err(NotCommitted::Refused(Problem {
+    Err(NotCommitted::Refused(Box::new(Problem {
         status: 422,
         code: text(failure, "code").to_owned(),
         detail: format!("the ledger refuses it: {}", text(failure, "code").replace('_', " ")),
         hint: text(failure, "hint").to_owned(),
         operation_index: index.and_then(|i| usize::try_from(i).ok()),
         body: failure.clone(),
-    }))
+    })))
 }
 
 /// A refusal of bytes that were sent before may only mean that they are in a block already.
 fn final_answer(
     node: &Node,
     transaction: &SignedTransaction,
-    problem: Problem,
+    problem: Box<Problem>,
 ) -> Result<Committed, NotCommitted> {
     let id = transaction.id();
     if let Ok(state) = node.transaction(&id) {

@@ -40,8 +40,6 @@ pub(crate) struct Wanted {
     pub(crate) proposer: Option<ProvinceCode>,
     /// The round it was first named in.
     pub(crate) round: u32,
-    /// This node's round when it was last asked for.
-    asked_in: Option<u32>,
 }
 
 /// See the module.
@@ -70,15 +68,6 @@ impl Bodies {
         missing.map(|(block, wanted)| (*block, wanted.proposer)).collect()
     }
 
-    /// Notes that `block` is asked for in this node's `round`. Whether it is missing and was not
-    /// asked for in this round before.
-    pub(crate) fn ask(&mut self, block: &BlockHash, round: Option<u32>) -> bool {
-        let Some(wanted) = self.wanted.get_mut(block) else { return false };
-        let again = wanted.asked_in != round && !self.known.contains_key(block);
-        wanted.asked_in = round;
-        again
-    }
-
     pub(crate) fn is_wanted(&self, block: &BlockHash) -> bool {
         self.wanted.contains_key(block)
     }
@@ -91,21 +80,19 @@ impl Bodies {
                 && self.named.get(&proposal.round).map_or(0, BTreeSet::len) < MAX_BLOCKS_PER_ROUND)
     }
 
-    /// Asks for a body. Whether this is the first time.
+    /// Asks for a body. Whether it is missing, and it is named for the first time, or for the
+    /// first time in this round: who proposes a block again has its body, whoever failed to give
+    /// it before.
     pub(crate) fn want(
         &mut self,
         block: BlockHash,
         round: u32,
         proposer: Option<ProvinceCode>,
     ) -> bool {
-        if proposer.is_some() {
-            self.named.entry(round).or_default().insert(block);
-        }
-        if self.wanted.contains_key(&block) {
-            return false;
-        }
-        self.wanted.insert(block, Wanted { proposer, round, asked_in: None });
-        !self.known.contains_key(&block)
+        let named = proposer.is_some() && self.named.entry(round).or_default().insert(block);
+        let new = !self.wanted.contains_key(&block);
+        self.wanted.entry(block).or_insert(Wanted { proposer, round });
+        (named || new) && !self.known.contains_key(&block)
     }
 
     /// Keeps a proposal until its block is known.

@@ -124,12 +124,7 @@ impl Host {
             return Ok(());
         }
         let block = proposal.block;
-        let proposer = Some(proposal.province);
-        // Who proposes a block again has its body, whoever failed to give it before.
-        self.bodies.want(block, proposal.round, proposer);
-        if self.bodies.ask(&block, self.round()) {
-            self.request(block, proposer, Some(from));
-        }
+        self.want(block, proposal.round, Some(proposal.province), Some(from));
         if proposal.pol_round.is_some() {
             self.bodies.excuse(block);
         }
@@ -157,7 +152,7 @@ impl Host {
         proposer: Option<ProvinceCode>,
         from: Option<Peer>,
     ) {
-        if self.bodies.want(block, round, proposer) && self.bodies.ask(&block, self.round()) {
+        if self.bodies.want(block, round, proposer) {
             self.request(block, proposer, from);
         }
     }
@@ -170,7 +165,6 @@ impl Host {
     /// Asks again for every body that is still missing.
     pub(crate) fn request_missing(&mut self) {
         for (block, proposer) in self.bodies.missing() {
-            self.bodies.ask(&block, self.round());
             self.request(block, proposer, None);
         }
     }

@@ -222,21 +222,23 @@ impl Genesis {
         Self { chain, provinces, validators, agencies, licence_types }
     }
 
-    /// The chain's name: SHA-256 of `symbolon/chain/1` and the deterministic CBOR of the whole
-    /// document.
+    /// The document's deterministic CBOR, which the chain's name is the hash of.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        codec::encode(&Hashed {
+            version: DOCUMENT_VERSION,
+            chain: &self.chain,
+            provinces: &self.provinces,
+            validators: &self.validators,
+            agencies: &self.agencies,
+            licence_types: &self.licence_types,
+        })
+    }
+
+    /// The chain's name: SHA-256 of `symbolon/chain/1` and [`Genesis::canonical_bytes`].
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
-        tagged_hash(
-            domain::CHAIN,
-            &[&codec::encode(&Hashed {
-                version: DOCUMENT_VERSION,
-                chain: &self.chain,
-                provinces: &self.provinces,
-                validators: &self.validators,
-                agencies: &self.agencies,
-                licence_types: &self.licence_types,
-            })],
-        )
+        tagged_hash(domain::CHAIN, &[&self.canonical_bytes()])
     }
 
     /// The types that `agency` may issue, ascending.

@@ -8,6 +8,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,17 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Ports from here on are tried: above those of the documented networks, below those that the
+/// system gives to clients.
+const LOWEST_PORT: u16 = 12_000;
+/// Regions of ports, one after the other for one call each.
+const REGIONS: u16 = 20;
+/// Ports of a region; a network of 32 takes 233.
+const REGION: u16 = 900;
+/// Distance of two bases that are tried.
+const PORT_STEP: u16 = 300;
+static NEXT_REGION: AtomicU16 = AtomicU16::new(0);
 
 /// `devnet.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -131,9 +143,10 @@ pub fn await_that(what: &str, mut condition: impl FnMut() -> bool) {
 #[must_use]
 pub fn free_base_port(nodes: u16) -> u16 {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let seed = std::process::id() as u16;
-    (0..300u16)
-        .map(|step| 10_000 + (seed.wrapping_mul(7).wrapping_add(step * 311)) % 20_000)
+    // Tests of one process run side by side, so each call looks in a region of its own.
+    let first = NEXT_REGION.fetch_add(1, Ordering::Relaxed) % REGIONS * REGION;
+    (0..REGIONS * REGION / PORT_STEP)
+        .map(|step| LOWEST_PORT + (first + step * PORT_STEP) % (REGIONS * REGION))
         .find(|base| (1..=nodes).all(|i| [0, 100, 200].iter().all(|o| free(base + o + i))))
         .unwrap_or_else(|| unavailable("no free ports"))
 }

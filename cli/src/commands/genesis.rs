@@ -94,7 +94,7 @@ pub(crate) struct NewArgs {
 /// When a file cannot be read or written, or says what cannot be.
 pub(crate) fn run(command: GenesisCommand, _: &Context) -> Outcome {
     match command {
-        GenesisCommand::New(args) => new(args),
+        GenesisCommand::New(args) => new(&args),
         GenesisCommand::Join(args) => join::run(&args),
         GenesisCommand::Finish { draft, parts, out } => finish(&draft, &parts, &out),
         GenesisCommand::Check { file, part } => check(&file, part.as_deref()),
@@ -102,7 +102,7 @@ pub(crate) fn run(command: GenesisCommand, _: &Context) -> Outcome {
     }
 }
 
-fn new(args: NewArgs) -> Outcome {
+fn new(args: &NewArgs) -> Outcome {
     let name = args.name.parse().map_err(|e| {
         Failure::usage(
             "bad_name",

@@ -255,6 +255,31 @@ mod tests {
         ));
     }
 
+    /// The bytes of `docs/spec/network.md`: a change here is a change of the protocol's number.
+    #[test]
+    fn frames_have_the_bytes_of_the_specification() {
+        let check = |bytes: Vec<u8>, parts: &[&[u8]]| assert_eq!(bytes, parts.concat());
+        let (one, three) = (1u64.to_be_bytes(), 3u64.to_be_bytes());
+        let body = Arc::new(vec![0xaa, 0xbb, 0xcc]);
+        let tip = Tip { height: 3, hash: [7; 32] };
+        check(Request::Status(tip).encode(), &[&[0, 0, 0, 0], &three, &[7; 32]]);
+        let announce = |body| Request::Announce { block: [9; 32], height: 3, body }.encode();
+        check(announce(None), &[&[0, 0, 0, 1], &[9; 32], &three, &[0]]);
+        let with_body: [&[u8]; 6] = [&[0, 0, 0, 1], &[9; 32], &three, &[1], &three, &body];
+        check(announce(Some(body.clone())), &with_body);
+        let request = Request::Body { block: [9; 32], height: 3 };
+        check(request.encode(), &[&[0, 0, 0, 2], &[9; 32], &three]);
+        check(Request::Blocks { from: 1, to: 3 }.encode(), &[&[0, 0, 0, 3], &one, &three]);
+        check(Response::Status(tip).encode(), &[&[0, 0, 0, 0], &three, &[7; 32]]);
+        check(Response::Noted.encode(), &[&[0, 0, 0, 1]]);
+        check(Response::Body(None).encode(), &[&[0, 0, 0, 2], &[0]]);
+        check(Response::Body(Some(body.clone())).encode(), &[&[0, 0, 0, 2], &[1], &three, &body]);
+        let blocks = Response::Blocks(vec![(body.to_vec(), vec![0xdd])]);
+        check(blocks.encode(), &[&[0, 0, 0, 3], &one, &three, &body, &one, &[0xdd]]);
+        check(Response::Busy.encode(), &[&[0, 0, 0, 4]]);
+        check(encode_batch(&vec![body.to_vec()]), &[&one, &three, &body]);
+    }
+
     #[test]
     fn answers_read_back_and_hostile_lengths_allocate_nothing() {
         let answers = [

@@ -36,21 +36,21 @@ use symbolon_node::{
 use symbolon_verify::trust::Trust;
 use tokio::sync::{mpsc, watch};
 
-pub const TYPE: &str = "local:driving-licence";
+pub(crate) const TYPE: &str = "local:driving-licence";
 /// 2026-11-23T00:00:00Z.
-pub const START_MS: u64 = 1_795_392_000_000;
+pub(crate) const START_MS: u64 = 1_795_392_000_000;
 const SEED: [u8; 32] = [7; 32];
 
 /// A node that serves HTTP.
-pub struct Node {
-    pub public: SocketAddr,
-    pub admin: SocketAddr,
-    pub genesis: Genesis,
-    pub keys: Vec<presets::DevnetKeys>,
-    pub store: Arc<Store>,
-    pub pool: Arc<Pool>,
-    pub status: watch::Sender<EngineStatus>,
-    pub now_ms: Arc<AtomicU64>,
+pub(crate) struct Node {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) genesis: Genesis,
+    pub(crate) keys: Vec<presets::DevnetKeys>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) status: watch::Sender<EngineStatus>,
+    pub(crate) now_ms: Arc<AtomicU64>,
     nonce: AtomicU64,
     committing: Mutex<()>,
     stop: watch::Sender<bool>,
@@ -60,27 +60,27 @@ pub struct Node {
 }
 
 /// A licence issued by a test.
-pub struct Licence {
-    pub cid: Cid,
-    pub text: String,
+pub(crate) struct Licence {
+    pub(crate) cid: Cid,
+    pub(crate) text: String,
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The code of a problem document, whose form is checked.
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         let json = self.json();
         assert_eq!(self.headers["content-type"], "application/problem+json", "{json}");
         assert_eq!(json["status"], self.status, "{json}");
@@ -94,11 +94,11 @@ impl Answer {
 }
 
 impl Node {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(HttpLimits::default())
     }
 
-    pub fn start_with(limits: HttpLimits) -> Self {
+    pub(crate) fn start_with(limits: HttpLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (genesis, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
         let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
@@ -149,7 +149,7 @@ impl Node {
         }
     }
 
-    pub fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         let view = self.store.view().unwrap();
         let header = view.header_bytes(0).unwrap().unwrap();
         Trust {
@@ -159,16 +159,16 @@ impl Node {
         }
     }
 
-    pub fn keys_of(&self, province: &str) -> &presets::DevnetKeys {
+    pub(crate) fn keys_of(&self, province: &str) -> &presets::DevnetKeys {
         self.keys.iter().find(|k| k.province.as_str() == province).unwrap()
     }
 
-    pub fn agency(&self, province: &str) -> Uscc {
+    pub(crate) fn agency(&self, province: &str) -> Uscc {
         presets::devnet_uscc(province.parse().unwrap())
     }
 
     /// Builds, executes, certifies and commits one block of what waits; its height.
-    pub fn commit(&self) -> u64 {
+    pub(crate) fn commit(&self) -> u64 {
         let _one_at_a_time = self.committing.lock().unwrap();
         let view = self.store.view().unwrap();
         let tip = view.tip();
@@ -213,7 +213,7 @@ impl Node {
     }
 
     /// A signed transaction.
-    pub fn sign(
+    pub(crate) fn sign(
         &self,
         actor: Actor,
         key: &SecretKey,
@@ -222,7 +222,7 @@ impl Node {
         SignedTransaction::sign(&self.payload(actor, operations), key).unwrap()
     }
 
-    pub fn payload(&self, actor: Actor, operations: Vec<Operation>) -> Payload {
+    pub(crate) fn payload(&self, actor: Actor, operations: Vec<Operation>) -> Payload {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.nonce.fetch_add(1, Ordering::SeqCst).to_be_bytes());
         Payload {
@@ -237,19 +237,19 @@ impl Node {
     }
 
     /// A transaction of the agency of `province`.
-    pub fn by_agency(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+    pub(crate) fn by_agency(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
         let actor = Actor::Agency(self.agency(province));
         self.sign(actor, &self.keys_of(province).transaction, operations)
     }
 
     /// A transaction of the authority of `province`.
-    pub fn by_province(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+    pub(crate) fn by_province(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
         let actor = Actor::Province(province.parse().unwrap());
         self.sign(actor, &self.keys_of(province).authority, operations)
     }
 
     /// Commits `transaction` in a block of its own.
-    pub fn apply(&self, transaction: &SignedTransaction) -> u64 {
+    pub(crate) fn apply(&self, transaction: &SignedTransaction) -> u64 {
         self.pool.submit(transaction.as_bytes()).unwrap();
         let height = self.commit();
         let at = self.store.view().unwrap().transaction(&transaction.id()).unwrap();
@@ -259,14 +259,14 @@ impl Node {
     }
 
     /// Reserves the first slot block of the agency of `province`.
-    pub fn reserve_slots(&self, province: &str) {
+    pub(crate) fn reserve_slots(&self, province: &str) {
         let agency = self.agency(province);
         self.apply(&self.by_agency(province, vec![Operation::ReserveSlots { agency, blocks: 1 }]));
     }
 
     /// A driving licence of the agency of `province` in `slot`, and the operation that registers
     /// it.
-    pub fn prepare_licence(&self, province: &str, slot: u32) -> (Licence, Operation) {
+    pub(crate) fn prepare_licence(&self, province: &str, slot: u32) -> (Licence, Operation) {
         let code: ProvinceCode = province.parse().unwrap();
         let entry = self.genesis.licence_types.iter().find(|t| t.code.as_str() == TYPE).unwrap();
         let claims = claims::validate(entry, &sample_row(slot)).unwrap();
@@ -309,30 +309,30 @@ impl Node {
     }
 
     /// Issues a driving licence in `slot`, committed.
-    pub fn issue(&self, province: &str, slot: u32) -> Licence {
+    pub(crate) fn issue(&self, province: &str, slot: u32) -> Licence {
         let (licence, operation) = self.prepare_licence(province, slot);
         self.apply(&self.by_agency(province, vec![operation]));
         licence
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         request(self.public, "GET", path, &[], b"")
     }
 
-    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         request(self.public, "GET", path, headers, b"")
     }
 
-    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Answer {
         let body = serde_json::to_vec(body).unwrap();
         request(self.public, "POST", path, &[("content-type", "application/json")], &body)
     }
 
-    pub fn post_cose(&self, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post_cose(&self, path: &str, body: &[u8]) -> Answer {
         request(self.public, "POST", path, &[("content-type", "application/cose")], body)
     }
 
-    pub fn verify(&self, body: &Value) -> Answer {
+    pub(crate) fn verify(&self, body: &Value) -> Answer {
         self.post_json("/v1/verify", body)
     }
 }
@@ -359,7 +359,7 @@ fn sample_row(n: u32) -> BTreeMap<String, String> {
 }
 
 /// One request on a connection of its own, byte for byte as given.
-pub fn request(
+pub(crate) fn request(
     to: SocketAddr,
     method: &str,
     path: &str,
@@ -383,7 +383,7 @@ pub fn request(
 }
 
 /// Reads an answer up to the end of the connection.
-pub fn read_answer(stream: &mut TcpStream) -> Answer {
+pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
@@ -416,16 +416,16 @@ fn unchunk(mut body: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes written as base64url in JSON.
-pub fn bytes(value: &Value) -> Vec<u8> {
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
     BASE64_URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap()
 }
 
-pub fn base64url(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub fn digest(value: &Value) -> Digest {
+pub(crate) fn digest(value: &Value) -> Digest {
     value.as_str().unwrap().parse().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -101,7 +101,7 @@ fn start(
     args: &UpArgs,
     layout: &Layout,
     context: &Context,
-    program: &std::path::Path,
+    program: &Path,
     stop: &AtomicBool,
 ) -> Outcome {
     let _lock = files::lock(&layout.lock_file(), true)?;
@@ -132,7 +132,7 @@ fn start(
 
 fn start_nodes(
     layout: &Layout,
-    program: &std::path::Path,
+    program: &Path,
     network: &mut DevnetFile,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
@@ -209,11 +209,11 @@ fn found(layout: &Layout, provinces: &[ListedProvince], base: u16) -> Result<Gen
         let agency = layout.agency_key(code);
         let keys = DevnetKeys {
             province: province.code,
-            authority: read_or_make(layout.authority_key(code))?,
-            validator: read_or_make(layout.validator_key(number))?,
-            network: read_or_make(layout.network_key(number))?,
-            credential: read_or_make(keyfile::credential_key_path(&agency))?,
-            transaction: read_or_make(agency)?,
+            authority: read_or_make(&layout.authority_key(code))?,
+            validator: read_or_make(&layout.validator_key(number))?,
+            network: read_or_make(&layout.network_key(number))?,
+            credential: read_or_make(&keyfile::credential_key_path(&agency))?,
+            transaction: read_or_make(&agency)?,
         };
         let address = p2p_address(Ports::of(base, number).p2p);
         members.push(keys.member(province, vec![address]));
@@ -223,11 +223,11 @@ fn found(layout: &Layout, provinces: &[ListedProvince], base: u16) -> Result<Gen
     Ok(genesis)
 }
 
-fn read_or_make(path: PathBuf) -> Result<SecretKey, Failure> {
+fn read_or_make(path: &Path) -> Result<SecretKey, Failure> {
     if !path.exists() {
-        keyfile::write_new(&path, &keyfile::generate()?)?;
+        keyfile::write_new(path, &keyfile::generate()?)?;
     }
-    keyfile::read(&path)
+    keyfile::read(path)
 }
 
 /// What `devnet.json` says, with the processes still to come.

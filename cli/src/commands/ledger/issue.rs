@@ -200,7 +200,7 @@ fn make(
     let exchange = |_: &Item| item(&claims).map(Some);
     let mut report = issuing::issue(issuer, &journal, vec![item(&claims)?], &exchange)?;
     if let Some(refused) = report.refused.pop() {
-        return Err(refused.problem.into());
+        return Err((*refused.problem).into());
     }
     let (Some(entry), committed) = (report.issued.pop(), report.transactions.pop()) else {
         return Err(Failure::refused("not_issued", "nothing was issued", "run the command again"));

@@ -217,6 +217,70 @@ fn harmless(column: &str) -> String {
 mod tests {
     use super::*;
 
+    use symbolon_credential::lineage::TagSecret;
+    use symbolon_genesis::presets;
+    use zeroize::Zeroizing;
+
+    use super::super::source::Declared;
+
+    /// The sample files, and what is wrong with them: total rows, then the faults.
+    fn sample(name: &str, code: &str) -> (usize, Vec<Fault>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name);
+        let source = Source::read(&path, Declared { format: None, encoding: None }).unwrap();
+        let catalogue = presets::catalogue();
+        let licence_type = catalogue.iter().find(|t| t.code.as_str() == code).unwrap();
+        check_header(&source, licence_type).unwrap();
+        let bytes = Zeroizing::new([7; 32]);
+        let secret = Secret { tags: TagSecret::from_bytes(*bytes), bytes };
+        let checked = check(&source, licence_type, &secret);
+        assert_eq!(checked.rejected(), checked.total - checked.good.len());
+        (checked.total, checked.faults)
+    }
+
+    #[test]
+    fn the_good_sample_files_have_no_fault() {
+        for (name, code, rows) in [
+            ("driving-licences.csv", "local:driving-licence", 2_000),
+            ("construction-safety.gb18030.csv", "11100000000013338W011", 500),
+            ("business-licences.jsonl", "11100000MB0143028R001", 300),
+        ] {
+            assert_eq!(sample(name, code), (rows, Vec::new()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_bad_rows_are_found_where_they_are() {
+        let (total, faults) = sample("driving-with-bad-rows.csv", "local:driving-licence");
+        assert_eq!(total, 200);
+        let expected = include_str!("../../../../../data/driving-with-bad-rows.expected.csv");
+        let wanted: Vec<(String, String)> = expected
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').take(2).map(str::to_owned).collect::<Vec<_>>())
+            .map(|parts| (parts[0].clone(), parts[1].clone()))
+            .collect();
+        let found: Vec<_> = faults.iter().map(|f| (f.row.to_string(), f.column.clone())).collect();
+        assert_eq!(found, wanted);
+        let codes: Vec<&str> = faults.iter().map(|f| f.code.as_str()).collect();
+        assert_eq!(
+            codes,
+            [
+                "missing",
+                "check_digit",
+                "not_a_date",
+                "ends_before_it_begins",
+                "not_in_list",
+                "date_form",
+                "too_long",
+                "control_character",
+                "formula",
+                "duplicate_row",
+                "missing_columns",
+                "birth_date_mismatch",
+            ]
+        );
+    }
+
     #[test]
     fn a_column_name_runs_nothing_in_a_spreadsheet() {
         assert_eq!(harmless("=cmd()"), "'=cmd()");

@@ -1,0 +1,263 @@
+//! Every combination of a licence's state, an operation and an actor.
+
+use symbolon_ledger::operation::{Actor, NewLicence, Operation, RevocationClass};
+
+use crate::world::*;
+
+/// One row: operation, state of the licence, and the answer to each actor of [`ACTORS`].
+const TABLE: &str = "
+operation       state       owner             in_scope            no_scope            successor           province          elsewhere         suspended         target
+
+issue           none        ok                ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+issue           active      lineage_in_use    ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+issue           suspended   lineage_in_use    ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+issue           released    lineage_in_use    ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+issue           superseded  lineage_in_use    ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+issue           revoked     ok                ok                  out_of_scope        ok                  wrong_actor       wrong_actor       signer_suspended  ok
+
+supersede       none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor       signer_suspended  unknown_licence
+supersede       active      ok                not_owner           not_owner           not_owner           wrong_actor       wrong_actor       signer_suspended  not_owner
+supersede       suspended   licence_suspended not_owner           not_owner           not_owner           wrong_actor       wrong_actor       signer_suspended  not_owner
+supersede       released    transfer_pending  not_owner           not_owner           not_owner           wrong_actor       wrong_actor       signer_suspended  not_owner
+supersede       superseded  licence_final     not_owner           not_owner           not_owner           wrong_actor       wrong_actor       signer_suspended  not_owner
+supersede       revoked     licence_final     not_owner           not_owner           not_owner           wrong_actor       wrong_actor       signer_suspended  not_owner
+
+transfer_in     none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor       signer_suspended  unknown_licence
+transfer_in     active      not_released      not_released        not_released        not_released        wrong_actor       wrong_actor       signer_suspended  not_released
+transfer_in     suspended   not_released      not_released        not_released        not_released        wrong_actor       wrong_actor       signer_suspended  not_released
+transfer_in     released    not_transfer_target not_transfer_target not_transfer_target not_transfer_target wrong_actor     wrong_actor       signer_suspended  ok
+transfer_in     superseded  licence_final     licence_final       licence_final       licence_final       wrong_actor       wrong_actor       signer_suspended  licence_final
+transfer_in     revoked     licence_final     licence_final       licence_final       licence_final       wrong_actor       wrong_actor       signer_suspended  licence_final
+
+suspend         none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     unknown_licence   unknown_licence   signer_suspended  unknown_licence
+suspend         active      ok                not_owner           not_owner           ok                  ok                not_its_province  signer_suspended  not_owner
+suspend         suspended   licence_suspended not_owner           not_owner           licence_suspended   licence_suspended not_its_province  signer_suspended  not_owner
+suspend         released    transfer_pending  not_owner           not_owner           transfer_pending    transfer_pending  not_its_province  signer_suspended  not_owner
+suspend         superseded  licence_final     not_owner           not_owner           licence_final       licence_final     not_its_province  signer_suspended  not_owner
+suspend         revoked     licence_final     not_owner           not_owner           licence_final       licence_final     not_its_province  signer_suspended  not_owner
+
+resume          none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor       signer_suspended  unknown_licence
+resume          active      not_suspended     not_owner           not_owner           not_suspended       wrong_actor       wrong_actor       signer_suspended  not_owner
+resume          suspended   ok                not_owner           not_owner           ok                  wrong_actor       wrong_actor       signer_suspended  not_owner
+resume          released    not_suspended     not_owner           not_owner           not_suspended       wrong_actor       wrong_actor       signer_suspended  not_owner
+resume          superseded  licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+resume          revoked     licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+
+revoke          none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     unknown_licence   unknown_licence   signer_suspended  unknown_licence
+revoke          active      ok                not_owner           not_owner           ok                  ok                not_its_province  signer_suspended  not_owner
+revoke          suspended   ok                not_owner           not_owner           ok                  ok                not_its_province  signer_suspended  not_owner
+revoke          released    ok                not_owner           not_owner           ok                  ok                not_its_province  signer_suspended  not_owner
+revoke          superseded  licence_final     not_owner           not_owner           licence_final       licence_final     not_its_province  signer_suspended  not_owner
+revoke          revoked     licence_final     not_owner           not_owner           licence_final       licence_final     not_its_province  signer_suspended  not_owner
+
+transfer_out    none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor       signer_suspended  unknown_licence
+transfer_out    active      ok                not_owner           not_owner           ok                  wrong_actor       wrong_actor       signer_suspended  not_owner
+transfer_out    suspended   licence_suspended not_owner           not_owner           licence_suspended   wrong_actor       wrong_actor       signer_suspended  not_owner
+transfer_out    released    transfer_pending  not_owner           not_owner           transfer_pending    wrong_actor       wrong_actor       signer_suspended  not_owner
+transfer_out    superseded  licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+transfer_out    revoked     licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+
+cancel_transfer none        unknown_licence   unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor       signer_suspended  unknown_licence
+cancel_transfer active      not_released      not_owner           not_owner           not_released        wrong_actor       wrong_actor       signer_suspended  not_owner
+cancel_transfer suspended   not_released      not_owner           not_owner           not_released        wrong_actor       wrong_actor       signer_suspended  not_owner
+cancel_transfer released    ok                not_owner           not_owner           ok                  wrong_actor       wrong_actor       signer_suspended  not_owner
+cancel_transfer superseded  licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+cancel_transfer revoked     licence_final     not_owner           not_owner           licence_final       wrong_actor       wrong_actor       signer_suspended  not_owner
+";
+
+const OPERATIONS: [&str; 8] = [
+    "issue",
+    "supersede",
+    "transfer_in",
+    "suspend",
+    "resume",
+    "revoke",
+    "transfer_out",
+    "cancel_transfer",
+];
+const STATES: [&str; 6] = ["none", "active", "suspended", "released", "superseded", "revoked"];
+const ACTORS: [&str; 8] =
+    ["owner", "in_scope", "no_scope", "successor", "province", "elsewhere", "suspended", "target"];
+
+const OWNER: u8 = 1;
+const IN_SCOPE: u8 = 2;
+const NO_SCOPE: u8 = 3;
+const GONE: u8 = 4;
+const SUCCESSOR: u8 = 5;
+const SUSPENDED: u8 = 6;
+const TARGET: u8 = 7;
+
+/// Who speaks, and which agency issued the licence in question: for most the owner; for the
+/// suspended agency its own, and for the successor its predecessor's.
+fn cast(actor: &str) -> (Actor, u8) {
+    match actor {
+        "owner" => (of_agency(OWNER), OWNER),
+        "in_scope" => (of_agency(IN_SCOPE), OWNER),
+        "no_scope" => (of_agency(NO_SCOPE), OWNER),
+        "successor" => (of_agency(SUCCESSOR), GONE),
+        "province" => (of_province("44"), OWNER),
+        "elsewhere" => (of_province("11"), OWNER),
+        "suspended" => (of_agency(SUSPENDED), SUSPENDED),
+        "target" => (of_agency(TARGET), OWNER),
+        other => panic!("{other}"),
+    }
+}
+
+/// A world in which the licence `old` of agency `issuer` is in `state`.
+fn world_with(issuer: u8, state: &str) -> World {
+    let mut world = World::founded();
+    for n in [OWNER, IN_SCOPE, GONE, SUCCESSOR, SUSPENDED] {
+        world.with_agency(n, "44", &[DRIVING]);
+    }
+    world.with_agency(NO_SCOPE, "44", &[]);
+    world.with_agency(TARGET, "51", &[DRIVING]);
+    let slot = world.first_slot(issuer);
+    if state != "none" {
+        world.commits(of_agency(issuer), vec![issue("old", "lineage", slot)]);
+    }
+    let cid = cid_of(issuer, "old");
+    let next = match state {
+        "suspended" => Some(Operation::Suspend { cid }),
+        "released" => Some(Operation::TransferOut { cid, to: uscc(TARGET) }),
+        "superseded" => {
+            let licence = licence("newer", "lineage", slot + 1);
+            Some(Operation::Supersede { previous: cid, licence })
+        }
+        "revoked" => Some(Operation::Revoke { cid, class: RevocationClass::Cancelled }),
+        _ => None,
+    };
+    if let Some(operation) = next {
+        world.commits(of_agency(issuer), vec![operation]);
+    }
+    let province = of_province("44");
+    world.commits(province, vec![Operation::SuspendAgency { agency: uscc(SUSPENDED) }]);
+    world.commits(province, vec![Operation::DeregisterAgency { agency: uscc(GONE) }]);
+    let assign = Operation::AssignSuccessor { agency: uscc(GONE), successor: uscc(SUCCESSOR) };
+    world.commits(province, vec![assign]);
+    world
+}
+
+fn operation(name: &str, world: &World, actor: Actor, issuer: u8) -> Operation {
+    let cid = cid_of(issuer, "old");
+    let signer = (OWNER..=TARGET).find(|n| of_agency(*n) == actor).unwrap_or(issuer);
+    let new: NewLicence = licence("new", "lineage", world.first_slot(signer) + 2);
+    match name {
+        "issue" => Operation::Issue { licence: new },
+        "supersede" => Operation::Supersede { previous: cid, licence: new },
+        "transfer_in" => Operation::TransferIn { previous: cid, licence: new },
+        "suspend" => Operation::Suspend { cid },
+        "resume" => Operation::Resume { cid },
+        "revoke" => Operation::Revoke { cid, class: RevocationClass::Penalty },
+        "transfer_out" => Operation::TransferOut { cid, to: uscc(TARGET) },
+        "cancel_transfer" => Operation::CancelTransfer { cid },
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn every_state_operation_and_actor_has_the_answer_of_the_table() {
+    let mut rows = TABLE.lines().filter(|line| !line.is_empty()).map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words[0], words[1], words[2..].to_vec())
+    });
+    assert_eq!(rows.next().unwrap().2, ACTORS);
+    let mut wrong = Vec::new();
+    let mut cells = 0;
+    for name in OPERATIONS {
+        for state in STATES {
+            let (row_name, row_state, answers) = rows.next().unwrap();
+            assert_eq!((row_name, row_state, answers.len()), (name, state, ACTORS.len()));
+            for (actor_name, expected) in ACTORS.iter().zip(answers) {
+                let (actor, issuer) = cast(actor_name);
+                let mut world = world_with(issuer, state);
+                let operation = operation(name, &world, actor, issuer);
+                let before = world.clone();
+                let transaction = world.sign(actor, vec![operation]);
+                let answer = word(&world.commit_block(&[transaction])[0]);
+                if answer != expected {
+                    wrong.push(format!("{name} {state} {actor_name}: {answer}, not {expected}"));
+                }
+                assert_eq!(answer == "ok", before.state != world.state, "{name} {state}");
+                world.assert_sound();
+                cells += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} cells differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!((cells, rows.next().is_none()), (384, true));
+}
+
+#[test]
+fn a_transferred_licence_leads_from_one_agency_to_the_other() {
+    let mut world = world_with(OWNER, "released");
+    let (old, new) = (cid_of(OWNER, "old"), cid_of(TARGET, "new"));
+    let operation = operation("transfer_in", &world, of_agency(TARGET), OWNER);
+    let transaction = world.sign(of_agency(TARGET), vec![operation]);
+    let events = world.commit_block(&[transaction]).remove(0).unwrap();
+    let touched: Vec<_> = events.iter().map(|e| (e.name, e.cid, e.related)).collect();
+    let name = "transfer_in";
+    assert_eq!(touched, [(name, Some(old), Some(new)), (name, Some(new), Some(old))]);
+    assert_eq!(world.licence(&old).unwrap().status.name(), "superseded");
+    let licence = world.licence(&new).unwrap();
+    assert_eq!((licence.status.name(), licence.previous), ("active", Some(old)));
+    assert_eq!(licence.agency_index, world.agency(TARGET).index);
+    assert_eq!(events[1].licence_after.as_ref(), Some(&licence));
+    // The lineage of the first agency is free again.
+    let again = issue("again", "lineage", world.first_slot(OWNER) + 9);
+    assert_eq!(world.asks(of_agency(OWNER), vec![again]), "ok");
+}
+
+#[test]
+fn a_successor_takes_over_by_a_transfer_to_itself() {
+    let mut world = world_with(GONE, "active");
+    let cid = cid_of(GONE, "old");
+    let out = Operation::TransferOut { cid, to: uscc(SUCCESSOR) };
+    let licence = licence("new", "its own lineage", world.first_slot(SUCCESSOR));
+    let take = Operation::TransferIn { previous: cid, licence };
+    world.commits(of_agency(SUCCESSOR), vec![out, take]);
+    world.assert_sound();
+}
+
+#[test]
+fn administration_passes_along_a_chain_of_successors() {
+    let mut world = world_with(GONE, "active");
+    let province = of_province("44");
+    let suspend = vec![Operation::Suspend { cid: cid_of(GONE, "old") }];
+    world.commits(province, vec![Operation::SuspendAgency { agency: uscc(SUCCESSOR) }]);
+    assert_eq!(world.asks(of_agency(SUCCESSOR), suspend.clone()), "signer_suspended");
+    world.commits(province, vec![Operation::DeregisterAgency { agency: uscc(SUCCESSOR) }]);
+    assert_eq!(world.asks(of_agency(IN_SCOPE), suspend.clone()), "not_owner");
+    let assign = Operation::AssignSuccessor { agency: uscc(SUCCESSOR), successor: uscc(IN_SCOPE) };
+    world.commits(province, vec![assign]);
+    assert_eq!(world.asks(of_agency(IN_SCOPE), suspend.clone()), "ok");
+    assert_eq!(world.asks(of_agency(OWNER), suspend), "not_owner");
+}
+
+#[test]
+fn what_an_agency_issued_it_may_end_after_it_lost_the_type() {
+    let mut world = world_with(OWNER, "active");
+    world.commits(
+        of_province("44"),
+        vec![Operation::SetScope { agency: uscc(OWNER), scope: vec![] }],
+    );
+    let cid = cid_of(OWNER, "old");
+    assert_eq!(world.asks(of_agency(OWNER), vec![Operation::Suspend { cid }]), "ok");
+    let licence = licence("new", "lineage", world.first_slot(OWNER) + 1);
+    let supersede = Operation::Supersede { previous: cid, licence };
+    assert_eq!(world.asks(of_agency(OWNER), vec![supersede]), "out_of_scope");
+}
+
+#[test]
+fn a_full_transaction_writes_its_slot_block_once() {
+    let mut world = world_with(OWNER, "none");
+    let slot = world.first_slot(OWNER);
+    let name = |i: u32| format!("licence {i}");
+    let operations = (0..256).map(|i| issue(&name(i), &name(i), slot + i)).collect();
+    let transaction = world.sign(of_agency(OWNER), operations);
+    let (changes, outcomes) = world.execute(std::slice::from_ref(&transaction));
+    assert_eq!(outcomes[0].as_ref().map(Vec::len), Ok(256));
+    // A licence and a lineage each, and one block of slots.
+    assert_eq!(changes.len(), 256 * 2 + 1);
+    world.commit_block(&[transaction]);
+    world.assert_sound();
+}

@@ -1,0 +1,383 @@
+//! What holds of any sequence of transactions, each as a function named by its sentence.
+//!
+//! A story is drawn at random: blocks of transactions by agencies and provinces over a few
+//! licences, lineages and slots, so that they often collide. Proptest prints the seed of a
+//! failure and shortens the story.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{collection::vec, prelude::*, test_runner::Config};
+use symbolon_contracts::{Event, RejectionCode};
+use symbolon_ledger::{
+    codes::Day,
+    operation::{Actor, Interval, KeyPurpose, NewLicence, Operation, RevocationClass},
+    records::{AgencyStatus, LicenceRecord, LicenceStatus, Record as _},
+    state::StateKey,
+    transaction::Verified,
+};
+
+use crate::world::*;
+
+/// Stories a property is tried on. With the width of a story this runs in seconds.
+const STORIES: u32 = 48;
+/// Agencies 1 and 2 of province 44, 3 of 51.
+const AGENCIES: [(u8, &str); 3] = [(1, "44"), (2, "44"), (3, "51")];
+/// Licences, lineages and slots that an agency has to choose from.
+const NAMES: u8 = 8;
+const LINEAGES: u8 = 4;
+const SLOTS: u8 = 32;
+
+/// An operation in small numbers, made into a real one when it is said.
+#[derive(Debug, Clone)]
+struct Draft {
+    kind: u8,
+    agency: u8,
+    name: u8,
+    lineage: u8,
+    slot: u8,
+    code: u8,
+}
+
+/// Who says which operations.
+type Said = (u8, Vec<Draft>);
+/// Blocks of transactions.
+type Story = Vec<Vec<Said>>;
+
+fn draft(kind: impl Strategy<Value = u8>) -> impl Strategy<Value = Draft> {
+    (kind, 0u8..3, 0..NAMES, 0..LINEAGES, 0..SLOTS, 0u8..8).prop_map(
+        |(kind, agency, name, lineage, slot, code)| Draft {
+            kind,
+            agency,
+            name,
+            lineage,
+            slot,
+            code,
+        },
+    )
+}
+
+/// Mostly agencies that speak of licences, sometimes a province; both also say what is not for
+/// them to say. Mostly one operation, since one that is refused takes the others with it.
+fn said() -> impl Strategy<Value = Said> {
+    let of_licences = prop_oneof![12 => 0u8..8, 2 => Just(18u8), 1 => 8u8..22];
+    let of_agencies = prop_oneof![12 => 8u8..22, 1 => 0u8..8];
+    let count = || prop_oneof![4 => Just(1usize), 1 => Just(2), 1 => Just(3)];
+    let agency = (0u8..3, vec(draft(of_licences), 3), count());
+    let province = (3u8..6, vec(draft(of_agencies), 3), count());
+    prop_oneof![5 => agency, 1 => province]
+        .prop_map(|(actor, drafts, count)| (actor, drafts.into_iter().take(count).collect()))
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    vec(vec(said(), 1..5), 1..30)
+}
+
+fn actor(n: u8) -> Actor {
+    match n {
+        0..3 => of_agency(AGENCIES[usize::from(n)].0),
+        3 => of_province("44"),
+        4 => of_province("51"),
+        _ => of_province("11"),
+    }
+}
+
+fn start() -> World {
+    let mut world = World::founded();
+    for (n, home) in AGENCIES {
+        world.with_agency(n, home, &[DRIVING]);
+    }
+    world
+}
+
+/// The operation that a draft stands for. `new` marks fresh keys apart.
+fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation {
+    let (n, _) = AGENCIES[usize::from(draft.agency)];
+    // Three times in four, and never to take one over, an agency speaks of its own licences.
+    let own = AGENCIES.iter().find(|(n, _)| of_agency(*n) == signer && draft.code < 6);
+    let issuer = own.filter(|_| draft.kind != 2).map_or(n, |(n, _)| *n);
+    let (agency, cid) = (uscc(n), cid_of(issuer, &format!("licence {}", draft.name)));
+    let key = |id| new_key(of_agency(n), id, KeyPurpose::Credential);
+    let (from_province, licence_type) = (province("51"), type_code(DRIVING));
+    let (key_id, effective) = (u32::from(draft.code % 4), Day(u32::from(draft.slot) * 5));
+    match draft.kind {
+        0 => Operation::Issue { licence: new_licence(world, signer, draft) },
+        1 => Operation::Supersede { previous: cid, licence: new_licence(world, signer, draft) },
+        2 => Operation::TransferIn { previous: cid, licence: new_licence(world, signer, draft) },
+        3 => Operation::Suspend { cid },
+        4 => Operation::Resume { cid },
+        5 => Operation::Revoke { cid, class: RevocationClass::Withdrawn },
+        6 => {
+            let (to, _) = AGENCIES[usize::from(draft.code) % AGENCIES.len()];
+            Operation::TransferOut { cid, to: uscc(to) }
+        }
+        7 => Operation::CancelTransfer { cid },
+        8 => Operation::SetScope { agency, scope: vec![] },
+        9 | 10 => Operation::SetScope { agency, scope: vec![type_code(DRIVING)] },
+        11 => Operation::SuspendAgency { agency },
+        12 | 13 => Operation::ResumeAgency { agency },
+        14 if draft.code == 0 => Operation::DeregisterAgency { agency },
+        15 => Operation::AssignSuccessor { agency, successor: uscc(1 + draft.code % 3) },
+        16 => Operation::ReserveSlots { agency, blocks: u16::from(draft.code) },
+        17 => Operation::AddKey { agency, key: key(new) },
+        18 => Operation::RotateKey { agency, key_id, key: key(new) },
+        19 if draft.code < 2 => {
+            Operation::MarkCompromised { agency, key_id, from_height: world.height - 1 }
+        }
+        20 => {
+            let until = (draft.code > 1).then(|| Day(effective.0 + u32::from(draft.code)));
+            let interval = Interval { from: effective, until };
+            Operation::Recognise { from_province, licence_type, interval }
+        }
+        21 => Operation::WithdrawRecognition { from_province, licence_type, effective },
+        _ => Operation::Propose {},
+    }
+}
+
+fn new_licence(world: &World, signer: Actor, draft: &Draft) -> NewLicence {
+    let own = AGENCIES.iter().find(|(n, _)| of_agency(*n) == signer);
+    let first = own.map_or(0, |(n, _)| world.first_slot(*n));
+    // Issued under its own name, or in the place of another one.
+    let name = if draft.kind == 0 { draft.name } else { (draft.name + 3) % NAMES };
+    let lineage = draft.lineage;
+    let mut licence = licence(
+        &format!("licence {name}"),
+        &format!("lineage {lineage}"),
+        first + u32::from(draft.slot),
+    );
+    if draft.code == 7 {
+        licence.licence_type = type_code(RARE);
+    }
+    licence
+}
+
+/// A block of the story, signed as it is told.
+fn block(world: &World, told: &[Said], number: usize) -> Vec<Verified> {
+    let transaction = |(i, (n, drafts)): (usize, &Said)| {
+        let signer = actor(*n);
+        let fresh = |j: usize| u32::try_from(1_000 + number * 100 + i * 10 + j).unwrap();
+        let operations = drafts.iter().enumerate();
+        let operations = operations.map(|(j, d)| operation(world, signer, d, fresh(j)));
+        world.sign(signer, operations.collect())
+    };
+    told.iter().enumerate().map(transaction).collect()
+}
+
+type Outcomes = Vec<Result<Vec<Event>, RejectionCode>>;
+
+/// Tells a story block by block. `check` sees the world before a block, the block, what came of
+/// each transaction, and the world after it.
+fn tell(story: &Story, mut check: impl FnMut(&World, &[Verified], &Outcomes, &World)) {
+    let mut world = start();
+    for (number, told) in story.iter().enumerate() {
+        let transactions = block(&world, told, number);
+        let before = world.clone();
+        let outcomes = world.commit_block(&transactions);
+        check(&before, &transactions, &outcomes, &world);
+    }
+}
+
+fn licences(world: &World) -> impl Iterator<Item = (&StateKey, LicenceRecord)> {
+    world.state.iter().filter_map(|(key, bytes)| match key {
+        StateKey::Licence(_) => Some((key, LicenceRecord::from_bytes(bytes).unwrap())),
+        _ => None,
+    })
+}
+
+/// Licences that an applied transaction made, with whoever signed it.
+fn made<'a>(
+    transactions: &'a [Verified],
+    outcomes: &'a Outcomes,
+) -> impl Iterator<Item = (Actor, &'a LicenceRecord)> {
+    transactions.iter().zip(outcomes).flat_map(|(transaction, outcome)| {
+        let signer = transaction.transaction().payload().actor;
+        let events = outcome.iter().flatten().filter(|e| e.name != "transfer_out");
+        let new = events
+            .filter_map(|e| e.licence_after.as_ref())
+            .filter(|l| l.status == LicenceStatus::Active && l.issued_at == l.changed_at);
+        new.map(move |licence| (signer, licence))
+    })
+}
+
+fn no_final_status_is_left(before: &World, after: &World) {
+    for (key, licence) in licences(before).filter(|(_, l)| l.status.is_final()) {
+        assert_eq!(after.record::<LicenceRecord>(key), Some(licence), "{key:?}");
+    }
+    for (n, _) in AGENCIES {
+        if before.agency(n).status == AgencyStatus::Deregistered {
+            assert_eq!(after.agency(n).status, AgencyStatus::Deregistered);
+        }
+    }
+}
+
+fn two_licences_in_force_never_share_a_lineage(world: &World) {
+    let mut seen = BTreeSet::new();
+    for (key, licence) in licences(world).filter(|(_, l)| !l.status.is_final()) {
+        assert!(seen.insert((licence.agency_index, licence.lineage)), "{key:?}");
+    }
+}
+
+fn nobody_acts_outside_their_scope(
+    before: &World,
+    transactions: &[Verified],
+    outcomes: &Outcomes,
+    after: &World,
+) {
+    for (signer, licence) in made(transactions, outcomes) {
+        let Actor::Agency(signer) = signer else { panic!("{signer} made a licence") };
+        let (n, _) = *AGENCIES.iter().find(|(n, _)| uscc(*n) == signer).unwrap();
+        // Another transaction of the block may have changed the scope or the status.
+        let driving = |world: &World| world.agency(n).scope.contains(&type_code(DRIVING));
+        let could = |world: &World| world.agency(n).status == AgencyStatus::Active;
+        let of_block = transactions.len() > 1;
+        assert!(driving(before) || driving(after) || of_block, "agency {n}");
+        assert!(could(before) || could(after) || of_block, "agency {n}");
+        assert_eq!((licence.type_index, licence.agency_index), (0, before.agency(n).index));
+    }
+}
+
+fn only_its_agency_a_successor_or_its_province_changes_a_licence(
+    before: &World,
+    transactions: &[Verified],
+    outcomes: &Outcomes,
+) {
+    for (transaction, outcome) in transactions.iter().zip(outcomes) {
+        let signer = transaction.transaction().payload().actor;
+        let events = outcome.iter().flatten();
+        for licence in events.filter_map(|e| e.licence_after.as_ref()) {
+            let owner =
+                AGENCIES.iter().find(|(n, _)| before.agency(*n).index == licence.agency_index);
+            let (n, home) = *owner.unwrap();
+            let took_over = matches!(licence.status, LicenceStatus::Superseded { .. });
+            // A successor appears only where somebody was deregistered, perhaps in this block.
+            let succeeded =
+                transactions.len() > 1 || before.agency(n).status == AgencyStatus::Deregistered;
+            let may =
+                signer == of_agency(n) || signer == of_province(home) || took_over || succeeded;
+            assert!(may, "{signer} changed a licence of agency {n}");
+        }
+    }
+}
+
+fn a_refused_transaction_changes_nothing(
+    before: &World,
+    transactions: &[Verified],
+    outcomes: &Outcomes,
+) {
+    let applied: Vec<Verified> = transactions
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| outcome.is_ok())
+        .map(|(transaction, _)| transaction.clone())
+        .collect();
+    let (with, _) = before.execute(transactions);
+    let (without, again) = before.execute(&applied);
+    assert!(again.iter().all(Result::is_ok));
+    // Slot blocks and the like that a refused transaction only read are written by nobody.
+    assert_eq!(with, without);
+}
+
+fn a_replay_is_refused(
+    before: &World,
+    transactions: &[Verified],
+    outcomes: &Outcomes,
+    after: &World,
+) {
+    for (transaction, outcome) in transactions.iter().zip(outcomes) {
+        if outcome.is_ok() {
+            assert_eq!(after.attempt(transaction), Err(RejectionCode::AlreadyCommitted));
+        }
+    }
+    // Also within one block.
+    if outcomes[0].is_ok() {
+        let first = &transactions[0];
+        let twice = before.execute(&[first.clone(), first.clone()]).1;
+        assert_eq!(twice[1], Err(RejectionCode::AlreadyCommitted));
+    }
+}
+
+fn the_same_input_gives_the_same_changes(before: &World, transactions: &[Verified]) {
+    assert_eq!(before.execute(transactions), before.execute(transactions));
+}
+
+proptest! {
+    #![proptest_config(Config { cases: STORIES, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn final_is_final(story in story()) {
+        tell(&story, |before, _, _, after| no_final_status_is_left(before, after));
+    }
+
+    #[test]
+    fn lineages_are_not_shared(story in story()) {
+        tell(&story, |_, _, _, after| two_licences_in_force_never_share_a_lineage(after));
+    }
+
+    #[test]
+    fn scope_and_ownership_bind(story in story()) {
+        tell(&story, |before, transactions, outcomes, after| {
+            nobody_acts_outside_their_scope(before, transactions, outcomes, after);
+            only_its_agency_a_successor_or_its_province_changes_a_licence(
+                before, transactions, outcomes,
+            );
+        });
+    }
+
+    #[test]
+    fn a_refusal_leaves_no_trace(story in story()) {
+        tell(&story, |before, transactions, outcomes, _| {
+            a_refused_transaction_changes_nothing(before, transactions, outcomes);
+        });
+    }
+
+    #[test]
+    fn a_slot_is_used_once(story in story()) {
+        let mut used = BTreeMap::new();
+        tell(&story, |before, transactions, outcomes, _| {
+            for (_, licence) in made(transactions, outcomes) {
+                let owner = AGENCIES.iter().find(|(n, _)| before.agency(*n).index == licence.agency_index);
+                let place = (owner.unwrap().1, licence.slot);
+                assert_eq!(used.insert(place, licence.lineage), None, "{place:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn replays_are_refused(story in story()) {
+        tell(&story, |before, transactions, outcomes, after| {
+            a_replay_is_refused(before, transactions, outcomes, after);
+        });
+    }
+
+    #[test]
+    fn execution_is_deterministic(story in story()) {
+        tell(&story, |before, transactions, _, _| {
+            the_same_input_gives_the_same_changes(before, transactions);
+        });
+    }
+
+    #[test]
+    fn every_state_is_sound(story in story()) {
+        tell(&story, |_, _, _, after| after.assert_sound());
+    }
+}
+
+/// Stories that are all refused would prove nothing.
+#[test]
+fn stories_apply_and_are_refused_in_many_ways() {
+    use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let (mut names, mut refusals) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..STORIES {
+        let story = story().new_tree(&mut runner).unwrap().current();
+        tell(&story, |_, _, outcomes, _| {
+            for outcome in outcomes {
+                match outcome {
+                    Ok(events) => names.extend(events.iter().map(|e| e.name)),
+                    Err(code) => drop(refusals.insert(code.name())),
+                }
+            }
+        });
+    }
+    assert!(names.len() >= 14, "{names:?}");
+    assert!(refusals.len() >= 20, "{refusals:?}");
+}
