@@ -79,8 +79,12 @@ impl From<NodeError> for Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let status = if problem.is_passing() { Status::Unreachable } else { Status::Refused };
-        let at = problem.operation_index.map(|i| format!(" (operation {i})")).unwrap_or_default();
-        Self::new(status, problem.code, format!("{}{at}", problem.detail), problem.hint)
+        // Most commands sign one operation, and its number would only puzzle.
+        let message = match problem.operation_index {
+            Some(0) | None => problem.detail,
+            Some(at) => format!("{} (operation {at})", problem.detail),
+        };
+        Self::new(status, problem.code, message, problem.hint)
     }
 }
 
@@ -262,10 +266,11 @@ fn problem(status: u16, body: Value) -> Problem {
         detail => detail,
     };
     let index = body.get("operation_index").and_then(Value::as_u64);
+    let place = index.map(|at| format!("operation {at}: ")).unwrap_or_default();
     Problem {
         status,
         code: text("code"),
-        detail,
+        detail: detail.strip_prefix(&place).unwrap_or(&detail).to_owned(),
         hint: text("hint"),
         operation_index: index.and_then(|i| usize::try_from(i).ok()),
         body,
@@ -310,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_problem_becomes_what_wherein_and_a_hint() {
-        let body = json!({"code": "slot_used", "detail": "the slot is used", "hint": "take another",
+        let body = json!({"code": "slot_used", "detail": "operation 3: the slot is used", "hint": "take another",
             "operation_index": 3});
         let failure = Failure::from(problem(422, body));
         assert_eq!(failure.code, "slot_used");

@@ -1,7 +1,8 @@
 //! Seeded runs of whole networks: see `symbolon_tests::sim`.
 //!
 //! A failure prints its seed; `SYMBOLON_SEED=n cargo test --release -p symbolon-tests --test
-//! simulation` replays that seed alone, in every size.
+//! simulation` replays that seed alone, in every size. `SYMBOLON_SEEDS=n` runs so many seeds over
+//! four nodes instead of a thousand.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,11 +11,16 @@ use symbolon_tests::sim::{Plan, Report, Splits, run};
 /// Seeds of the sweep over four nodes.
 const SEEDS: u64 = 1_000;
 
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text}, not a number")))
+}
+
 /// The seeds to run: all, or the one that the caller wants to see again.
 fn seeds(all: std::ops::Range<u64>) -> Vec<u64> {
-    match std::env::var("SYMBOLON_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SYMBOLON_SEED is a number")],
-        Err(_) => all.collect(),
+    match number("SYMBOLON_SEED") {
+        Some(seed) => vec![seed],
+        None => all.collect(),
     }
 }
 
@@ -26,6 +32,7 @@ fn holds(plan: &Plan) -> Report {
 #[derive(Debug, Default)]
 struct Sum {
     heights: u64,
+    transactions: u64,
     rounds: u32,
     crashes: u64,
     replays: u64,
@@ -39,6 +46,7 @@ fn sweep(plans: impl IntoIterator<Item = Plan>) -> Sum {
     for plan in plans {
         let report = holds(&plan);
         sum.heights += report.height;
+        sum.transactions += report.transactions;
         sum.rounds = sum.rounds.max(report.round);
         sum.crashes += report.crashes;
         sum.replays += report.replays;
@@ -52,11 +60,12 @@ fn sweep(plans: impl IntoIterator<Item = Plan>) -> Sum {
 
 #[test]
 fn four_nodes_agree_in_a_thousand_rough_runs() {
-    let seeds = seeds(0..SEEDS);
-    let all = seeds.len() > 1;
+    let seeds = seeds(0..number("SYMBOLON_SEEDS").unwrap_or(SEEDS));
+    let all = seeds.len() as u64 >= SEEDS;
     let sum = sweep(seeds.into_iter().map(|seed| Plan::rough(seed, 4)));
     if all {
         assert!(sum.crashes > 1_000 && sum.replays > 500, "too few crashes: {sum:?}");
+        assert!(sum.transactions > 10_000, "too few transactions: {sum:?}");
         assert!(sum.evidence > 100, "too few liars were caught: {sum:?}");
         assert!(sum.synced > 1_000 && sum.held > 10 && sum.rounds > 3, "too calm: {sum:?}");
     }
@@ -69,7 +78,8 @@ fn seven_nodes_agree_in_rough_runs() {
 
 #[test]
 fn thirty_two_nodes_agree() {
-    sweep(seeds(0..2).into_iter().map(|seed| Plan { chaos_ms: 4_000, ..Plan::rough(seed, 32) }));
+    let plan = |seed| Plan { chaos_ms: 8_000, crashes: true, ..Plan::rough(seed, 32) };
+    sweep(seeds(0..3).into_iter().map(plan));
 }
 
 #[test]

@@ -30,6 +30,17 @@ const MAX_BODIES: usize = 16;
 /// Most transactions that a proposer looks at: some may not apply.
 const MAX_CANDIDATES: usize = 5_000;
 
+/// Most bodies kept for the height after the running one: its proposer's, and those of a few
+/// that claim to be.
+const MAX_AHEAD: usize = 4;
+
+/// A body's bytes and the peer that sent them; none when they come from this node's own disk.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) from: Option<PeerIndex>,
+}
+
 /// A block with what it does.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -103,7 +114,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         match self.parts.store.body(&block)? {
-            Some(bytes) => self.examine(block, Arc::new(bytes)),
+            Some(bytes) => self.examine(block, Received { bytes: Arc::new(bytes), from: None }),
             None => {
                 self.parts.network.fetch_body(block, height, from.map(|p| PeerIndex(p.0)));
             }
@@ -112,30 +123,34 @@ impl Engine {
     }
 
     /// A body came, asked for or announced. One that was not asked for is executed ahead, since
-    /// the host will ask in a moment.
-    pub(super) fn received(
-        &mut self,
-        block: BlockHash,
-        height: u64,
-        bytes: Vec<u8>,
-    ) -> Result<(), EngineError> {
+    /// the host will ask in a moment; one for the height after is kept until this one is decided.
+    pub(super) fn received(&mut self, block: BlockHash, height: u64, body: Received) {
         let known = self.bodies.contains_key(&block) || self.examining.contains(&block);
         let room = self.bodies.len() + self.examining.len() < MAX_BODIES;
         let asked = self.wanted.contains(&block);
-        if height == self.host.height() && !known && (asked || room) {
-            self.examine(block, Arc::new(bytes));
+        let running = self.host.height();
+        if height == running && !known && (asked || room) {
+            self.examine(block, body);
+        } else if height == running.saturating_add(1) && self.ahead.len() < MAX_AHEAD {
+            self.ahead.insert(block, body);
         }
-        Ok(())
+    }
+
+    /// The height has changed: what was kept for it is executed now.
+    pub(super) fn examine_what_was_ahead(&mut self) {
+        for (block, body) in std::mem::take(&mut self.ahead) {
+            self.examine(block, body);
+        }
     }
 
     /// Executes a body on a worker thread.
-    fn examine(&mut self, block: BlockHash, bytes: Arc<Vec<u8>>) {
+    fn examine(&mut self, block: BlockHash, Received { bytes, from }: Received) {
         self.examining.insert(block);
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
         rayon::spawn(move || {
             let body = examine(&store, &pool, block, bytes);
-            let _ = events.send(Event::Examined { block, parent, body });
+            let _ = events.send(Event::Examined { block, parent, body, from });
         });
     }
 
@@ -144,6 +159,7 @@ impl Engine {
         block: BlockHash,
         parent: BlockHash,
         body: Result<Body, ExecutionError>,
+        from: Option<PeerIndex>,
     ) -> Result<(), EngineError> {
         self.examining.remove(&block);
         if parent != self.host.start().parent.hash() {
@@ -159,7 +175,11 @@ impl Engine {
                 if self.wanted.remove(&block) { self.step(answer) } else { Ok(()) }
             }
             Err(ExecutionError::Storage(error)) => Err(error.into()),
-            Err(_) => {
+            Err(error) => {
+                if let Some(peer) = from {
+                    tracing::warn!(peer = peer.0, %error, "a peer sent a bad body");
+                    self.parts.network.blame(peer);
+                }
                 if self.wanted.contains(&block) {
                     self.parts.network.fetch_body(block, self.host.height(), None);
                 }

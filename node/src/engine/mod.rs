@@ -49,7 +49,7 @@ use crate::{
     storage::{Commit, StorageError, Store},
     wal::Wal,
 };
-use bodies::{Body, Prepared};
+use bodies::{Body, Prepared, Received};
 pub use router::SharedValidators;
 pub use status::EngineStatus;
 use sync::Sync;
@@ -124,7 +124,12 @@ enum Event {
     /// A block was built.
     Built { round: u32, parent: BlockHash, result: Result<Box<bodies::Built>, ExecutionError> },
     /// A body was executed.
-    Examined { block: BlockHash, parent: BlockHash, body: Result<Body, ExecutionError> },
+    Examined {
+        block: BlockHash,
+        parent: BlockHash,
+        body: Result<Body, ExecutionError>,
+        from: Option<PeerIndex>,
+    },
     /// Something from the network that is not for the host.
     Network(NetworkEvent),
     /// The node goes down.
@@ -234,6 +239,8 @@ struct Engine {
     idle_interval: Duration,
     /// Bodies of the running height that were executed, valid or not.
     bodies: BTreeMap<BlockHash, Body>,
+    /// Bodies of the height after it, not looked at yet.
+    ahead: BTreeMap<BlockHash, Received>,
     /// Bodies that a worker thread executes now.
     examining: BTreeSet<BlockHash>,
     /// Bodies that the host has asked for.
@@ -272,6 +279,7 @@ impl Engine {
             validators,
             idle_interval,
             bodies: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
             timers: BTreeMap::new(),
@@ -320,7 +328,9 @@ impl Engine {
             Event::Unchecked { message, from } => self.step(Input::Message { message, from }),
             Event::Work => self.begin_if_prepared(),
             Event::Built { round, parent, result } => self.built(round, parent, result),
-            Event::Examined { block, parent, body } => self.examined(block, parent, body),
+            Event::Examined { block, parent, body, from } => {
+                self.examined(block, parent, body, from)
+            }
             Event::Network(event) => self.handle_network(event),
             Event::Stop => Ok(()),
         }
@@ -328,7 +338,11 @@ impl Engine {
 
     fn handle_network(&mut self, event: NetworkEvent) -> Result<(), EngineError> {
         match event {
-            NetworkEvent::Body { block, height, bytes, .. } => self.received(block, height, bytes),
+            NetworkEvent::Body { block, height, bytes, from } => {
+                let body = Received { bytes: Arc::new(bytes), from: Some(from) };
+                self.received(block, height, body);
+                Ok(())
+            }
             NetworkEvent::BodyFailed { block, height } => {
                 if height == self.host.height() && self.wanted.contains(&block) {
                     self.parts.network.fetch_body(block, height, None);
@@ -365,10 +379,14 @@ impl Engine {
 
     /// Gives inputs to the host until nothing follows from them any more.
     fn drive(&mut self, mut inputs: VecDeque<Input>) -> Result<(), EngineError> {
+        let before = self.host.height();
         while let Some(input) = inputs.pop_front() {
             for effect in self.host.step((self.parts.clock)(), input)? {
                 inputs.extend(self.execute(effect)?);
             }
+        }
+        if self.host.height() != before {
+            self.examine_what_was_ahead();
         }
         Ok(())
     }

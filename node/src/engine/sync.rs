@@ -178,6 +178,7 @@ impl Engine {
     fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
         self.validators.set(start.height(), start.validators.clone());
         self.bodies.clear();
+        self.ahead.clear();
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();

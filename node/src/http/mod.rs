@@ -62,7 +62,7 @@ use symbolon_ledger::codes::ProvinceCode;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{Any, CorsLayer};
-use utoipa::OpenApi as _;
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -240,25 +240,27 @@ pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
 
 /// The OpenAPI description of the outside interface.
 #[must_use]
-pub fn description() -> utoipa::openapi::OpenApi {
-    all_routes().split_for_parts().1
+pub fn description() -> OpenApi {
+    all_routes().1
 }
 
-fn all_routes() -> OpenApiRouter<Arc<Server>> {
-    // Reading and verifying are open to web pages of any origin: there are no cookies, and what
-    // they get is public or their own. Submitting is for programs that hold a key.
-    let open = OpenApiRouter::default()
+fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
+    let open = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(transactions::routes())
         .merge(licences::routes())
         .merge(verify::routes())
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
-        .merge(events::routes())
-        .layer(cors());
-    OpenApiRouter::with_openapi(openapi::Description::openapi())
-        .merge(open)
-        .merge(transactions::submit_route())
+        .merge(events::routes());
+    let (open, mut description) = open.split_for_parts();
+    let (submit, submit_description) = transactions::submit_route().split_for_parts();
+    description.merge(submit_description);
+    // Reading and verifying are open to web pages of any origin: there are no cookies, and what
+    // they get is public or their own. Submitting is for programs that hold a key. The fallback
+    // comes before the layer, which then answers a preflight to an address that takes no OPTIONS.
+    let open = open.method_not_allowed_fallback(wrong_method).layer(cors());
+    (open.merge(submit), description)
 }
 
 fn cors() -> CorsLayer {
@@ -274,7 +276,7 @@ fn cors() -> CorsLayer {
 }
 
 fn public_routes(server: Arc<Server>) -> Router {
-    let (routes, description) = all_routes().split_for_parts();
+    let (routes, description) = all_routes();
     routes
         .merge(SwaggerUi::new(openapi::BROWSER_PATH).url(openapi::DESCRIPTION_PATH, description))
         .fallback(not_found)

@@ -57,6 +57,7 @@ pub(super) fn submit_route() -> OpenApiRouter<Arc<Server>> {
 #[into_params(parameter_in = Query)]
 pub(super) struct Waiting {
     /// `commit`: answer when the transaction is committed.
+    #[param(inline)]
     wait: Option<WaitFor>,
     /// Longest wait in milliseconds, at most 60,000; 10,000 when absent.
     timeout_ms: Option<u64>,

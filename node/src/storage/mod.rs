@@ -21,7 +21,8 @@ use std::{
 };
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    Options, WriteOptions,
 };
 use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
@@ -42,6 +43,8 @@ const BACKGROUND_JOBS: i32 = 2;
 const BLOOM_BITS: f64 = 10.0;
 /// Name of the file whose lock keeps a second process out.
 const LOCK_FILE: &str = "node.lock";
+/// Name of the file that says that the chain was founded here.
+const FOUNDED_FILE: &str = "founded";
 /// Folder of the database in the data folder.
 const DATABASE: &str = "rocksdb";
 
@@ -74,8 +77,8 @@ impl Store {
         let chain_id = genesis.chain_id();
         let (commits, _) = watch::channel(0);
         let store = Self { db, chain_id, commits, folder: folder.to_owned(), _lock: lock };
-        if store.raw(cf::META, meta::SCHEMA)?.is_none() && store.is_empty()? {
-            store.found(genesis)?;
+        if store.raw(cf::META, meta::SCHEMA)?.is_none() {
+            store.found_once(genesis)?;
         }
         store.check_schema(&path)?;
         let tip = store.view()?.tip().height;
@@ -165,8 +168,23 @@ impl Store {
         Ok(self.db.get_cf(self.cf(family), key)?)
     }
 
-    fn is_empty(&self) -> Result<bool, StorageError> {
-        Ok(self.raw(cf::META, meta::TIP)?.is_none())
+    /// Founds the chain, unless that was done before: then what it wrote is lost, and beginning
+    /// again would silently forget a chain.
+    fn found_once(&self, genesis: &Genesis) -> Result<(), StorageError> {
+        let mark = self.folder.join(FOUNDED_FILE);
+        if mark.exists() {
+            return Err(StorageError::damaged("it is empty, and it was founded before"));
+        }
+        if self.db.latest_sequence_number() != 0 {
+            return Err(StorageError::damaged("its schema record is missing"));
+        }
+        self.found(genesis)?;
+        let write = || {
+            std::fs::write(&mark, self.chain_id.to_string())?;
+            File::open(&mark)?.sync_all()?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|source| StorageError::Folder { path: mark.clone(), source })
     }
 
     fn check_schema(&self, path: &Path) -> Result<(), StorageError> {
@@ -239,6 +257,9 @@ fn open_database(path: &Path) -> Result<DB, StorageError> {
     options.set_max_background_jobs(BACKGROUND_JOBS);
     options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_keep_log_file_num(4);
+    // A torn last write was never acknowledged and is dropped. Damage anywhere before it is an
+    // error: the default would silently go back to an older block.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     let families = cf::ALL.iter().map(|name| {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&cache);
@@ -251,3 +272,6 @@ fn open_database(path: &Path) -> Result<DB, StorageError> {
     });
     Ok(DB::open_cf_descriptors(&options, path, families)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use symbolon_consensus::{Effect, Input, Verified};
 use symbolon_ledger::{certificate::Certificate, codes::ProvinceCode, hash::BlockHash};
 
 use super::{
+    founding::Founding,
     invariants::Witness,
     node::Committed,
     plan::EPOCH_MS,
@@ -106,9 +107,9 @@ impl World {
     }
 
     fn store(&mut self, id: usize, block: BlockHash) -> Result<(), String> {
-        let header = self.nodes[id].body(&block);
-        let header = header.ok_or_else(|| format!("node {id} has no body of {block} to store"))?;
-        self.nodes[id].disk.bodies.insert(block, header);
+        let body = self.nodes[id].body(&block);
+        let body = body.ok_or_else(|| format!("node {id} has no body of {block} to store"))?;
+        self.nodes[id].disk.bodies.insert(block, body);
         Ok(())
     }
 
@@ -129,9 +130,9 @@ impl World {
         proposer: Option<ProvinceCode>,
         from: Option<usize>,
     ) {
-        if let Some(header) = self.nodes[id].body(&block) {
+        if let Some(body) = self.nodes[id].body(&block) {
             let life = self.nodes[id].life;
-            self.at(1, Event::Body { node: id, life, header });
+            self.at(1, Event::Body { node: id, life, body });
             return;
         }
         let mut from: std::collections::BTreeSet<usize> = from.into_iter().collect();
@@ -172,19 +173,26 @@ impl World {
         block: BlockHash,
         certificate: Certificate,
     ) -> Result<(), String> {
-        let header = self.nodes[id].disk.bodies.get(&block).cloned();
-        let header = header.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        let set = self.plan.set_after(header.height - 1);
-        Witness::every_certificate_verifies(&certificate, &set)?;
+        let body = self.nodes[id].disk.bodies.get(&block).cloned();
+        let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
+        let height = body.header.height;
+        let founding = Founding::of(self.plan.validators);
+        let set = founding.set_after(&self.plan, height - 1);
+        Witness::every_certificate_verifies(&founding.chain_id, &certificate, &set)?;
+        let executed = self.memory(id).executed.remove(&block);
         let disk = &mut self.nodes[id].disk;
-        let root = disk.machine.commit(&header);
+        let root = disk.machine.commit(&body, executed);
+        let root =
+            root.ok_or_else(|| format!("node {id} decided {block}, which does not apply"))?;
         disk.bodies.clear();
-        disk.chain.push(Committed { header: header.clone(), certificate });
-        self.note("decide", &[id as u64, header.height, word(&block)]);
+        disk.chain.push(Committed { block: body.clone(), certificate });
+        self.memory(id).executed.clear();
+        self.report.transactions += body.transactions.len() as u64;
+        self.note("decide", &[id as u64, height, word(&block), word(&root)]);
         let node = &self.nodes[id];
         if node.honest {
-            self.witness.no_two_honest_nodes_decide_differently(node, header.height, block)?;
-            self.witness.the_same_height_has_the_same_state_root(node, &header, root)?;
+            self.witness.no_two_honest_nodes_decide_differently(node, height, block)?;
+            self.witness.the_same_height_has_the_same_state_root(node, &body.header, root)?;
         }
         self.witness.acknowledge(node);
         Ok(())

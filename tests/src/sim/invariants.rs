@@ -8,11 +8,11 @@ use symbolon_ledger::{
     block::Header,
     certificate::Certificate,
     codes::ProvinceCode,
-    hash::{BlockHash, Digest},
+    hash::{BlockHash, ChainId, Digest},
     validators::ValidatorSet,
 };
 
-use super::{machine::chain_id, node::Node, plan::Plan};
+use super::{founding::Founding, node::Node, plan::Plan};
 
 type Slot = (ProvinceCode, u64, u32, &'static str);
 
@@ -71,12 +71,13 @@ impl Witness {
     ///
     /// When a decision's certificate does not verify under the set of its height.
     pub fn every_certificate_verifies(
+        chain: &ChainId,
         certificate: &Certificate,
         set: &ValidatorSet,
     ) -> Result<(), String> {
         let height = certificate.height;
         certificate
-            .verify(&chain_id(), set)
+            .verify(chain, set)
             .map_err(|error| format!("the certificate of height {height} proves nothing: {error}"))
     }
 
@@ -123,7 +124,7 @@ impl Witness {
             format!("node {} lost its blocks after {}", node.id, node.disk.height())
         })?;
         for committed in node.disk.chain.iter().filter(|_| node.honest) {
-            let (height, block) = (committed.header.height, committed.header.hash());
+            let (height, block) = (committed.block.header.height, committed.block.hash());
             holds(self.decided.get(&height) == Some(&block), || {
                 format!("node {} has block {block} at height {height}, never decided", node.id)
             })?;
@@ -135,7 +136,7 @@ impl Witness {
     ///
     /// When evidence accuses an honest seat, or is none.
     pub fn only_liars_are_accused(plan: &Plan, evidence: &Evidence) -> Result<(), String> {
-        let seat = (0..plan.validators).find(|s| Plan::province(*s) == evidence.province);
+        let seat = Founding::of(plan.validators).seat(evidence.province);
         let liar = seat.is_some_and(|seat| plan.is_liar(seat));
         holds(liar && evidence.first != evidence.second, || format!("false evidence: {evidence:?}"))
     }

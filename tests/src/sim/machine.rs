@@ -1,27 +1,27 @@
-//! The replicated state: a few records in a real Jellyfish Merkle tree, held in memory.
-//!
-//! Blocks are empty here, so what a block does is derived from its height, time and proposer:
-//! enough for every node to compute the root by itself, and for a wrong root to be noticed.
+//! The replicated state: the records and the Jellyfish Merkle tree of a node, held in memory,
+//! and the real rules that change them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_consensus::{HeightStart, validity::Outcome};
+use symbolon_contracts::{
+    BlockContext, Changes, Overlay, StateFault, StateView, apply_transaction, signer_key,
+};
 use symbolon_ledger::{
-    block::{HEADER_VERSION, Header, transactions_root},
-    codec,
+    block::{Block, Header, transactions_root},
     codes::ProvinceCode,
-    hash::{ChainId, Digest, sha256},
+    hash::{Digest, TransactionId},
     log::{self, Frontier},
+    state::StateKey,
+    transaction::{SignedTransaction, Verified},
     tree::{NodeStore, StoreError, TreeUpdate, update},
 };
 
-use super::plan::{EPOCH_MS, Plan};
+use super::{founding::Founding, plan::Plan};
 
-/// Records that blocks write to, in turn.
-const RECORDS: u64 = 16;
-
+/// The tree's nodes.
 #[derive(Debug, Clone, Default)]
-struct Nodes(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(super) struct Nodes(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl NodeStore for Nodes {
     fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -30,7 +30,7 @@ impl NodeStore for Nodes {
 }
 
 impl Nodes {
-    fn apply(&mut self, change: TreeUpdate) {
+    pub(super) fn apply(&mut self, change: TreeUpdate) {
         for key in change.stale {
             self.0.remove(&key);
         }
@@ -38,50 +38,46 @@ impl Nodes {
     }
 }
 
-/// The name of the simulated chain.
-#[must_use]
-pub fn chain_id() -> ChainId {
-    sha256(b"the simulated chain")
+/// What a block does.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    changes: Changes,
+    tree: TreeUpdate,
 }
 
 /// The state after the tip.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    founding: Arc<Founding>,
+    plan: Plan,
     tip: Header,
     history: Frontier,
+    records: BTreeMap<StateKey, Vec<u8>>,
     nodes: Nodes,
-    plan: Plan,
+    committed: BTreeMap<TransactionId, u64>,
+}
+
+impl StateView for Machine {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateFault> {
+        Ok(self.records.get(key).cloned())
+    }
+
+    fn committed_at(&self, id: &TransactionId) -> Result<Option<u64>, StateFault> {
+        Ok(self.committed.get(id).copied())
+    }
 }
 
 impl Machine {
     /// The state after block 0.
-    ///
-    /// # Panics
-    ///
-    /// Never: a tree in memory can be read.
     #[must_use]
     pub fn founded(plan: &Plan) -> Self {
-        let mut nodes = Nodes::default();
-        let change = update(&nodes, 0, None, [record(0, EPOCH_MS, None)]).expect("a new tree");
-        let state_root = change.root;
-        nodes.apply(change);
-        let validators_hash = plan.set_after(0).hash();
-        let tip = Header {
-            version: HEADER_VERSION,
-            chain_id: chain_id(),
-            height: 0,
-            time_ms: EPOCH_MS,
-            parent: Digest::ZERO,
-            history_root: Frontier::default().root(),
-            transactions_root: transactions_root(&[]),
-            state_root,
-            validators_hash,
-            next_validators_hash: validators_hash,
-            proposer: None,
-        };
+        let founding = Founding::of(plan.validators);
+        let tip = founding.block_zero.clone();
         let mut history = Frontier::default();
         history.push(log::leaf_hash(tip.hash().as_bytes()));
-        Self { tip, history, nodes, plan: plan.clone() }
+        let (records, nodes) = (founding.records.clone(), founding.nodes.clone());
+        let committed = BTreeMap::new();
+        Self { founding, plan: plan.clone(), tip, history, records, nodes, committed }
     }
 
     /// The tip.
@@ -96,62 +92,108 @@ impl Machine {
         HeightStart {
             parent: self.tip.clone(),
             history_root: self.history.root(),
-            validators: self.plan.set_after(self.tip.height),
+            validators: self.founding.set_after(&self.plan, self.tip.height),
         }
     }
 
-    /// The next block, executed.
+    /// The next block, with those of the candidates that apply.
     ///
     /// # Panics
     ///
     /// When the tree in memory is damaged.
     #[must_use]
-    pub fn build(&self, proposer: ProvinceCode, time_ms: u64) -> Header {
+    pub fn build(
+        &self,
+        proposer: ProvinceCode,
+        time_ms: u64,
+        candidates: Vec<SignedTransaction>,
+    ) -> Block {
+        let mut overlay = Overlay::new(self);
+        let mut transactions = Vec::new();
+        for candidate in candidates {
+            let Some(verified) = self.verify(&candidate) else { continue };
+            if apply_transaction(&mut overlay, &self.context(), &verified).is_ok() {
+                transactions.push(candidate);
+            }
+        }
+        let executed = self.finish(overlay.into_changes());
         let height = self.tip.height + 1;
-        let mut header = Header {
+        let header = Header {
             height,
             time_ms,
             parent: self.tip.hash(),
             history_root: self.history.root(),
+            transactions_root: transactions_root(&transactions),
+            state_root: executed.tree.root,
             validators_hash: self.tip.next_validators_hash,
-            next_validators_hash: self.plan.set_after(height).hash(),
+            next_validators_hash: self.founding.set_after(&self.plan, height).hash(),
             proposer: Some(proposer),
             ..self.tip.clone()
         };
-        header.state_root = self.execute(&header).root;
-        header
+        Block { header, transactions }
     }
 
-    /// What executing a block gives.
+    /// Executes a block; none when one of its transactions does not apply.
     #[must_use]
-    pub fn outcome(&self, header: &Header) -> Outcome {
+    pub fn execute(&self, block: &Block) -> Option<Executed> {
+        let mut overlay = Overlay::new(self);
+        for transaction in &block.transactions {
+            let verified = self.verify(transaction)?;
+            apply_transaction(&mut overlay, &self.context(), &verified).ok()?;
+        }
+        Some(self.finish(overlay.into_changes()))
+    }
+
+    /// What the header has to say about an execution.
+    #[must_use]
+    pub fn outcome(&self, block: &Block, executed: &Executed) -> Outcome {
+        let next = self.founding.set_after(&self.plan, self.tip.height + 1);
         Outcome {
-            transactions_root: transactions_root(&[]),
-            state_root: self.execute(header).root,
-            next_validators_hash: self.plan.set_after(self.tip.height + 1).hash(),
-            transactions: 0,
-            bytes: 0,
+            transactions_root: transactions_root(&block.transactions),
+            state_root: executed.tree.root,
+            next_validators_hash: next.hash(),
+            transactions: block.transactions.len(),
+            bytes: block.encode().len(),
         }
     }
 
-    fn execute(&self, header: &Header) -> TreeUpdate {
-        let written = record(header.height, header.time_ms, header.proposer);
-        update(&self.nodes, self.tip.height + 1, Some(self.tip.state_root), [written])
-            .expect("the tree in memory has the tip's root")
+    /// Makes `block` the tip and gives the root that its execution has here; none when it does
+    /// not apply.
+    pub fn commit(&mut self, block: &Block, executed: Option<Executed>) -> Option<Digest> {
+        let Executed { changes, tree } = executed.or_else(|| self.execute(block))?;
+        let root = tree.root;
+        self.nodes.apply(tree);
+        for (key, record) in changes {
+            match record {
+                Some(bytes) => self.records.insert(key, bytes),
+                None => self.records.remove(&key),
+            };
+        }
+        let height = block.header.height;
+        self.committed.extend(block.transactions.iter().map(|t| (t.id(), height)));
+        self.history.push(log::leaf_hash(block.hash().as_bytes()));
+        self.tip = block.header.clone();
+        Some(root)
     }
 
-    /// Makes `header` the tip and gives the root that its execution has here.
-    pub fn commit(&mut self, header: &Header) -> Digest {
-        let change = self.execute(header);
-        let root = change.root;
-        self.nodes.apply(change);
-        self.history.push(log::leaf_hash(header.hash().as_bytes()));
-        self.tip = header.clone();
-        root
+    fn context(&self) -> BlockContext {
+        BlockContext { chain_id: self.founding.chain_id, height: self.tip.height + 1 }
     }
-}
 
-fn record(height: u64, time_ms: u64, proposer: Option<ProvinceCode>) -> (Digest, Option<Vec<u8>>) {
-    let key = sha256(&(height % RECORDS).to_be_bytes());
-    (key, Some(codec::encode(&(height, time_ms, proposer))))
+    fn verify(&self, transaction: &SignedTransaction) -> Option<Verified> {
+        let payload = transaction.payload();
+        let key = signer_key(self, payload.actor, payload.key_id).ok()??;
+        transaction.clone().verify(&key).ok()
+    }
+
+    fn finish(&self, changes: Changes) -> Executed {
+        let authenticated = changes
+            .iter()
+            .filter(|(key, _)| key.is_authenticated())
+            .map(|(key, record)| (key.map_key(), record.clone()));
+        let (version, parent) = (self.tip.height + 1, Some(self.tip.state_root));
+        let tree = update(&self.nodes, version, parent, authenticated)
+            .expect("the tree in memory has the tip's root");
+        Executed { changes, tree }
+    }
 }

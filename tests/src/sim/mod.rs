@@ -1,5 +1,5 @@
-//! A whole network in one thread, with one seed: real hosts and a real state tree over a
-//! simulated network, simulated disks and simulated clocks.
+//! A whole network in one thread, with one seed: real hosts, real transactions, the real rules
+//! and a real state tree over a simulated network, simulated disks and simulated clocks.
 //!
 //! A run has two phases. In the *safety phase* packets are lost, delayed, repeated and
 //! reordered, the network splits, nodes crash between any two effects and lose whatever was not
@@ -11,8 +11,8 @@
 //! that happened. Not simulated: libp2p, RocksDB and threads; those have their own tests.
 //!
 //! Read [`plan`] (what is simulated), [`world`] (how it runs), [`node`] (what a node keeps and
-//! what a crash leaves), [`effects`] (what each effect of a host does), [`machine`] (the state),
-//! [`twin`] (the liars), [`invariants`].
+//! what a crash leaves), [`effects`] (what each effect of a host does), [`founding`] and
+//! [`machine`] (the state), [`agency`] (what is asked of it), [`twin`] (the liars), [`invariants`].
 
 pub mod plan;
 
@@ -22,7 +22,11 @@ pub mod effects;
 
 pub mod node;
 
+pub mod founding;
+
 pub mod machine;
+
+pub mod agency;
 
 pub mod twin;
 

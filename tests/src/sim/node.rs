@@ -3,16 +3,20 @@
 //! The disk tells flushed from merely written. A crash keeps what was flushed, and of what was
 //! only appended to the log a part that chance decides, as an operating system would.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing};
 use symbolon_ledger::{
-    block::Header, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
+    block::Block, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
 };
 
 use super::{
     dice::Dice,
-    machine::{Machine, chain_id},
+    founding::Founding,
+    machine::{Executed, Machine},
     plan::{EPOCH_MS, Plan},
 };
 
@@ -22,8 +26,8 @@ const ASK_AGAIN_MS: u64 = 300;
 /// A committed block.
 #[derive(Debug, Clone)]
 pub struct Committed {
-    /// Its header; bodies are empty here.
-    pub header: Header,
+    /// The block.
+    pub block: Block,
     /// Its certificate.
     pub certificate: Certificate,
 }
@@ -36,7 +40,7 @@ pub struct Disk {
     /// The state after them, in the same batch as the last one.
     pub machine: Machine,
     /// Bodies of the undecided height.
-    pub bodies: BTreeMap<BlockHash, Header>,
+    pub bodies: BTreeMap<BlockHash, Block>,
     log: Vec<Vec<u8>>,
     flushed: usize,
     lies: bool,
@@ -98,7 +102,9 @@ pub struct Memory {
     /// The host.
     pub host: Host,
     /// Bodies built or fetched and not yet stored.
-    pub pool: BTreeMap<BlockHash, Header>,
+    pub pool: BTreeMap<BlockHash, Block>,
+    /// What was executed and not yet committed.
+    pub executed: BTreeMap<BlockHash, Executed>,
     /// Nodes that offered a body.
     pub holders: BTreeMap<BlockHash, BTreeSet<usize>>,
     /// Running timers, each with the time at which it ends.
@@ -118,6 +124,7 @@ pub struct Node {
     pub honest: bool,
     /// How far its clock is ahead, in milliseconds.
     pub skew_ms: i64,
+    founding: Arc<Founding>,
     /// What survives a crash.
     pub disk: Disk,
     /// What does not; none while it is down.
@@ -135,13 +142,14 @@ impl Node {
         let small = |ms: u64| i64::try_from(ms).expect("small");
         let skew_ms = small(dice.below(2 * plan.skew_ms + 1)) - small(plan.skew_ms);
         let disk = Disk::new(plan);
-        Self { id, seat, honest, skew_ms, disk, memory: None, life: 0, doom: None }
+        let founding = Founding::of(plan.validators);
+        Self { id, seat, honest, skew_ms, founding, disk, memory: None, life: 0, doom: None }
     }
 
     /// The province whose seat it has.
     #[must_use]
     pub fn province(&self) -> Option<ProvinceCode> {
-        self.seat.map(Plan::province)
+        self.seat.map(|seat| self.founding.province(seat))
     }
 
     /// What its clock shows `now_ms` after the founding.
@@ -156,9 +164,11 @@ impl Node {
     ///
     /// What the host says against the disk.
     pub fn start(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
-        let identity = self.seat.map(|seat| (Plan::province(seat), Plan::key(seat)));
-        let config = Config { chain_id: chain_id(), identity, timing: Timing::default() };
-        let bodies = self.disk.bodies.values().cloned().collect();
+        let identity =
+            self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
+        let config =
+            Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() };
+        let bodies = self.disk.bodies.values().map(|b| b.header.clone()).collect();
         let start = self.disk.machine.start();
         let clock = self.clock(now_ms);
         let (host, effects) = Host::recover(config, start, &self.disk.log, bodies, clock)?;
@@ -167,6 +177,7 @@ impl Node {
         self.memory = Some(Memory {
             host,
             pool: BTreeMap::new(),
+            executed: BTreeMap::new(),
             holders: BTreeMap::new(),
             timers: BTreeMap::new(),
             asked: (0, 0),
@@ -193,10 +204,10 @@ impl Node {
 
     /// A body, from wherever it has it.
     #[must_use]
-    pub fn body(&self, block: &BlockHash) -> Option<Header> {
+    pub fn body(&self, block: &BlockHash) -> Option<Block> {
         let pooled = self.memory.as_ref().and_then(|m| m.pool.get(block));
         let decided =
-            || self.disk.chain.iter().rev().map(|c| &c.header).find(|h| h.hash() == *block);
+            || self.disk.chain.iter().rev().map(|c| &c.block).find(|b| b.hash() == *block);
         pooled.or_else(|| self.disk.bodies.get(block)).or_else(decided).cloned()
     }
 }

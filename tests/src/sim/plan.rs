@@ -1,17 +1,9 @@
 //! What a run simulates: who takes part, and what goes wrong until it heals.
 
-use symbolon_ledger::{
-    codes::ProvinceCode,
-    keys::SecretKey,
-    validators::{Validator, ValidatorSet},
-};
-
 use super::dice::Dice;
 
 /// The founding instant of every simulated chain, in milliseconds since 1970.
 pub const EPOCH_MS: u64 = 1_800_000_000_000;
-/// Blocks between two changes of a rotating validator set.
-const TERM: u64 = 5;
 
 /// How the network falls apart in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,40 +110,6 @@ impl Plan {
             self.twins = (self.validators - 2) / 3;
         }
         self
-    }
-
-    /// The province of a seat: its number, 11 upwards.
-    ///
-    /// # Panics
-    ///
-    /// With more than 89 seats.
-    #[must_use]
-    pub fn province(seat: usize) -> ProvinceCode {
-        (seat + 11).to_string().parse().expect("two digits")
-    }
-
-    /// The key of a seat.
-    #[must_use]
-    pub fn key(seat: usize) -> SecretKey {
-        SecretKey::from_seed(&[u8::try_from(seat + 1).expect("few seats"); 32])
-    }
-
-    /// The set that stands in the state after `height`.
-    ///
-    /// # Panics
-    ///
-    /// Never with fewer than 65 seats.
-    #[must_use]
-    pub fn set_after(&self, height: u64) -> ValidatorSet {
-        let out = (self.rotates && height >= TERM)
-            .then(|| usize::try_from(height / TERM % self.validators as u64).expect("small"));
-        let validator = |seat: usize| Validator {
-            province: Self::province(seat),
-            key: Self::key(seat).public_key(),
-            peer_id: vec![u8::try_from(seat + 1).expect("few seats")],
-        };
-        let seats = (0..self.validators).filter(|seat| Some(*seat) != out);
-        ValidatorSet::new(seats.map(validator).collect()).expect("a set of distinct seats")
     }
 
     /// Whether a seat is taken by liars: the last ones are.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use symbolon_consensus::{Effect, Input, Message, Peer, Timer, Verified, validity};
 use symbolon_ledger::{
-    block::Header,
+    block::Block,
     hash::{BlockHash, Digest, sha256},
 };
 use thiserror::Error;
 
 use super::{
+    agency,
     dice::Dice,
+    founding::Founding,
     invariants::Witness,
     node::{Committed, Node},
     plan::{Plan, Splits},
@@ -36,7 +38,7 @@ pub(super) enum Packet {
     /// "Send me this body."
     Want(BlockHash),
     /// A body.
-    Body(Header),
+    Body(Block),
     /// "My tip is at this height."
     Status(u64),
     /// "Send me the block and certificate of this height."
@@ -70,7 +72,7 @@ pub(super) enum Event {
     Body {
         node: usize,
         life: u64,
-        header: Header,
+        body: Block,
     },
     Retry {
         node: usize,
@@ -107,6 +109,8 @@ pub struct Report {
     pub replays: u64,
     /// Packets sent.
     pub packets: u64,
+    /// Transactions committed, counted once for every node.
+    pub transactions: u64,
     /// Blocks that were committed through block sync.
     pub synced: u64,
     /// Pairs of contradictions found.
@@ -249,9 +253,9 @@ impl World {
             Event::Tick { node, life } => self.if_alive(node, life, Input::Tick),
             Event::Begin { node, life } => self.if_alive(node, life, Input::Begin),
             Event::Build { node, life, round } => self.build(node, life, round),
-            Event::Body { node, life, header } => {
+            Event::Body { node, life, body } => {
                 if self.lives(node, life) {
-                    self.give_body(node, header)
+                    self.give_body(node, body)
                 } else {
                     Ok(())
                 }
@@ -347,33 +351,47 @@ impl World {
     }
 
     fn build(&mut self, id: usize, life: u64, round: u32) -> Result<(), String> {
-        let (true, Some(province)) = (self.lives(id, life), self.nodes[id].province()) else {
+        let (true, Some(seat)) = (self.lives(id, life), self.nodes[id].seat) else {
             return Ok(());
         };
+        let founding = Founding::of(self.plan.validators);
         let node = &mut self.nodes[id];
         let machine = &node.disk.machine;
         let time_ms = validity::proposal_time(node.clock(self.now_ms), machine.tip());
-        let mut header = machine.build(province, time_ms);
+        let mut wishes = agency::wishes(&founding, seat, node.disk.height() + 1, &mut self.dice);
+        // Something that was committed already is handed in again.
+        let last = node.disk.chain.last();
+        wishes.extend(last.and_then(|committed| committed.block.transactions.first()).cloned());
+        let mut block = machine.build(founding.province(seat), time_ms, wishes);
         if !node.honest {
-            twin::falsify(&mut header, &mut self.dice);
+            twin::falsify(&mut block, &mut self.dice);
         }
+        let header = block.header.clone();
         let memory = node.memory.as_mut().expect("it lives");
         if memory.host.height() != header.height {
             return Ok(());
         }
-        memory.pool.insert(header.hash(), header.clone());
+        memory.pool.insert(block.hash(), block);
         self.step(id, Input::BlockBuilt { round, header })
     }
 
-    fn give_body(&mut self, id: usize, header: Header) -> Result<(), String> {
+    fn give_body(&mut self, id: usize, block: Block) -> Result<(), String> {
         let node = &mut self.nodes[id];
         let Some(memory) = &mut node.memory else { return Ok(()) };
+        let (header, hash) = (block.header.clone(), block.hash());
         if memory.host.height() != header.height {
             return Ok(());
         }
-        memory.pool.insert(header.hash(), header.clone());
-        let outcome = node.disk.machine.outcome(&header);
-        let valid = validity::check_outcome(&header, &outcome).is_ok();
+        let machine = &node.disk.machine;
+        let valid = match machine.execute(&block) {
+            None => false,
+            Some(executed) => {
+                let outcome = machine.outcome(&block, &executed);
+                memory.executed.insert(hash, executed);
+                validity::check_outcome(&header, &outcome).is_ok()
+            }
+        };
+        memory.pool.insert(hash, block);
         self.step(id, Input::BodyValidated { header, valid })
     }
 
@@ -391,12 +409,12 @@ impl World {
                 Ok(())
             }
             Packet::Want(block) => {
-                if let Some(header) = self.nodes[to].body(&block) {
-                    self.send(to, from, Packet::Body(header));
+                if let Some(body) = self.nodes[to].body(&block) {
+                    self.send(to, from, Packet::Body(body));
                 }
                 Ok(())
             }
-            Packet::Body(header) => self.give_body(to, header),
+            Packet::Body(body) => self.give_body(to, body),
             Packet::Status(tip) => {
                 if tip >= height {
                     self.send(to, from, Packet::Ask(height));
@@ -409,11 +427,11 @@ impl World {
                 }
                 Ok(())
             }
-            Packet::Synced(Committed { header, certificate }) => {
+            Packet::Synced(Committed { block, certificate }) => {
                 if certificate.height != height {
                     return Ok(());
                 }
-                memory.pool.insert(header.hash(), header);
+                memory.pool.insert(block.hash(), block);
                 self.report.synced += 1;
                 self.step(to, Input::Synced { certificate, from: peer })
             }

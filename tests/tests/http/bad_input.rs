@@ -231,7 +231,6 @@ fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
     assert_eq!(again.cid, licence.cid);
     let (_, in_used_slot) = node.prepare_licence("44", 0);
     let (_, in_other_slot) = node.prepare_licence("44", 5_000);
-    let (_, of_another) = node.prepare_licence("11", 1);
     let name: Label = "某局".parse().unwrap();
     let register = Operation::RegisterAgency {
         agency: "11100000000013127D".parse().unwrap(),
@@ -245,7 +244,6 @@ fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
         ("duplicate", node.by_agency("44", vec![issue_again])),
         ("used slot", node.by_agency("44", vec![in_used_slot])),
         ("slot not reserved", node.by_agency("44", vec![in_other_slot])),
-        ("another's credential key and slot", node.by_agency("44", vec![of_another])),
         ("not a province", node.by_agency("44", vec![register])),
         ("not active", node.by_province("44", vec![Operation::Propose {}])),
         (

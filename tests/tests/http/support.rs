@@ -237,13 +237,21 @@ impl Node {
     }
 
     /// A transaction of the agency of `province`.
-    pub(crate) fn by_agency(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+    pub(crate) fn by_agency(
+        &self,
+        province: &str,
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
         let actor = Actor::Agency(self.agency(province));
         self.sign(actor, &self.keys_of(province).transaction, operations)
     }
 
     /// A transaction of the authority of `province`.
-    pub(crate) fn by_province(&self, province: &str, operations: Vec<Operation>) -> SignedTransaction {
+    pub(crate) fn by_province(
+        &self,
+        province: &str,
+        operations: Vec<Operation>,
+    ) -> SignedTransaction {
         let actor = Actor::Province(province.parse().unwrap());
         self.sign(actor, &self.keys_of(province).authority, operations)
     }

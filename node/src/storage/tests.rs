@@ -1,0 +1,148 @@
+//! What a node refuses to open, and what it refuses to write.
+
+use symbolon_genesis::presets;
+use symbolon_ledger::{
+    block::{Block, Header},
+    certificate::{CERTIFICATE_VERSION, Certificate},
+    state::StateKey,
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::execution;
+
+fn genesis(seed: u8) -> Genesis {
+    presets::devnet_from_seed(4, &[seed; 32], 1_700_000_000_000, 1).0
+}
+
+fn refusal(folder: &Path, genesis: &Genesis) -> String {
+    match Store::open(folder, genesis) {
+        Ok(_) => panic!("the database was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_founded_chain_opens_again_with_block_0_of_genesis() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let root = genesis.state_root().unwrap();
+    for _ in 0..2 {
+        let store = Store::open(folder.path(), &genesis).unwrap();
+        let view = store.view().unwrap();
+        assert_eq!(view.tip().header, genesis.block_zero(root));
+    }
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let _first = Store::open(folder.path(), &genesis).unwrap();
+    assert!(refusal(folder.path(), &genesis).contains("in use by another process"));
+}
+
+#[test]
+fn a_database_of_another_chain_is_refused() {
+    let folder = TempDir::new().unwrap();
+    drop(Store::open(folder.path(), &genesis(1)).unwrap());
+    let error = refusal(folder.path(), &genesis(2));
+    assert!(error.contains("belongs to chain"), "{error}");
+}
+
+#[test]
+fn a_database_of_a_newer_schema_is_refused() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let newer = [&MAGIC[..], &(SCHEMA_VERSION + 1).to_be_bytes()].concat();
+    store.db.put_cf(store.cf(cf::META), meta::SCHEMA, newer).unwrap();
+    drop(store);
+    let error = refusal(folder.path(), &genesis);
+    assert!(error.contains("schema version 2"), "{error}");
+}
+
+#[test]
+fn a_newer_schema_with_another_table_is_refused_as_newer() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let mut store = Store::open(folder.path(), &genesis).unwrap();
+    let newer = [&MAGIC[..], &9u32.to_be_bytes()].concat();
+    store.db.put_cf(store.cf(cf::META), meta::SCHEMA, newer).unwrap();
+    store.db.create_cf("a later idea", &Options::default()).unwrap();
+    drop(store);
+    let error = refusal(folder.path(), &genesis);
+    assert!(error.contains("schema version 9"), "{error}");
+}
+
+#[test]
+fn a_foreign_database_is_refused_and_left_alone() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let path = folder.path().join(DATABASE);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    let foreign = DB::open(&options, &path).unwrap();
+    foreign.put(b"somebody's", b"data").unwrap();
+    drop(foreign);
+    let error = refusal(folder.path(), &genesis);
+    assert!(error.contains("not Symbolon's"), "{error}");
+    let foreign = DB::open(&options, &path).unwrap();
+    assert_eq!(foreign.get(b"somebody's").unwrap().as_deref(), Some(&b"data"[..]));
+}
+
+#[test]
+fn a_chain_that_vanished_is_not_founded_again() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    drop(Store::open(folder.path(), &genesis).unwrap());
+    std::fs::remove_dir_all(folder.path().join(DATABASE)).unwrap();
+    let error = refusal(folder.path(), &genesis);
+    assert!(error.contains("founded before"), "{error}");
+}
+
+#[test]
+fn a_block_that_does_not_follow_the_tip_is_never_written() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let view = store.view().unwrap();
+    let executed = execution::execute(&view, &[]).unwrap();
+    let tip = view.tip().clone();
+    drop(view);
+    let commit = |height: u64, parent| {
+        let header = Header { height, parent, ..tip.header.clone() };
+        let block = Block { header, transactions: Vec::new() };
+        let certificate = Certificate {
+            version: CERTIFICATE_VERSION,
+            height,
+            round: 0,
+            block: block.hash(),
+            signatures: Vec::new(),
+        };
+        store.commit(&Commit { block: &block, certificate: &certificate, executed: &executed })
+    };
+    assert!(commit(2, tip.hash).is_err());
+    assert!(commit(1, Digest::ZERO).is_err());
+    assert_eq!(store.view().unwrap().tip().height, 0);
+    assert!(commit(1, tip.hash).is_ok());
+    assert_eq!(store.view().unwrap().tip().height, 1);
+}
+
+#[test]
+fn a_state_tree_without_its_root_stops_execution() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    for item in store.db.iterator_cf(store.cf(cf::NODES), rocksdb::IteratorMode::Start) {
+        let (key, _) = item.unwrap();
+        store.db.delete_cf(store.cf(cf::NODES), key).unwrap();
+    }
+    let view = store.view().unwrap();
+    let error = execution::execute(&view, &[]).unwrap_err().to_string();
+    assert!(error.contains("state tree"), "{error}");
+    assert!(view.state_proof(&[StateKey::Parameters]).is_err());
+}
+
+#[test]
+fn an_undecided_block_is_kept_until_its_height_is_decided() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let hash = Digest([1; 32]);
+    store.keep_undecided(1, &hash, b"body").unwrap();
+    assert_eq!(store.undecided(1).unwrap(), [b"body".to_vec()]);
+    assert_eq!(store.body(&hash).unwrap().as_deref(), Some(&b"body"[..]));
+    assert!(store.undecided(2).unwrap().is_empty());
+}

@@ -1,0 +1,241 @@
+//! A node that cannot do its work says why in one line and stops: it never serves or votes on
+//! doubtful data.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    io::Write as _,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use symbolon_tests::devnet::{Devnet, await_that, binary, free_base_port, symbolon};
+use tempfile::TempDir;
+
+/// A network that ran and was stopped, copied for each test that harms a node's folder.
+fn stopped_network() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let net = Devnet::start(4);
+            await_that("a second block", || net.height("11").is_some_and(|h| h >= 2));
+            net.stop();
+            let copy = TempDir::new().unwrap();
+            copy_folder(&net.folder().join("node-1"), &copy.path().join("node-1"));
+            copy_folder(&net.folder().join("genesis.toml"), &copy.path().join("genesis.toml"));
+            copy
+        })
+        .path()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// A node's folder of its own, with ports of its own and nobody to talk to.
+struct Lone {
+    folder: TempDir,
+    http: u16,
+}
+
+impl Lone {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        copy_folder(&stopped_network().join("node-1"), &folder.path().join("node-1"));
+        copy_folder(&stopped_network().join("genesis.toml"), &folder.path().join("genesis.toml"));
+        let http = free_base_port(1) + 1;
+        let lone = Self { folder, http };
+        lone.rewrite_config(&lone.folder.path().join("node-1/data"));
+        lone
+    }
+
+    fn rewrite_config(&self, data: &Path) {
+        let node = self.folder.path().join("node-1");
+        let text = format!(
+            "genesis = {:?}\ndata_dir = {data:?}\nrole = \"validator\"\nprovince = \"11\"\n\
+             validator_key = {:?}\nnetwork_key = {:?}\n[http]\nlisten = \"127.0.0.1:{}\"\n\
+             [admin]\nlisten = \"127.0.0.1:{}\"\n[network]\nlisten = [\"/ip4/127.0.0.1/tcp/{}\"]\n",
+            self.folder.path().join("genesis.toml"),
+            node.join("validator.pem"),
+            node.join("network.pem"),
+            self.http,
+            self.http + 100,
+            self.http + 200,
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("node-1/config.toml")
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("node-1/data/rocksdb")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("symbolon-node"));
+        command.args(["run", "--config"]).arg(self.config()).env("SYMBOLON_LOG", "off");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a node that is expected to stop by itself.
+    fn run(&self) -> Output {
+        self.command().output().unwrap()
+    }
+}
+
+/// The node failed, and said so in one line that contains `expected`.
+fn assert_refused(output: &Output, expected: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "the node ran: {text}");
+    assert!(output.status.code().is_some(), "the node was killed: {text}");
+    assert_eq!(text.lines().count(), 1, "more than one line: {text}");
+    assert!(text.starts_with("error: ") && text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let lone = Lone::new();
+    let _taken = TcpListener::bind(("127.0.0.1", lone.http)).unwrap();
+    assert_refused(&lone.run(), &format!("cannot listen on 127.0.0.1:{}", lone.http));
+}
+
+#[test]
+fn a_data_folder_in_use_is_named() {
+    let lone = Lone::new();
+    let mut first = lone.command().spawn().unwrap();
+    let url = format!("http://127.0.0.1:{}/v1/status", lone.http);
+    await_that("the first node answers", || symbolon_tests::devnet::get(&url).is_ok());
+    let output = Command::new(binary("symbolon-node"))
+        .args(["verify-chain", "--config"])
+        .arg(lone.config())
+        .env("SYMBOLON_LOG", "off")
+        .output()
+        .unwrap();
+    assert_refused(&output, "in use by another process");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_foreign_genesis_is_refused() {
+    let lone = Lone::new();
+    let path = lone.folder.path().join("genesis.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let other = text.replacen("idle_block_interval_ms = 10000", "idle_block_interval_ms = 9000", 1);
+    assert_ne!(text, other, "the devnet's genesis has an idle interval of 10 s");
+    std::fs::write(&path, other).unwrap();
+    assert_refused(&lone.run(), "belongs to chain");
+}
+
+#[test]
+fn comments_and_line_endings_do_not_found_another_chain() {
+    let lone = Lone::new();
+    let path = lone.folder.path().join("genesis.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("# a comment\r\n{}", text.replace('\n', "\r\n"))).unwrap();
+    let output = Command::new(binary("symbolon-node"))
+        .args(["verify-chain", "--config"])
+        .arg(lone.config())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_damaged_database_is_named_and_nothing_is_served() {
+    for damage in [
+        |db: &Path| std::fs::write(db.join("CURRENT"), b"garbage\n").unwrap(),
+        |db: &Path| {
+            let manifest = newest(db, "MANIFEST");
+            std::fs::write(manifest, b"garbage").unwrap();
+        },
+        |db: &Path| {
+            for file in files(db, ".log").into_iter().chain(files(db, ".sst")) {
+                flip_the_middle(&file);
+            }
+        },
+    ] {
+        let lone = Lone::new();
+        damage(&lone.database());
+        assert_refused(&lone.run(), "error: the database");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_node_with_a_named_error() {
+    let lone = Lone::new();
+    let disk = lone.folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+        .arg(&disk)
+        .output();
+    if !mounted.is_ok_and(|m| m.status.success()) {
+        let mut err = std::io::stderr();
+        let _ = writeln!(err, "skipped: this user may not mount a small disk to fill it");
+        return;
+    }
+    copy_folder(&lone.folder.path().join("node-1/data"), &disk.join("data"));
+    lone.rewrite_config(&disk.join("data"));
+    let mut filler = std::fs::File::create(disk.join("filler")).unwrap();
+    while filler.write_all(&[0; 65_536]).is_ok() {}
+    let output = lone.run();
+    let _ = Command::new("umount").arg(&disk).status();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("No space left") || text.contains("no space"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn a_bad_configuration_is_named_with_its_line() {
+    let lone = Lone::new();
+    let text = std::fs::read_to_string(lone.config()).unwrap();
+    std::fs::write(lone.config(), text.replacen("role =", "rolle =", 1)).unwrap();
+    let output = lone.run();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("rolle") && text.contains("line 3"), "{text}");
+}
+
+#[test]
+fn a_second_network_on_the_same_ports_is_told_who_holds_them() {
+    let net = Devnet::start(4);
+    let base: u16 = net.file.nodes[0].http.rsplit(':').next().unwrap().parse().unwrap();
+    let other = TempDir::new().unwrap();
+    let dir = other.path().to_string_lossy().into_owned();
+    let base = (base - 1).to_string();
+    let output = symbolon(["devnet", "up", "--detach", "--dir", &dir, "--base-port", &base]);
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("symbolon-node"), "{text}");
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.filter(|p| p.to_string_lossy().ends_with(ending)).collect()
+}
+
+fn newest(folder: &Path, beginning: &str) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let named = |p: &PathBuf| p.file_name().unwrap().to_string_lossy().starts_with(beginning);
+    entries.filter(named).max().unwrap()
+}
+
+fn flip_the_middle(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    if bytes.is_empty() {
+        return;
+    }
+    let middle = bytes.len() / 2;
+    let end = (middle + 64).min(bytes.len());
+    for byte in &mut bytes[middle..end] {
+        *byte ^= 0xff;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
