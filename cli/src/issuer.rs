@@ -1,8 +1,9 @@
 //! An agency that issues: everything that a credential and its operation are made of.
 //!
 //! What is public (catalogue entry, issuer's origin, numbers of keys) is asked of the node; what
-//! is the agency's own lies beside its transaction key: `x.credential.pem` (signs credentials),
-//! `x.pem.secret` (links renewals, recognises rows issued before), `x.pem.slots`.
+//! is the agency's own lies beside its transaction key `x.pem`: `x.credential.pem` (signs
+//! credentials), `<credit code>.secret` (links renewals, recognises rows issued before) and
+//! `<credit code>.slots`. The last two outlive a rotation of the keys.
 
 use std::{path::Path, time::SystemTime};
 
@@ -152,7 +153,7 @@ impl<'a> Issuer<'a> {
             node,
             agency,
             licence_type: node.record(&entry)?,
-            secret: open_secret(context, &signer.key_file)?,
+            secret: open_secret(context, &signer.beside(".secret"))?,
             province: province.code,
             origin: province.issuer_origin,
             credential_key,
@@ -293,12 +294,11 @@ pub(crate) fn today() -> Date {
     date::day_of(since.map_or(0, |elapsed| elapsed.as_secs()))
 }
 
-/// The secret beside the key file; made when there is none.
-fn open_secret(context: &Context, key_file: &Path) -> Result<Secret, Failure> {
-    let path = files::suffixed(key_file, ".secret");
-    let _lock = files::lock(&files::suffixed(&path, ".lock"), true)?;
+/// The agency's secret in the file `path`; made when there is none.
+fn open_secret(context: &Context, path: &Path) -> Result<Secret, Failure> {
+    let _lock = files::lock(&files::suffixed(path, ".lock"), true)?;
     let bytes: Zeroizing<[u8; 32]> = if path.exists() {
-        let read = Zeroizing::new(files::read(&path, 32, "the agency's secret")?);
+        let read = Zeroizing::new(files::read(path, 32, "the agency's secret")?);
         Zeroizing::new(read.as_slice().try_into().map_err(|_| {
             Failure::refused(
                 "damaged_secret",
@@ -308,7 +308,7 @@ fn open_secret(context: &Context, key_file: &Path) -> Result<Secret, Failure> {
         })?)
     } else {
         let fresh = Zeroizing::new(entropy::bytes()?);
-        files::write(&path, fresh.as_slice())?;
+        files::write(path, fresh.as_slice())?;
         context.output.note(format!(
             "note: made the agency's secret {}; back it up: without it a later import cannot tell which rows were issued",
             path.display()

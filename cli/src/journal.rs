@@ -279,7 +279,7 @@ fn check_owner(path: &Path, owner: &Owner) -> Result<(), Failure> {
     } else {
         (
             "another secret of this agency",
-            "bring KEY.secret back from its backup: with a new one, rows issued before would be issued again",
+            "bring the agency's .secret file back from its backup: with a new one, rows issued before would be issued again",
         )
     };
     Err(Failure::refused(

@@ -178,6 +178,15 @@ impl Signer {
         Err(unknown_key(context, node, &key, "province"))
     }
 
+    /// A file of the actor's own, in the folder of its key: it stays when the key is rotated.
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
+        let name = match self.actor {
+            Actor::Agency(uscc) => uscc.to_string(),
+            Actor::Province(code) => format!("province-{code}"),
+        };
+        self.key_file.with_file_name(format!("{name}{suffix}"))
+    }
+
     /// The agency that signs.
     ///
     /// # Errors

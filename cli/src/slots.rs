@@ -1,7 +1,8 @@
 //! The status slots of one machine: which blocks the ledger granted, and which slots are spent.
 //!
 //! A slot goes into a credential before the ledger hears of it, and no slot may be used twice. So
-//! each machine reserves blocks of its own and remembers in `KEYFILE.slots`, before it signs, what
+//! each machine reserves blocks of its own and remembers in `<credit code>.slots`, before it signs,
+//! what
 //! it spends. Slots are drawn at random: their order must not tell when a licence was issued. A
 //! slot spent on a credential that was never committed is lost, which costs nothing.
 //!
@@ -57,13 +58,9 @@ struct Block {
 }
 
 impl Slots {
-    /// The slots that belong to a signer's key file.
+    /// The slots that lie beside a signer's key.
     pub(crate) fn beside(signer: &Signer) -> Self {
-        Self::at(
-            files::suffixed(&signer.key_file, ".slots"),
-            signer.chain_id.to_string(),
-            signer.actor.to_string(),
-        )
+        Self::at(signer.beside(".slots"), signer.chain_id.to_string(), signer.actor.to_string())
     }
 
     fn at(path: PathBuf, chain_id: String, actor: String) -> Self {
@@ -193,7 +190,7 @@ mod tests {
     use super::*;
 
     fn slots(dir: &std::path::Path, chain: &str) -> Slots {
-        Slots::at(dir.join("key.pem.slots"), chain.to_owned(), "agency X".to_owned())
+        Slots::at(dir.join("x.slots"), chain.to_owned(), "agency X".to_owned())
     }
 
     fn no_reserve(_: u16) -> Result<Vec<u32>, Failure> {
@@ -237,7 +234,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        files::write(&dir.path().join("key.pem.slots"), b"{").unwrap();
+        files::write(&dir.path().join("x.slots"), b"{").unwrap();
         let failure = slots(dir.path(), "c").take(1, no_reserve).unwrap_err();
         assert_eq!(failure.code, "damaged_slots");
     }

@@ -2,8 +2,8 @@
 //!
 //! [`Host::step`] takes the time and one input and returns what has to happen, in order. It owns
 //! no clock, file or socket; it holds the core's state machine, feeds it one input at a time
-//! (in [`feed`](Host::feed)) and writes down the core's wishes as effects (in
-//! [`crate::desk`]). Restarting is [`crate::recover`]; how to drive it all stands on the first
+//! (in `Host::feed`) and writes down the core's wishes as effects (in
+//! `desk`). Restarting is `recover`; how to drive it all stands on the first
 //! page of this crate.
 
 use std::{

@@ -1,7 +1,7 @@
 //! Who votes at a height, and whose turn it is to propose: functions of committed state alone.
 //!
 //! The set that stands in the state after block h governs h + 1, and the header of h names its
-//! hash. So a node cannot be talked into another set: [`Members::governing`] takes the set only
+//! hash. So a node cannot be talked into another set: `Members::governing` takes the set only
 //! together with the header that names it.
 
 use malachite_types as bft;

@@ -1,9 +1,9 @@
 //! Which blocks may follow a given block: a pure function of the parent state and the block.
 //!
 //! The core stores a verdict by the block's hash and never asks again, so nothing that may
-//! differ between nodes or change with time enters it: no clock (see [`crate::hold`] for blocks
+//! differ between nodes or change with time enters it: no clock (see `hold` for blocks
 //! from the future), no round (the rule about the round's proposer stands with the proposal,
-//! in [`proposer_fits`]).
+//! in `proposer_fits`).
 //!
 //! The header's claims about its own transactions are checked by whoever executes them, through
 //! [`check_outcome`].

@@ -142,7 +142,7 @@ impl Pool {
     ///
     /// [`SubmitError`]: then this node has forgotten the transaction.
     pub fn submit(&self, bytes: &[u8]) -> Result<Submitted, SubmitError> {
-        let transaction = SignedTransaction::decode(bytes).map_err(malformed)?;
+        let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
         let id = transaction.id();
         let view = self.store.view().map_err(|e| fault(id, &e))?;
         match self.admit(&view, transaction)? {
@@ -165,7 +165,7 @@ impl Pool {
     ///
     /// [`SubmitError`]; kind `Malformed` blames the sender.
     pub fn receive(&self, bytes: &[u8]) -> Result<bool, SubmitError> {
-        let transaction = SignedTransaction::decode(bytes).map_err(malformed)?;
+        let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
         let view = self.store.view().map_err(|e| fault(transaction.id(), &e))?;
         match self.admit(&view, transaction)? {
             Admitted::New { applies: true, .. } => {
@@ -182,7 +182,7 @@ impl Pool {
         let inner = self.lock();
         match inner.waiting.get(id) {
             Some(waiting) => Some(PoolStatus::Pending {
-                last_failure: waiting.failure.as_ref().map(|(_, why)| why.clone()),
+                last_failure: waiting.failure.map(|(_, why)| why),
             }),
             None => inner.dropped.get(id).cloned(),
         }
@@ -253,8 +253,8 @@ impl Pool {
         let mut inner = self.lock();
         for (id, why) in refused {
             let Some(waiting) = inner.waiting.get_mut(&id) else { continue };
-            let first = waiting.failure.as_ref().map_or(height, |(first, _)| *first);
-            waiting.failure = Some((first, why.clone()));
+            let first = waiting.failure.map_or(height, |(first, _)| first);
+            waiting.failure = Some((first, why));
             if why.code.is_final() || height.saturating_sub(first) >= MAX_FAILED_HEIGHTS {
                 inner.drop_as(id, PoolStatus::Rejected(why));
             }
@@ -279,9 +279,9 @@ impl Pool {
         let failed: Vec<_> = inner
             .waiting
             .iter()
-            .filter_map(|(id, w)| w.failure.as_ref().map(|(first, why)| (*id, *first, why)))
+            .filter_map(|(id, w)| w.failure.map(|(first, why)| (*id, first, why)))
             .filter(|(_, first, _)| height.saturating_sub(*first) >= MAX_FAILED_HEIGHTS)
-            .map(|(id, _, why)| (id, why.clone()))
+            .map(|(id, _, why)| (id, why))
             .collect();
         for (id, why) in failed {
             inner.drop_as(id, PoolStatus::Rejected(why));
@@ -438,7 +438,7 @@ fn check_signature(
     })
 }
 
-fn malformed(error: symbolon_ledger::transaction::TransactionError) -> SubmitError {
+fn malformed(error: &symbolon_ledger::transaction::TransactionError) -> SubmitError {
     SubmitError {
         code: "malformed_transaction",
         detail: error.to_string(),

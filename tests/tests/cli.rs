@@ -246,7 +246,7 @@ fn an_import_that_is_killed_again_and_again_issues_each_row_once() {
 fn a_copied_list_of_slots_costs_a_retry_and_nothing_else() {
     let bench = Bench::new();
     bench.issue("gd");
-    let slots = bench.net.agency("44").key_file.with_extension("pem.slots");
+    let slots = bench.net.agency("44").key_file.with_file_name(format!("{GUANGDONG}.slots"));
     let copy = fs::read(&slots).unwrap();
     let first: BTreeSet<String> = (0..3).map(|_| bench.issue("gd")).collect();
     // A second machine that was given the file draws from the same slots. With a block in which

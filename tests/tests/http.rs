@@ -17,6 +17,9 @@ mod bad_input;
 #[path = "http/serving.rs"]
 mod serving;
 
+#[path = "http/encrypted.rs"]
+mod encrypted;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{

@@ -4,7 +4,7 @@
 //! simulation` replays that seed alone, in every size. `SYMBOLON_SEEDS=n` runs so many seeds over
 //! four nodes instead of a thousand.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use symbolon_tests::sim::{Plan, Report, Splits, run};
 

@@ -54,7 +54,7 @@ pub(super) struct Prepared {
 pub(super) enum Body {
     Valid(Arc<Prepared>),
     /// Wrong for everybody and for ever.
-    Invalid(Header),
+    Invalid(Box<Header>),
 }
 
 /// What came of building a block.
@@ -238,7 +238,7 @@ fn answer(body: &Body) -> Input {
         Body::Valid(prepared) => {
             Input::BodyValidated { header: prepared.block.header.clone(), valid: true }
         }
-        Body::Invalid(header) => Input::BodyValidated { header: header.clone(), valid: false },
+        Body::Invalid(header) => Input::BodyValidated { header: (**header).clone(), valid: false },
     }
 }
 
@@ -292,7 +292,7 @@ fn examine(
         return Err(ExecutionError::OtherBody("a block of another height".into()));
     }
     if decoded.header.parent != tip.hash {
-        return Ok(Body::Invalid(decoded.header));
+        return Ok(Body::Invalid(Box::new(decoded.header)));
     }
     prepare(&view, pool, decoded, bytes)
 }
@@ -308,7 +308,7 @@ pub(super) fn prepare(
     let executed = match execution::execute_block(view, &block, &known) {
         Ok(executed) => executed,
         Err(ExecutionError::Storage(error)) => return Err(error.into()),
-        Err(_) => return Ok(Body::Invalid(block.header)),
+        Err(_) => return Ok(Body::Invalid(Box::new(block.header))),
     };
     let outcome = Outcome {
         transactions_root: transactions_root(&block.transactions),
@@ -321,7 +321,7 @@ pub(super) fn prepare(
         Ok(()) => Ok(Body::Valid(Arc::new(Prepared { block, bytes, executed }))),
         Err(error) => {
             tracing::warn!(%error, "a proposed block does not tell the truth");
-            Ok(Body::Invalid(block.header))
+            Ok(Body::Invalid(Box::new(block.header)))
         }
     }
 }

@@ -13,7 +13,7 @@ mod view;
 pub use commit::Commit;
 pub use error::StorageError;
 pub use schema::Location;
-pub use view::{HistoryEntry, Tip, View};
+pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{
     fs::{File, TryLockError},

@@ -26,6 +26,9 @@ const MAX_FRONTIER_BYTES: usize = 4 * 1024;
 /// with valid keys would make more.
 const MAX_HISTORY: usize = 1_000;
 
+/// The bytes of a key and of what stands there.
+pub type Entry = (Box<[u8]>, Box<[u8]>);
+
 /// The newest block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
@@ -190,7 +193,7 @@ impl<'a> View<'a> {
     pub fn state_records(
         &self,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
         self.scan_prefix(cf::STATE, prefix)
     }
 
@@ -299,7 +302,7 @@ impl<'a> View<'a> {
         &self,
         family: &str,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
         let prefix = prefix.to_vec();
         let mode = IteratorMode::From(&prefix, Direction::Forward);
         let items =

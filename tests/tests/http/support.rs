@@ -28,7 +28,7 @@ use symbolon_ledger::{
 use symbolon_node::{
     engine::EngineStatus,
     execution,
-    http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners},
+    http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
     pool::{Pool, PoolOutlets},
     storage::{Commit, Store},
@@ -99,6 +99,14 @@ impl Node {
     }
 
     pub(crate) fn start_with(limits: HttpLimits) -> Self {
+        Self::start_as(limits, None)
+    }
+
+    pub(crate) fn start_encrypted(tls: TlsFiles) -> Self {
+        Self::start_as(HttpLimits::default(), Some(tls))
+    }
+
+    fn start_as(limits: HttpLimits, tls: Option<TlsFiles>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (genesis, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
         let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
@@ -124,8 +132,7 @@ impl Node {
             .build()
             .unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let addresses =
-            HttpAddresses { public: any, admin: any, tls: None, insecure_public: false };
+        let addresses = HttpAddresses { public: any, admin: any, tls, insecure_public: false };
         let listeners = HttpListeners::bind(&addresses).unwrap();
         let (public, admin) =
             (listeners.public_address().unwrap(), listeners.admin_address().unwrap());
