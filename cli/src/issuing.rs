@@ -84,7 +84,7 @@ pub(crate) fn issue(
     exchange: &dyn Fn(&Item) -> Result<Option<Item>, Failure>,
 ) -> Result<Report, Failure> {
     let batch = begin(issuer, journal, &items)?;
-    pursue(issuer, journal, batch, items, exchange)
+    pursue(issuer, journal, batch, items, false, exchange)
 }
 
 /// Takes up what an earlier run left behind.
@@ -99,7 +99,7 @@ pub(crate) fn resume(issuer: &Issuer<'_>, journal: &Journal) -> Result<Report, F
         let items = batch.entries.iter().cloned().zip(operations);
         let items = items.map(|(entry, operation)| Item { row: 0, entry, operation }).collect();
         // A row that cannot be issued as it was signed is left to the run that follows.
-        let report = pursue(issuer, journal, batch, items, &|_| Ok(None))?;
+        let report = pursue(issuer, journal, batch, items, true, &|_| Ok(None))?;
         all.issued.extend(report.issued);
         all.transactions.extend(report.transactions);
     }
@@ -115,16 +115,21 @@ fn begin(issuer: &Issuer<'_>, journal: &Journal, items: &[Item]) -> Result<Batch
     Ok(batch)
 }
 
+/// Sends `batch` and, as long as the ledger finds fault with some of it, the rest anew. `resumed`:
+/// an earlier run signed it, perhaps with a key that has ended since.
 fn pursue(
     issuer: &Issuer<'_>,
     journal: &Journal,
     mut batch: Batch,
     mut items: Vec<Item>,
+    mut resumed: bool,
     exchange: &dyn Fn(&Item) -> Result<Option<Item>, Failure>,
 ) -> Result<Report, Failure> {
     let mut report = Report::default();
     let (mut exchanges, mut catch_ups) = (0, 0);
     loop {
+        let old = batch.transaction.id();
+        let mut may_linger = false;
         match signing::settle(issuer.node, &batch.transaction, PATIENCE) {
             Ok(committed) => {
                 journal.finish(&batch, &committed)?;
@@ -134,30 +139,42 @@ fn pursue(
             }
             Err(NotCommitted::Expired) => {}
             Err(NotCommitted::Unsettled(failure)) => return Err(resumable(failure)),
-            Err(NotCommitted::Refused(problem)) => {
+            Err(NotCommitted::Refused(refusal)) => {
+                let problem = refusal.problem;
+                may_linger = refusal.may_linger;
                 if problem.code == SLOT_NOT_GRANTED && catch_ups < MAX_CATCH_UPS {
                     catch_ups += 1;
                     thread::sleep(CATCH_UP);
                     continue;
                 }
-                let Some(at) = problem.operation_index.filter(|at| *at < items.len()) else {
-                    return Err((*problem).into());
-                };
-                if let Some(entry) = already_there(issuer, journal, &items[at])? {
-                    report.issued.push(entry);
-                    items.remove(at);
-                } else if is_slot_fault(&problem) && exchanges < MAX_EXCHANGES {
-                    exchanges += 1;
-                    items = exchange_block(items, at, exchange)?;
-                } else {
-                    let row = items.remove(at).row;
-                    report.refused.push(Refused { row, problem });
+                match problem.operation_index.filter(|at| *at < items.len()) {
+                    None if resumed => resumed = false,
+                    None => {
+                        if !may_linger {
+                            journal.forget(&old)?;
+                        }
+                        return Err((*problem).into());
+                    }
+                    Some(at) => {
+                        if let Some(entry) = already_there(issuer, journal, &items[at])? {
+                            report.issued.push(entry);
+                            items.remove(at);
+                        } else if is_slot_fault(&problem) && exchanges < MAX_EXCHANGES {
+                            exchanges += 1;
+                            items = exchange_block(items, at, exchange)?;
+                        } else {
+                            let row = items.remove(at).row;
+                            report.refused.push(Refused { row, problem });
+                        }
+                    }
                 }
             }
         }
-        let old = batch.transaction.id();
         if items.is_empty() {
-            journal.forget(&old)?;
+            // What may still be tried somewhere is kept for the next run, which settles it.
+            if !may_linger {
+                journal.forget(&old)?;
+            }
             return Ok(report);
         }
         batch = begin(issuer, journal, &items)?;

@@ -63,11 +63,21 @@ pub(crate) struct Committed {
     pub(crate) receipt: Vec<u8>,
 }
 
+/// How a transaction was refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    /// The answer.
+    pub(crate) problem: Box<Problem>,
+    /// Whether some node may still have it and try it again: it was accepted once, or the node
+    /// fell silent over it.
+    pub(crate) may_linger: bool,
+}
+
 /// Why a transaction is not in a block.
 #[derive(Debug, Clone)]
 pub(crate) enum NotCommitted {
     /// It was refused.
-    Refused(Box<Problem>),
+    Refused(Refusal),
     /// It was not committed in time and never will be.
     Expired,
     /// It may still be: the node did not answer, or the network makes no blocks.
@@ -77,7 +87,7 @@ pub(crate) enum NotCommitted {
 impl From<NotCommitted> for Failure {
     fn from(why: NotCommitted) -> Self {
         match why {
-            NotCommitted::Refused(problem) => (*problem).into(),
+            NotCommitted::Refused(refusal) => (*refusal.problem).into(),
             NotCommitted::Expired => Self::refused(
                 "expired",
                 "the transaction was not committed before the height until which it was valid",
@@ -310,7 +320,7 @@ pub(crate) fn settle(
 ) -> Result<Committed, NotCommitted> {
     let started = Instant::now();
     let id = transaction.id();
-    let mut silences = 0;
+    let (mut silences, mut may_linger) = (0, false);
     loop {
         let pause = match node.submit(transaction.as_bytes(), WAIT) {
             Ok(Submitted::Committed { height, receipt }) => {
@@ -325,7 +335,9 @@ pub(crate) fn settle(
                 silences = 0;
                 PAUSE
             }
-            Err(NodeError::Problem(problem)) => return final_answer(node, transaction, problem),
+            Err(NodeError::Problem(problem)) => {
+                return final_answer(node, transaction, Refusal { problem, may_linger });
+            }
             Err(NodeError::Unreachable(failure)) => {
                 silences += 1;
                 if silences >= MAX_SILENCES {
@@ -334,6 +346,7 @@ pub(crate) fn settle(
                 PAUSE
             }
         };
+        may_linger = true;
         if started.elapsed() >= patience {
             return Err(NotCommitted::Unsettled(Failure::unreachable(
                 "not_committed",
@@ -358,21 +371,22 @@ fn refused_meanwhile(node: &Node, id: &TransactionId) -> Result<(), NotCommitted
     };
     let Some(failure) = failure else { return Ok(()) };
     let index = failure.get("operation_index").and_then(Value::as_u64);
-    Err(NotCommitted::Refused(Box::new(Problem {
+    let problem = Box::new(Problem {
         status: 422,
         code: text(failure, "code").to_owned(),
         detail: format!("the ledger refuses it: {}", text(failure, "code").replace('_', " ")),
         hint: text(failure, "hint").to_owned(),
         operation_index: index.and_then(|i| usize::try_from(i).ok()),
         body: failure.clone(),
-    })))
+    });
+    Err(NotCommitted::Refused(Refusal { problem, may_linger: true }))
 }
 
 /// A refusal of bytes that were sent before may only mean that they are in a block already.
 fn final_answer(
     node: &Node,
     transaction: &SignedTransaction,
-    problem: Box<Problem>,
+    refusal: Refusal,
 ) -> Result<Committed, NotCommitted> {
     let id = transaction.id();
     if let Ok(state) = node.transaction(&id) {
@@ -387,7 +401,7 @@ fn final_answer(
             return Err(NotCommitted::Expired);
         }
     }
-    Err(NotCommitted::Refused(problem))
+    Err(NotCommitted::Refused(refusal))
 }
 
 /// Signs `operations`, sends them and waits until they are in a block.

@@ -1,10 +1,9 @@
 //! The status slots of one machine: which blocks the ledger granted, and which slots are spent.
 //!
 //! A slot goes into a credential before the ledger hears of it, and no slot may be used twice. So
-//! each machine reserves blocks of its own and remembers in `<credit code>.slots`, before it signs,
-//! what
-//! it spends. Slots are drawn at random: their order must not tell when a licence was issued. A
-//! slot spent on a credential that was never committed is lost, which costs nothing.
+//! each machine reserves blocks of its own and, before it signs, notes in `<credit code>.slots`
+//! what it spends. Slots are drawn at random: their order must not tell when a licence was issued.
+//! A slot spent on a credential that was never committed is lost, which costs nothing.
 //!
 //! Losing the file is harmless: new blocks are reserved. Copying it to a second machine is what
 //! must not be done; the ledger then refuses the second use, and other slots are drawn.

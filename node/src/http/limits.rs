@@ -9,7 +9,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Server, error::Problem};
+use super::{Server, error::Problem, not_found};
 
 /// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
 /// its JSON around it.
@@ -69,8 +69,14 @@ pub struct HttpLimits {
     pub requests: usize,
     /// Requests reading the database.
     pub reads: usize,
-    /// Requests checking signatures: about as many as there are cores.
+    /// Presentations being verified: about as many as there are cores.
     pub checks: usize,
+    /// Transactions being admitted. Their own places, so that no crowd of verifiers can keep an
+    /// agency from submitting.
+    pub submissions: usize,
+    /// Batches being read and verified: each may hold 16 MiB, and as much again while it is
+    /// parsed.
+    pub batches: usize,
     /// Submitters waiting for a commit.
     pub waits: usize,
     /// Event streams.
@@ -85,6 +91,8 @@ impl Default for HttpLimits {
             requests: 1_024,
             reads: 32,
             checks: cores.saturating_mul(2),
+            submissions: cores.saturating_mul(2),
+            batches: 4,
             waits: 512,
             streams: 128,
         }
@@ -104,16 +112,24 @@ impl Gate {
         Self { places: Arc::new(Semaphore::new(places)), what, patience: GATE_PATIENCE }
     }
 
+    /// Waits for a place, which is free again when it is dropped.
+    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = tokio::time::timeout(self.patience, self.places.clone().acquire_owned());
+        match place.await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Problem::overloaded(self.what)),
+        }
+    }
+
     /// Runs `work` on a blocking thread once there is a place.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Problem>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Problem> + Send + 'static,
     {
-        let place = tokio::time::timeout(self.patience, self.places.clone().acquire_owned());
-        let Ok(Ok(place)) = place.await else { return Err(Problem::overloaded(self.what)) };
+        let place = self.enter().await?;
         let held = move || {
-            let _place: OwnedSemaphorePermit = place;
+            let _place = place;
             work()
         };
         tokio::task::spawn_blocking(held).await.unwrap_or_else(|error| {
@@ -137,6 +153,11 @@ pub(super) async fn guard(
     let route =
         request.extensions().get::<MatchedPath>().map_or("none".into(), |p| p.as_str().to_owned());
     let mut response = answer(&server, &route, method, request, next).await;
+    let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
+    if response.status() == StatusCode::NOT_FOUND && is_bare {
+        // The pages under /docs know no problem documents.
+        response = not_found().await.into_response();
+    }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -171,8 +171,12 @@ struct Server {
     streams: Arc<Semaphore>,
     /// Blocking reads of the database.
     reads: Gate,
-    /// Blocking work that checks signatures.
+    /// Blocking work that verifies presentations.
     checks: Gate,
+    /// Blocking work that admits transactions.
+    submissions: Gate,
+    /// Batches, from the first byte of their bodies on.
+    batches: Gate,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
     /// Told when the node goes down, so that streams end.
@@ -194,6 +198,8 @@ impl Server {
             streams: Arc::new(Semaphore::new(limits.streams)),
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
+            submissions: Gate::new(limits.submissions, "submissions"),
+            batches: Gate::new(limits.batches, "batches"),
             workers,
             stopping: watch::Sender::new(false),
         }))
@@ -209,7 +215,7 @@ impl Server {
         self.reads.run(move || look(&store.view()?)).await
     }
 
-    /// As [`Server::read`], for work that checks signatures.
+    /// As [`Server::read`], for verifying presentations.
     async fn check<T, F>(&self, look: F) -> Result<T, Problem>
     where
         T: Send + 'static,

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     metrics::Kind,
-    pool::{PoolStatus, Submitted},
+    pool::{PoolStatus, SubmitError, Submitted},
     storage::{StorageError, View},
 };
 
@@ -207,18 +207,20 @@ pub(super) async fn submit(
     // Subscribed before the submission, so that its block cannot slip by.
     let commits = server.context.store.commits();
     let pool = server.context.pool.clone();
-    let submitted = server.checks.run(move || Ok(pool.submit(&bytes))).await?;
+    let submitted = server.submissions.run(move || Ok(pool.submit(&bytes))).await?;
     match submitted {
         Ok(Submitted::Committed { id, .. }) => committed(&server, id).await,
         Ok(Submitted::Pending(id)) => match patience {
             Some(patience) => wait(&server, id, commits, patience).await,
             None => Ok(accepted(&server, id)),
         },
-        Err(error) => {
-            server.context.metrics.refused.get_or_create(&Kind { kind: error.code }).inc();
-            Err(error.into())
-        }
+        Err(error) => Err(refuse(&server, error)),
     }
+}
+
+fn refuse(server: &Server, error: SubmitError) -> Problem {
+    server.context.metrics.refused.get_or_create(&Kind { kind: error.code }).inc();
+    error.into()
 }
 
 async fn read_transaction(request: Request) -> Result<Vec<u8>, Problem> {
@@ -283,7 +285,8 @@ async fn wait(
         let had_its_chance = height > submitted_at || Instant::now() >= failing_deadline;
         if failing && had_its_chance {
             let pool = server.context.pool.clone();
-            server.checks.run(move || Ok(pool.retry_or_drop(&id)?)).await?;
+            let tried = server.submissions.run(move || Ok(pool.retry_or_drop(&id))).await?;
+            tried.map_err(|error| refuse(server, error))?;
         }
         if Instant::now() >= deadline {
             return Ok(accepted(server, id));

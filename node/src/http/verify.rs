@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -168,8 +168,10 @@ pub(super) async fn verify(
         (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify_batch(
     State(server): State<Arc<Server>>,
-    JsonBody(body): JsonBody<BatchBody>,
+    request: Request,
 ) -> Result<Json<Verdicts>, Problem> {
+    let _place = server.batches.enter().await?;
+    let JsonBody(body) = JsonBody::<BatchBody>::from_request(request, &()).await?;
     if !(1..=MAX_BATCH).contains(&body.items.len()) {
         let detail = format!("{} items; a batch has 1 to {MAX_BATCH}", body.items.len());
         return Err(Problem::bad("too_many_items", detail, "split the batch"));

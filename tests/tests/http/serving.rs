@@ -102,6 +102,10 @@ fn a_full_house_says_when_to_come_back() {
     assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
     assert!(answer.headers.contains_key("retry-after"));
 
+    let node = Node::start_with(HttpLimits { batches: 0, ..HttpLimits::default() });
+    let answer = node.post_json("/v1/verify/batch", &json!({"items": []}));
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
+
     let node = Node::start_with(HttpLimits { connections: 1, ..HttpLimits::default() });
     let held = Events::open(&node, "/v1/events", "");
     let mut second = TcpStream::connect(node.public).unwrap();
@@ -216,6 +220,8 @@ fn the_description_names_every_address_and_is_browsable_offline() {
     assert!(html.contains("swagger"));
     assert!(!html.contains("https://"), "the page needs the network");
     assert_eq!(node.get("/docs/swagger-ui-bundle.js").status, 200);
+    let missing = node.get("/docs/no-such-file.js");
+    assert_eq!((missing.status, missing.problem().as_str()), (404, "not_found"));
 }
 
 #[test]

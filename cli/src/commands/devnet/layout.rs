@@ -34,23 +34,21 @@ impl Layout {
     /// When the folder cannot be made.
     pub(super) fn create(dir: &Path) -> Result<Self, Failure> {
         files::make_folder(dir)?;
-        Self::existing(dir)
+        let dir = dir.canonicalize().map_err(|e| no_network(dir, &e))?;
+        Ok(Self { dir })
     }
 
-    /// The network in a folder that exists.
+    /// The network that was founded in a folder. Nothing is written into a folder without one.
     ///
     /// # Errors
     ///
-    /// When there is no such folder.
+    /// When there is none.
     pub(super) fn existing(dir: &Path) -> Result<Self, Failure> {
-        let dir = dir.canonicalize().map_err(|e| {
-            Failure::usage(
-                "no_devnet",
-                format!("{} is not the folder of a network: {e}", dir.display()),
-                format!("start one there: symbolon devnet up --dir {}", dir.display()),
-            )
-        })?;
-        Ok(Self { dir })
+        let layout = Self { dir: dir.canonicalize().map_err(|e| no_network(dir, &e))? };
+        if layout.genesis().is_file() || !layout.node_numbers().is_empty() {
+            return Ok(layout);
+        }
+        Err(no_network(dir, &"it holds no founding document"))
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -135,10 +133,6 @@ impl Layout {
     ///
     /// When something cannot be removed.
     pub(super) fn remove(&self) -> Result<Vec<PathBuf>, Failure> {
-        if !self.genesis().is_file() && self.node_numbers().is_empty() {
-            let message = format!("{} holds no network", self.dir.display());
-            return Err(Failure::usage("no_devnet", message, "nothing was removed; check --dir"));
-        }
         let mut ours: Vec<PathBuf> =
             self.node_numbers().into_iter().map(|n| self.node(n)).collect();
         ours.extend([self.keys(), self.genesis(), self.dir.join(devnet_file::FILE_NAME)]);
@@ -151,6 +145,7 @@ impl Layout {
                 Failure::refused("cannot_remove", message, "remove it yourself")
             })?;
         }
+        files::remove(&self.lock_file())?;
         Ok(ours)
     }
 
@@ -197,6 +192,15 @@ impl Layout {
         })?;
         files::write(&self.config(number), text.as_bytes())
     }
+}
+
+fn no_network(dir: &Path, why: &dyn std::fmt::Display) -> Failure {
+    let dir = dir.display();
+    Failure::usage(
+        "no_devnet",
+        format!("{dir} is not the folder of a network: {why}"),
+        format!("start one there: symbolon devnet up --dir {dir}"),
+    )
 }
 
 /// Where a node of a development network listens for the others.
