@@ -20,6 +20,8 @@ use crate::{entropy, files, output::Failure, signing::Signer};
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Version of the file's form.
 const VERSION: u8 = 1;
+/// Blocks asked for at once: the most that one operation may reserve.
+const MAX_BLOCKS_AT_ONCE: usize = 256;
 
 /// The slots of one agency on one machine.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Slots {
         let mut free = free_slots(&blocks);
         while free.len() < count {
             let missing = (count - free.len()).div_ceil(SLOTS_PER_BLOCK as usize);
-            let granted = reserve(u16::try_from(missing).unwrap_or(u16::MAX))?;
+            let granted = reserve(u16::try_from(missing.min(MAX_BLOCKS_AT_ONCE)).unwrap_or(1))?;
             let known = |number: &u32| blocks.iter().any(|b| b.number == *number);
             let new: Vec<u32> = granted.into_iter().filter(|n| !known(n)).collect();
             if new.is_empty() {

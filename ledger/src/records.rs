@@ -420,7 +420,7 @@ pub struct RecognitionRecord {
     pub intervals: Vec<Interval>,
 }
 
-/// The newest licence of a lineage.
+/// The licence of a lineage that is not final; no record stands when all of them are.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct LineageRecord {

@@ -123,12 +123,20 @@ pub async fn run(
     let server = listeners.serve(context, http_stopped);
     tokio::pin!(server);
     let mut status = engine.status();
+    let mut serving = true;
     let outcome = tokio::select! {
-        result = &mut server => result.map_err(NodeError::from),
+        result = &mut server => {
+            serving = false;
+            result.map_err(NodeError::from)
+        }
         () = asked(&mut shutdown) => Ok(()),
         () = faulted(&mut status) => Ok(()),
     };
     let _ = stop_http.send(true);
+    if serving {
+        // Open requests get their answers; those who wait or listen are let go.
+        let _ = server.await;
+    }
     stop_engine(engine).await?;
     outcome
 }

@@ -268,6 +268,7 @@ async fn wait(
     let Ok(_place) = server.waits.clone().try_acquire_owned() else {
         return Ok(accepted(server, id));
     };
+    let mut stopping = server.stopping.subscribe();
     let submitted_at = *commits.borrow_and_update();
     let now = Instant::now();
     let (deadline, failing_deadline) = (now + patience, now + FAILING_PATIENCE.min(patience));
@@ -292,9 +293,10 @@ async fn wait(
             return Ok(accepted(server, id));
         }
         let until = if failing { failing_deadline.max(Instant::now()) } else { deadline };
-        // An error means that the store is gone: the node goes down, and so does the wait.
-        if let Ok(Err(_)) = tokio::time::timeout_at(until, commits.changed()).await {
-            return Ok(accepted(server, id));
+        tokio::select! {
+            _ = tokio::time::timeout_at(until, commits.changed()) => {}
+            // The node goes down, and the wait with it.
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(accepted(server, id)),
         }
     }
 }

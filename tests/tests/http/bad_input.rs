@@ -6,7 +6,7 @@ use symbolon_ledger::{
     hash::{Digest, sha256},
     keys::SecretKey,
     operation::{Actor, Operation, RevocationClass},
-    transaction::{SignedTransaction, VALIDITY_WINDOW},
+    transaction::{Payload, SignedTransaction, VALIDITY_WINDOW},
 };
 
 use crate::support::{Answer, Node, TYPE, base64url, request};
@@ -183,53 +183,47 @@ fn submit(node: &Node, transaction: &SignedTransaction) -> Answer {
     node.post_cose("/v1/transactions?wait=commit&timeout_ms=60000", transaction.as_bytes())
 }
 
+fn revoke(cid: Digest) -> Operation {
+    Operation::Revoke { cid, class: RevocationClass::Unspecified }
+}
+
 #[test]
-fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
+fn transactions_of_the_wrong_chain_time_or_key_are_refused_as_such() {
     let node = Node::start();
-    node.reserve_slots("44");
-    node.reserve_slots("11");
-    let licence = node.issue("44", 0);
-    let revoke = |cid: Digest| Operation::Revoke { cid, class: RevocationClass::Unspecified };
+    node.commit();
     let key = &node.keys_of("44").transaction;
     let actor = Actor::Agency(node.agency("44"));
-
-    let mut other_chain = node.payload(actor, vec![revoke(licence.cid)]);
-    other_chain.chain_id = sha256(b"another chain");
-    refused(
-        &submit(&node, &SignedTransaction::sign(&other_chain, key).unwrap()),
-        422,
-        "wrong_chain",
-    );
-
-    let mut expired = node.payload(actor, vec![revoke(licence.cid)]);
-    expired.valid_until_height = 1;
-    refused(&submit(&node, &SignedTransaction::sign(&expired, key).unwrap()), 422, "expired");
-
-    let mut far = node.payload(actor, vec![revoke(licence.cid)]);
-    far.valid_until_height = VALIDITY_WINDOW + 1_000;
-    refused(
-        &submit(&node, &SignedTransaction::sign(&far, key).unwrap()),
-        422,
-        "valid_until_too_far",
-    );
-
-    let stranger = SecretKey::from_seed(&[99; 32]);
-    refused(
-        &submit(&node, &node.sign(actor, &stranger, vec![revoke(licence.cid)])),
-        422,
-        "bad_signature",
-    );
-
-    let mut no_key = node.payload(actor, vec![revoke(licence.cid)]);
-    no_key.key_id = 77;
-    refused(&submit(&node, &SignedTransaction::sign(&no_key, key).unwrap()), 422, "unknown_key");
-
     let nobody = Actor::Agency("11100000000013127D".parse().unwrap());
-    refused(&submit(&node, &node.sign(nobody, key, vec![revoke(licence.cid)])), 422, "unknown_key");
+    let change = |change: &dyn Fn(&mut Payload)| {
+        let mut payload = node.payload(actor, vec![revoke(sha256(b"none"))]);
+        change(&mut payload);
+        SignedTransaction::sign(&payload, key).unwrap()
+    };
+    let stranger = SecretKey::from_seed(&[99; 32]);
+    for (code, transaction) in [
+        ("wrong_chain", change(&|p| p.chain_id = sha256(b"another chain"))),
+        ("expired", change(&|p| p.valid_until_height = 1)),
+        ("valid_until_too_far", change(&|p| p.valid_until_height = VALIDITY_WINDOW + 1_000)),
+        ("unknown_key", change(&|p| p.key_id = 77)),
+        ("unknown_key", change(&|p| p.actor = nobody)),
+        ("bad_signature", node.sign(actor, &stranger, vec![revoke(sha256(b"none"))])),
+    ] {
+        refused(&submit(&node, &transaction), 422, code);
+    }
+}
 
+#[test]
+fn transactions_that_do_not_apply_are_refused_with_the_reason() {
+    let node = Node::start();
+    node.reserve_slots("44");
+    let licence = node.issue("44", 0);
     let (again, issue_again) = node.prepare_licence("44", 0);
     assert_eq!(again.cid, licence.cid);
-    let (_, in_used_slot) = node.prepare_licence("44", 0);
+    let (_, mut in_used_slot) = node.prepare_licence("44", 0);
+    if let Operation::Issue { licence } = &mut in_used_slot {
+        licence.inner = sha256(b"another credential");
+        licence.lineage = sha256(b"another document");
+    }
     let (_, in_other_slot) = node.prepare_licence("44", 5_000);
     let name: Label = "某局".parse().unwrap();
     let register = Operation::RegisterAgency {
@@ -238,6 +232,7 @@ fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
         scope: vec![TYPE.parse().unwrap()],
         keys: Vec::new(),
     };
+    let resume = Operation::Resume { cid: licence.cid };
     for (what, transaction) in [
         ("unknown licence", node.by_agency("44", vec![revoke(sha256(b"none"))])),
         ("another's licence", node.by_agency("11", vec![revoke(licence.cid)])),
@@ -246,10 +241,7 @@ fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
         ("slot not reserved", node.by_agency("44", vec![in_other_slot])),
         ("not a province", node.by_agency("44", vec![register])),
         ("not active", node.by_province("44", vec![Operation::Propose {}])),
-        (
-            "resume of an active one",
-            node.by_agency("44", vec![Operation::Resume { cid: licence.cid }]),
-        ),
+        ("not suspended", node.by_agency("44", vec![resume])),
     ] {
         let answer = submit(&node, &transaction);
         assert_eq!(answer.status, 422, "{what}: {}", answer.json());
@@ -260,8 +252,8 @@ fn transactions_that_cannot_be_committed_are_refused_with_the_reason() {
     }
 
     // The second operation is at fault: it is named, and the first one was not done either.
-    let two = node
-        .by_agency("44", vec![Operation::Suspend { cid: licence.cid }, revoke(sha256(b"none"))]);
+    let suspend = Operation::Suspend { cid: licence.cid };
+    let two = node.by_agency("44", vec![suspend, revoke(sha256(b"none"))]);
     let answer = submit(&node, &two);
     assert_eq!((answer.status, &answer.json()["operation_index"]), (422, &json!(1)));
     let shown = node.get(&format!("/v1/licences/{}", licence.cid)).json();

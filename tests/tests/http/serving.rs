@@ -127,6 +127,29 @@ fn submitters_past_the_limit_are_answered_without_waiting() {
 }
 
 #[test]
+fn a_node_that_goes_down_lets_its_waiting_submitters_go() {
+    let node = Node::start();
+    let agency = node.agency("44");
+    let operation = symbolon_ledger::operation::Operation::ReserveSlots { agency, blocks: 1 };
+    let transaction = node.by_agency("44", vec![operation]);
+    let mut stream = TcpStream::connect(node.public).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!(
+        "POST /v1/transactions?wait=commit&timeout_ms=60000 HTTP/1.1\r\nhost: n\r\n\
+         content-type: application/cose\r\ncontent-length: {}\r\n\r\n",
+        transaction.as_bytes().len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(transaction.as_bytes()).unwrap();
+    while node.pool.is_empty() {
+        std::thread::yield_now();
+    }
+    node.stop();
+    let answer = read_answer(&mut stream);
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("pending")));
+}
+
+#[test]
 fn slow_callers_are_let_go_and_others_are_served() {
     let node = Node::start();
     let half_head = |bytes: &[u8]| {

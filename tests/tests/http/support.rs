@@ -330,6 +330,11 @@ impl Node {
         licence
     }
 
+    /// Tells it to go down.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         request(self.public, "GET", path, &[], b"")
     }

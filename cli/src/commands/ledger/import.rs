@@ -21,7 +21,7 @@ use std::{
 
 use clap::Args;
 use encoding_rs::Encoding;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 use symbolon_ledger::{
     codes::TypeCode, hash::Digest, operation::Operation, transaction::MAX_OPERATIONS,
@@ -257,9 +257,13 @@ fn progress(context: &Context, rows: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(rows as u64), ProgressDrawTarget::stderr());
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} licences, {per_sec}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} licences, {rate}, {eta} left");
+    let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        // A bar that cannot be drawn is not worth an error.
+        let _ = write!(to, "{:.0} a second", state.per_sec());
+    };
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("rate", rate));
     bar
 }
 
