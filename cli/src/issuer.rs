@@ -5,7 +5,7 @@
 //! credentials), `<credit code>.secret` (links renewals, recognises rows issued before) and
 //! `<credit code>.slots`. The last two outlive a rotation of the keys.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use symbolon_credential::{
@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use crate::{
     args::Context,
     client::{Node, text},
-    entropy, files, keyfile,
+    clock, entropy, files, keyfile,
     output::Failure,
     signing::{self, Signer, find_key},
     slots::Slots,
@@ -290,8 +290,7 @@ impl<'a> Issuer<'a> {
 
 /// Today in Beijing.
 pub(crate) fn today() -> Date {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    date::day_of(since.map_or(0, |elapsed| elapsed.as_secs()))
+    date::day_of(clock::now_ms() / 1_000)
 }
 
 /// The agency's secret in the file `path`; made when there is none.
