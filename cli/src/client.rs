@@ -4,7 +4,7 @@
 //! A node is believed no more than its proofs: what a command keeps (receipts) can be checked
 //! later without the node. Retrying is the caller's: see [`crate::signing`].
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -20,6 +20,11 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take, beyond a wait that was asked for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often long work asks again, [`PAUSE`] apart, before the node counts as gone: twenty seconds,
+/// in which one that was started again answers.
+const PATIENT_ATTEMPTS: u32 = 40;
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Most bytes of an answer: a page of 1,000 registry entries with their proof.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// Most pages of one list that are followed: a million entries.
@@ -32,6 +37,8 @@ const PAGE: usize = 1_000;
 pub(crate) struct Node {
     url: String,
     agent: Agent,
+    /// How often a question that got no answer is asked again.
+    patience: u32,
 }
 
 /// Why a node did not do what it was asked.
@@ -113,7 +120,17 @@ impl Node {
         if is_loopback(&url) {
             config = config.proxy(None);
         }
-        Ok(Self { url, agent: Agent::new_with_config(config.build()) })
+        Ok(Self { url, agent: Agent::new_with_config(config.build()), patience: 0 })
+    }
+
+    /// The same node, which answered before and may be started again: long work waits for it.
+    pub(crate) fn patient(self) -> Self {
+        Self { patience: PATIENT_ATTEMPTS, ..self }
+    }
+
+    /// How often a question that got no answer is asked again.
+    pub(crate) const fn patience(&self) -> u32 {
+        self.patience
     }
 
     /// The node's origin.
@@ -127,6 +144,19 @@ impl Node {
     ///
     /// [`NodeError`].
     pub(crate) fn get(&self, path: &str) -> Result<Value, NodeError> {
+        let mut attempts = 0;
+        loop {
+            match self.get_once(path) {
+                Err(NodeError::Unreachable(_)) if attempts < self.patience => {
+                    attempts += 1;
+                    thread::sleep(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn get_once(&self, path: &str) -> Result<Value, NodeError> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         let answer = request.header("accept", "application/json").call();

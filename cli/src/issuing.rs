@@ -13,7 +13,7 @@ use crate::{
     client::{NodeError, Problem, text},
     issuer::Issuer,
     journal::{Batch, Entry, Journal},
-    output::Failure,
+    output::{Failure, Status},
     signing::{self, Committed, NotCommitted, PATIENCE},
 };
 
@@ -27,6 +27,10 @@ const MAX_CATCH_UPS: usize = 20;
 const CATCH_UP: Duration = Duration::from_secs(1);
 /// How often slots of one batch are exchanged: each time a whole block of them is left alone.
 const MAX_EXCHANGES: usize = 8;
+
+/// What to do when the node went away.
+const GO_ON: &str =
+    "run the same command again: it goes on where it stopped and issues nothing twice";
 
 /// A credential, the operation that registers it, and the row it is of.
 #[derive(Debug, Clone)]
@@ -234,10 +238,10 @@ fn already_there(
 }
 
 /// What is signed is in the journal, so the mending is to run the command again.
-fn resumable(failure: Failure) -> Failure {
-    let hint = format!(
-        "{}; then run the same command again: it goes on where it stopped and issues nothing twice",
-        failure.hint
-    );
+pub(crate) fn resumable(failure: Failure) -> Failure {
+    if failure.status != Status::Unreachable || failure.hint.contains(GO_ON) {
+        return failure;
+    }
+    let hint = format!("{}; then {GO_ON}", failure.hint);
     Failure { hint, ..failure }
 }

@@ -23,7 +23,7 @@ use crate::{
     args::Context,
     client::{Node, NodeError, Problem, Submitted, from_base64url, text},
     entropy, keyfile,
-    output::{Failure, Status},
+    output::Failure,
 };
 
 /// How many heights a transaction stays valid: at one block a second twenty minutes, at the idle
@@ -35,9 +35,8 @@ const WAIT: Duration = Duration::from_secs(10);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause before a node that did not answer, or was full, is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often in a row a node that answered before may fail to, before it counts as unreachable:
-/// long enough for one that is started again.
-const MAX_SILENCES: u32 = 30;
+/// How often in a row a node may fail to answer before it counts as unreachable.
+const MAX_SILENCES: u32 = 6;
 
 /// A key, and who it speaks for.
 #[derive(Debug)]
@@ -125,20 +124,6 @@ pub(crate) fn tip(node: &Node) -> Result<Tip, Failure> {
         ));
     };
     Ok(Tip { chain_id, height })
-}
-
-/// As [`tip`], of a node that answered before and may be being started again.
-fn patient_tip(node: &Node) -> Result<Tip, Failure> {
-    let mut silences = 0;
-    loop {
-        match tip(node) {
-            Err(failure) if failure.status == Status::Unreachable && silences < MAX_SILENCES => {
-                silences += 1;
-                thread::sleep(PAUSE);
-            }
-            answer => return answer,
-        }
-    }
 }
 
 /// The chain that the node is of, which is `--devnet`'s if that is given.
@@ -254,7 +239,7 @@ impl Signer {
         node: &Node,
         operations: Vec<Operation>,
     ) -> Result<SignedTransaction, Failure> {
-        let Tip { chain_id, height } = patient_tip(node)?;
+        let Tip { chain_id, height } = tip(node)?;
         if chain_id != self.chain_id {
             return Err(wrong_chain(node, chain_id, &self.chain_id.to_string()));
         }
@@ -355,7 +340,7 @@ pub(crate) fn settle(
             }
             Err(NodeError::Unreachable(failure)) => {
                 silences += 1;
-                if silences >= MAX_SILENCES {
+                if silences >= MAX_SILENCES.max(node.patience()) {
                     return Err(NotCommitted::Unsettled(failure));
                 }
                 PAUSE

@@ -208,7 +208,7 @@ impl Pool {
             let _ = self.outlets.work.try_send(());
             return Ok(());
         };
-        self.lock().drop_as(*id, PoolStatus::Rejected(why.clone()));
+        self.lock().drop_as(*id, PoolStatus::Rejected(why));
         Err(rejected(*id, &why))
     }
 

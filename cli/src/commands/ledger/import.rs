@@ -40,6 +40,7 @@ use crate::{
     issuing::{self, Item, Report},
     journal::{Entry, Journal},
     output::{Answer, Failure, Outcome, Status},
+    signing,
 };
 
 /// Transactions in flight: enough to fill a block while credentials of the next are signed.
@@ -111,6 +112,8 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
     let declared = Declared { format: args.format, encoding: args.encoding };
     let source = Source::read(&args.file, declared)?;
     let node = Node::of(context)?;
+    signing::tip(&node)?;
+    let node = node.patient();
     let key = args.credential_key.as_deref();
     let issuer = Issuer::open(context, &node, &args.licence_type, key)?;
     rows::check_header(&source, &issuer.licence_type)?;
@@ -138,6 +141,7 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
     match outcome {
         Ok(()) => Ok(answer(args, totals, &checked.faults, &errors)),
         Err(failure) => {
+            let failure = issuing::resumable(failure);
             let error =
                 json!({"code": failure.code, "message": failure.message, "hint": failure.hint});
             let mut line = totals.json();
