@@ -71,7 +71,7 @@ impl Store {
         let path = folder.join(DATABASE);
         let fresh = !path.join("CURRENT").exists();
         if !fresh {
-            check_columns(&path)?;
+            check_columns(&path, folder.join(FOUNDED_FILE).exists())?;
         }
         let db = open_database(&path)?;
         let chain_id = genesis.chain_id();
@@ -222,8 +222,9 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
     }
 }
 
-/// Refuses a database with other column families before anything in it is touched.
-fn check_columns(path: &Path) -> Result<(), StorageError> {
+/// Refuses a database with other column families before anything in it is touched. Where a chain
+/// was founded, that they are not there is damage.
+fn check_columns(path: &Path, founded: bool) -> Result<(), StorageError> {
     let mut found = DB::list_cf(&Options::default(), path)?;
     found.retain(|name| name != rocksdb::DEFAULT_COLUMN_FAMILY_NAME);
     let ours = |name: &String| cf::ALL.contains(&name.as_str());
@@ -233,6 +234,9 @@ fn check_columns(path: &Path) -> Result<(), StorageError> {
     if found.iter().any(|name| name == cf::META) && found.iter().any(ours) {
         // A later version of the table may have other families; its schema record says which.
         return Err(StorageError::Schema { found: newer_schema(path, &found)? });
+    }
+    if founded {
+        return Err(StorageError::damaged("its list of column families is lost"));
     }
     Err(StorageError::Foreign(path.to_owned()))
 }
