@@ -245,7 +245,9 @@ fn check_network_key(
     match set.get(province) {
         Some(founded) if founded.peer_id != peer_id.as_bytes() => Err(ConfigError::Value {
             key: "network_key",
-            problem: format!("its peer id {peer_id} is not the one that genesis names for province {province}; the others would refuse this node"),
+            problem: format!(
+                "its peer id {peer_id} is not the one that genesis names for province {province}; the others would refuse this node"
+            ),
         }),
         _ => Ok(()),
     }
@@ -253,10 +255,8 @@ fn check_network_key(
 
 fn read_key(what: &'static str, path: &Path) -> Result<SecretKey, ConfigError> {
     let pem = read(what, path, MAX_KEY_BYTES)?;
-    SecretKey::from_pem(&pem).map_err(|error| ConfigError::Config {
-        path: path.to_owned(),
-        message: error.to_string(),
-    })
+    SecretKey::from_pem(&pem)
+        .map_err(|error| ConfigError::Config { path: path.to_owned(), message: error.to_string() })
 }
 
 fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigError> {

@@ -216,8 +216,7 @@ fn finish(
         .filter(|(key, _)| key.is_authenticated())
         .map(|(key, record)| (key.map_key(), record.clone()));
     // The parent's root is checked against the tip's header before anything is put on top.
-    let tree =
-        tree::update(view, tip.height + 1, Some(tip.header.state_root), authenticated)?;
+    let tree = tree::update(view, tip.height + 1, Some(tip.header.state_root), authenticated)?;
     let next_validators = match changes.get(&StateKey::Validators) {
         Some(Some(bytes)) => ValidatorsRecord::from_bytes(bytes).map_err(StorageError::damaged)?,
         _ => validators(view)?,

@@ -13,7 +13,8 @@ const WORKER_THREADS: usize = 2;
 
 /// What is logged unless `SYMBOLON_LOG` says otherwise. The consensus core tells every vote at
 /// `info`.
-const DEFAULT_LOG: &str = "info,arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn";
+const DEFAULT_LOG: &str =
+    "info,arc_malachitebft_core_consensus=warn,arc_malachitebft_core_driver=warn";
 
 /// A node of the Symbolon licence ledger.
 #[derive(Debug, Parser)]

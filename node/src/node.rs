@@ -22,9 +22,7 @@ use crate::{
     engine::{self, Clock, EngineError, EngineHandle, EngineParts},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
-    network::{
-        self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
-    },
+    network::{self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle},
     pool::{Pool, PoolOutlets},
     storage::{StorageError, Store},
     wal::Wal,

@@ -181,9 +181,9 @@ impl Pool {
     pub fn status(&self, id: &TransactionId) -> Option<PoolStatus> {
         let inner = self.lock();
         match inner.waiting.get(id) {
-            Some(waiting) => Some(PoolStatus::Pending {
-                last_failure: waiting.failure.map(|(_, why)| why),
-            }),
+            Some(waiting) => {
+                Some(PoolStatus::Pending { last_failure: waiting.failure.map(|(_, why)| why) })
+            }
             None => inner.dropped.get(id).cloned(),
         }
     }
@@ -396,7 +396,8 @@ fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), 
         })
     };
     if payload.chain_id != view.chain_id() {
-        let detail = format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
+        let detail =
+            format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
         return refuse("wrong_chain", detail, "sign it with the chain_id of GET /v1/status");
     }
     let (height, until) = (view.tip().height + 1, payload.valid_until_height);
@@ -430,7 +431,11 @@ fn check_signature(
         .map_err(|f| fault(id, &StorageError::Damaged(f.0)))?
         .ok_or_else(|| {
             let detail = format!("{actor} has no key {key_id}");
-            refuse("unknown_key", detail, "use a registered actor and the number of one of its keys")
+            refuse(
+                "unknown_key",
+                detail,
+                "use a registered actor and the number of one of its keys",
+            )
         })?;
     transaction.verify(&key).map_err(|_| {
         let detail = format!("the signature is not by key {key_id} of {actor}");

@@ -161,7 +161,10 @@ impl Devnet {
     pub fn start(validators: u16) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let base = free_base_port(validators);
-        let output = Self::up(folder.path(), &["--base-port", &base.to_string(), "--validators", &validators.to_string()]);
+        let output = Self::up(
+            folder.path(),
+            &["--base-port", &base.to_string(), "--validators", &validators.to_string()],
+        );
         if !output.status.success() {
             unavailable(&format!("devnet up: {}", String::from_utf8_lossy(&output.stderr)));
         }
@@ -183,13 +186,21 @@ impl Devnet {
     /// The node of `province`.
     #[must_use]
     pub fn node(&self, province: &str) -> &Node {
-        self.file.nodes.iter().find(|n| n.province == province).unwrap_or_else(|| unavailable("no such province"))
+        self.file
+            .nodes
+            .iter()
+            .find(|n| n.province == province)
+            .unwrap_or_else(|| unavailable("no such province"))
     }
 
     /// The agency of `province`.
     #[must_use]
     pub fn agency(&self, province: &str) -> &Agency {
-        self.file.agencies.iter().find(|a| a.province == province).unwrap_or_else(|| unavailable("no such province"))
+        self.file
+            .agencies
+            .iter()
+            .find(|a| a.province == province)
+            .unwrap_or_else(|| unavailable("no such province"))
     }
 
     /// Runs `symbolon --devnet D` with `arguments`.
@@ -213,7 +224,12 @@ impl Devnet {
 
     /// Starts a node again that was killed.
     pub fn restart(&self, province: &str) {
-        let number = 1 + self.file.nodes.iter().position(|n| n.province == province).unwrap_or_else(|| unavailable("no such province"));
+        let number = 1 + self
+            .file
+            .nodes
+            .iter()
+            .position(|n| n.province == province)
+            .unwrap_or_else(|| unavailable("no such province"));
         let folder = self.folder.path().to_string_lossy().into_owned();
         let output = symbolon(["devnet", "start", "--dir", &folder, "--node", &number.to_string()]);
         if !output.status.success() {

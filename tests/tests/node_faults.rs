@@ -172,10 +172,8 @@ fn a_full_disk_stops_the_node_with_a_named_error() {
     let lone = Lone::new();
     let disk = lone.folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
-        .arg(&disk)
-        .output();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&disk).output();
     if !mounted.is_ok_and(|m| m.status.success()) {
         let mut err = std::io::stderr();
         let _ = writeln!(err, "skipped: this user may not mount a small disk to fill it");
@@ -200,7 +198,10 @@ fn a_bad_configuration_is_named_with_its_line() {
     std::fs::write(lone.config(), text.replacen("role =", "rolle =", 1)).unwrap();
     let output = lone.run();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && text.contains("rolle") && text.contains("line 3"), "{text}");
+    assert!(
+        !output.status.success() && text.contains("rolle") && text.contains("line 3"),
+        "{text}"
+    );
 }
 
 #[test]

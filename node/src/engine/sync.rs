@@ -104,7 +104,12 @@ impl Engine {
                 Verdict::Committed => start = height_start(&self.parts.store)?,
                 Verdict::Old => {}
                 Verdict::Bad(reason) => {
-                    tracing::warn!(peer = from.0, height = start.height(), reason, "a peer sent a bad block");
+                    tracing::warn!(
+                        peer = from.0,
+                        height = start.height(),
+                        reason,
+                        "a peer sent a bad block"
+                    );
                     self.parts.network.blame(from);
                     self.sync.tips.remove(&from);
                     break;
@@ -184,8 +189,7 @@ impl Engine {
         self.timers.clear();
         self.wake_at = None;
         let now = (self.parts.clock)();
-        let (host, effects) =
-            Host::recover(config(&self.parts), start, &[], Vec::new(), now)?;
+        let (host, effects) = Host::recover(config(&self.parts), start, &[], Vec::new(), now)?;
         self.host = host;
         let mut inputs = VecDeque::new();
         for effect in effects {

@@ -12,10 +12,8 @@ use symbolon_ledger::{
 };
 
 use super::{
-    Store, StorageError,
-    schema::{
-        Location, MAGIC, SCHEMA_VERSION, StoredEvent, cf, height_key, history_key, meta,
-    },
+    StorageError, Store,
+    schema::{Location, MAGIC, SCHEMA_VERSION, StoredEvent, cf, height_key, history_key, meta},
     synced,
 };
 use crate::execution::Executed;

@@ -44,7 +44,9 @@ pub enum StorageError {
         expected: ChainId,
     },
     /// Something in the database is missing or not what it must be.
-    #[error("the database is damaged: {0}; restore it from a backup, or remove data_dir and let the node fetch the chain")]
+    #[error(
+        "the database is damaged: {0}; restore it from a backup, or remove data_dir and let the node fetch the chain"
+    )]
     Damaged(String),
     /// RocksDB refused: a full disk, a read error, a failed sync.
     #[error("the database failed: {0}")]

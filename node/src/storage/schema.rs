@@ -49,7 +49,15 @@ pub mod cf {
 
     /// All of them.
     pub const ALL: [&str; 10] = [
-        META, HEADERS, BLOCKS, CERTIFICATES, HEIGHTS, UNDECIDED, STATE, NODES, TRANSACTIONS,
+        META,
+        HEADERS,
+        BLOCKS,
+        CERTIFICATES,
+        HEIGHTS,
+        UNDECIDED,
+        STATE,
+        NODES,
+        TRANSACTIONS,
         HISTORY,
     ];
 }

@@ -16,7 +16,7 @@ use symbolon_ledger::{
 };
 
 use super::{
-    Store, StorageError,
+    StorageError, Store,
     schema::{self, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
 };
 
@@ -218,8 +218,7 @@ impl<'a> View<'a> {
         let Some(Location { height, index }) = self.transaction(id)? else { return Ok(None) };
         let missing = || StorageError::damaged(format!("block {height} is incomplete"));
         let block = self.block(height)?.ok_or_else(missing)?;
-        let leaves: Vec<_> =
-            block.transactions.iter().map(|t| log::leaf_hash(&t.leaf())).collect();
+        let leaves: Vec<_> = block.transactions.iter().map(|t| log::leaf_hash(&t.leaf())).collect();
         let at = usize::try_from(index).map_err(|_| missing())?;
         let transaction = block.transactions.get(at).ok_or_else(missing)?;
         let receipt = Receipt {
@@ -255,8 +254,12 @@ impl<'a> View<'a> {
             .header_bytes(height)?
             .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
         let certificate = self.certificate_bytes(height)?.map(Into::into);
-        let proof =
-            StateProof { version: STATE_PROOF_VERSION, header: header.into(), certificate, entries };
+        let proof = StateProof {
+            version: STATE_PROOF_VERSION,
+            header: header.into(),
+            certificate,
+            entries,
+        };
         Ok(codec::encode(&proof))
     }
 
@@ -319,8 +322,8 @@ fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
 }
 
 fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
-    let (height, operation_index) = schema::read_history_key(key)
-        .ok_or_else(|| StorageError::damaged("a key of a history"))?;
+    let (height, operation_index) =
+        schema::read_history_key(key).ok_or_else(|| StorageError::damaged("a key of a history"))?;
     let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
         .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
     Ok(HistoryEntry {

@@ -175,10 +175,8 @@ impl<'a> Bench<'a> {
 
     fn submit(&self, client: &ureq::Agent, bytes: &[u8]) -> Result<Duration, String> {
         let begun = Instant::now();
-        let url = format!(
-            "{}/v1/transactions?wait=commit&timeout_ms=20000",
-            self.net.node(ISSUER).http
-        );
+        let url =
+            format!("{}/v1/transactions?wait=commit&timeout_ms=20000", self.net.node(ISSUER).http);
         let answer = client.post(&url).header("content-type", "application/cose").send(bytes);
         let mut answer = answer.map_err(|e| e.to_string())?;
         if answer.status() == 200 {
@@ -259,8 +257,15 @@ impl<'a> Bench<'a> {
         std::fs::write(&rows, first).expect("a file");
         let (rows, out_text) = (rows.to_string_lossy(), out.to_string_lossy());
         let import = self.net.symbolon(&[
-            "--as", ISSUER, "import", "--type", "local:driving-licence", "--json", "--out",
-            &out_text, &rows,
+            "--as",
+            ISSUER,
+            "import",
+            "--type",
+            "local:driving-licence",
+            "--json",
+            "--out",
+            &out_text,
+            &rows,
         ]);
         let summary = json_of(&import);
         let issued = summary["issued"].as_u64().unwrap_or(0);
