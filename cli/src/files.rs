@@ -167,8 +167,17 @@ fn sync_folder(path: &Path) -> Result<(), Failure> {
 ///
 /// When it cannot be removed.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    discard(path).map_err(|e| unwritable(path, &e))
+}
+
+/// As [`remove`], with what the system says.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(crate) fn discard(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }

@@ -76,8 +76,8 @@ pub(crate) fn write_new(path: &Path, key: &SecretKey) -> Result<(), Failure> {
 /// link, unlike a renaming, never replaces what stands there.
 fn write_whole(path: &Path, pem: &[u8]) -> io::Result<()> {
     let draft = files::suffixed(path, ".new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&draft)?;
+    files::discard(&draft)?; // of a run that was cut off, with whatever mode it has
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
     let linked = file
         .write_all(pem)
         .and_then(|()| file.sync_all())
