@@ -16,7 +16,7 @@ use symbolon_ledger::{
     hash::BlockHash,
 };
 
-use super::{Engine, EngineError, Event, decode_block};
+use super::{Engine, EngineError, Event, decode_block, shelf::Need};
 use crate::{
     execution::{self, Executed, ExecutionError, Refused},
     network::PeerIndex,
@@ -24,9 +24,8 @@ use crate::{
     storage::Store,
 };
 
-/// Most bodies of one height that are held in memory: one for each of the first rounds, and
-/// some for equivocating proposers. More are executed again when they are asked for.
-const MAX_BODIES: usize = 16;
+/// Most bodies that are executed at once without having been asked for.
+const MAX_EXAMINED_AHEAD: usize = 4;
 /// Most transactions that a proposer looks at: some may not apply.
 const MAX_CANDIDATES: usize = 5_000;
 
@@ -59,7 +58,7 @@ pub(super) enum Body {
 
 /// What came of building a block.
 pub(super) struct Built {
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     refused: Vec<Refused>,
 }
 
@@ -95,7 +94,7 @@ impl Engine {
         };
         let header = prepared.block.header.clone();
         self.parts.pool.refused(header.height, refused);
-        self.keep(header.hash(), Body::Valid(Arc::new(prepared)));
+        self.bodies.keep(header.hash(), Body::Valid(Arc::new(prepared)), Need::Asked);
         self.step(Input::BlockBuilt { round, header })
     }
 
@@ -106,6 +105,7 @@ impl Engine {
         height: u64,
         from: Option<Peer>,
     ) -> Result<Vec<Input>, EngineError> {
+        self.bodies.need(&block, Need::Asked);
         if let Some(body) = self.bodies.get(&block) {
             return Ok(vec![answer(body)]);
         }
@@ -125,8 +125,8 @@ impl Engine {
     /// A body came, asked for or announced. One that was not asked for is executed ahead, since
     /// the host will ask in a moment; one for the height after is kept until this one is decided.
     pub(super) fn received(&mut self, block: BlockHash, height: u64, body: Received) {
-        let known = self.bodies.contains_key(&block) || self.examining.contains(&block);
-        let room = self.bodies.len() + self.examining.len() < MAX_BODIES;
+        let known = self.bodies.contains(&block) || self.examining.contains(&block);
+        let room = self.examining.len() < MAX_EXAMINED_AHEAD;
         let asked = self.wanted.contains(&block);
         let running = self.host.height();
         if height == running && !known && (asked || room) {
@@ -171,8 +171,9 @@ impl Engine {
                     tracing::warn!(%block, height = header.height, "a proposed block is invalid");
                 }
                 let answer = answer(&body);
-                self.keep(block, body);
-                if self.wanted.remove(&block) { self.step(answer) } else { Ok(()) }
+                let asked = self.wanted.remove(&block);
+                self.bodies.keep(block, body, if asked { Need::Asked } else { Need::Unasked });
+                if asked { self.step(answer) } else { Ok(()) }
             }
             Err(ExecutionError::Storage(error)) => Err(error.into()),
             Err(error) => {
@@ -188,18 +189,15 @@ impl Engine {
         }
     }
 
-    fn keep(&mut self, block: BlockHash, body: Body) {
-        while self.bodies.len() >= MAX_BODIES {
-            self.bodies.pop_first();
-        }
-        self.bodies.insert(block, body);
-    }
-
-    /// Host contract 5.
+    /// Host contract 5: the body is on disk when this returns without an error, for the log may
+    /// name it next.
     pub(super) fn store_body(&mut self, block: BlockHash) -> Result<(), EngineError> {
+        let height = self.host.height();
         if let Some(Body::Valid(prepared)) = self.bodies.get(&block) {
-            let height = prepared.block.header.height;
             self.parts.store.keep_undecided(height, &block, &prepared.bytes)?;
+            self.bodies.need(&block, Need::Done);
+        } else if self.parts.store.body(&block)?.is_none() {
+            return Err(EngineError::BodyGone { block, height });
         }
         Ok(())
     }
@@ -218,7 +216,7 @@ impl Engine {
     /// The body of a decided block: in memory, or kept on disk before a restart.
     pub(super) fn decided_body(&mut self, block: BlockHash) -> Result<Arc<Prepared>, EngineError> {
         let fail = |reason: String| EngineError::Decided { block, reason };
-        let body = match self.bodies.remove(&block) {
+        let body = match self.bodies.take(&block) {
             Some(body) => body,
             None => {
                 let (store, pool) = (&self.parts.store, &self.parts.pool);
@@ -242,7 +240,7 @@ fn answer(body: &Body) -> Input {
     }
 }
 
-fn build(
+pub(super) fn build(
     store: &Store,
     pool: &Pool,
     province: ProvinceCode,

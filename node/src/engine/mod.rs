@@ -12,6 +12,7 @@
 
 mod bodies;
 mod router;
+mod shelf;
 mod status;
 mod sync;
 
@@ -51,6 +52,7 @@ use crate::{
 };
 use bodies::{Body, Prepared, Received};
 pub use router::SharedValidators;
+use shelf::Shelf;
 pub use status::EngineStatus;
 use sync::Sync;
 
@@ -103,6 +105,14 @@ pub enum EngineError {
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// Consensus has the body of a block stored which is neither in memory nor on disk.
+    #[error("the body of block {block} at height {height} is to be stored and is not at hand")]
+    BodyGone {
+        /// The block.
+        block: BlockHash,
+        /// Its height.
+        height: u64,
+    },
     /// A block that was decided cannot be executed here.
     #[error("decided block {block} cannot be executed: {reason}")]
     Decided {
@@ -238,7 +248,7 @@ struct Engine {
     validators: SharedValidators,
     idle_interval: Duration,
     /// Bodies of the running height that were executed, valid or not.
-    bodies: BTreeMap<BlockHash, Body>,
+    bodies: Shelf,
     /// Bodies of the height after it, not looked at yet.
     ahead: BTreeMap<BlockHash, Received>,
     /// Bodies that a worker thread executes now.
@@ -278,7 +288,7 @@ impl Engine {
             status,
             validators,
             idle_interval,
-            bodies: BTreeMap::new(),
+            bodies: Shelf::default(),
             ahead: BTreeMap::new(),
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -579,3 +589,6 @@ fn decode_block(bytes: &[u8]) -> Result<Block, BlockError> {
 fn is_set(set: &ValidatorSet, hash: &symbolon_ledger::hash::Digest) -> bool {
     set.hash() == *hash
 }
+
+#[cfg(test)]
+mod tests;

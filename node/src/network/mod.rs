@@ -343,3 +343,44 @@ pub fn start(
     runtime.spawn(task.run(events, listening_to));
     Ok((NetworkHandle { mailbox, counters: metrics, peer_id, listening }, receiver))
 }
+
+#[cfg(test)]
+pub(crate) mod detached {
+    //! A network without a network: what the engine wants done stays in the mailbox, for tests
+    //! to look at.
+
+    use super::{Arc, Mailbox, NetworkCounters, NetworkHandle, Order, PeerIndex, keypair, watch};
+    use symbolon_ledger::hash::BlockHash;
+
+    /// What the engine wanted done since the last look.
+    #[derive(Debug, Default)]
+    pub(crate) struct Wishes {
+        pub(crate) published: Vec<Vec<u8>>,
+        pub(crate) blamed: Vec<PeerIndex>,
+        pub(crate) bodies: Vec<BlockHash>,
+        pub(crate) blocks: Vec<(u64, u64, Option<PeerIndex>)>,
+    }
+
+    impl NetworkHandle {
+        pub(crate) fn detached() -> Self {
+            let counters = Arc::new(NetworkCounters::default());
+            let mailbox = Arc::new(Mailbox::new(counters.clone()));
+            let peer_id = keypair([0xde; 32]).public().to_peer_id();
+            Self { mailbox, counters, peer_id, listening: watch::channel(Vec::new()).1 }
+        }
+
+        pub(crate) fn wishes(&self) -> Wishes {
+            let taken = self.mailbox.take();
+            let mut wishes = Wishes { published: taken.consensus.into(), ..Wishes::default() };
+            for order in taken.orders {
+                match order {
+                    Order::Blame { peer } => wishes.blamed.push(peer),
+                    Order::FetchBody { block, .. } => wishes.bodies.push(block),
+                    Order::FetchBlocks { from, to, peer } => wishes.blocks.push((from, to, peer)),
+                    Order::Announce { .. } | Order::Report { .. } => {}
+                }
+            }
+            wishes
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine, driven event by event over a real database, with an injected clock and a network
+//! that only remembers what it was told.
+
+mod bodies;
+mod rig;

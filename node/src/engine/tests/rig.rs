@@ -1,0 +1,218 @@
+//! One engine without its thread, and everything that the other provinces would say to it.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use symbolon_consensus::{
+    Input, Message, Peer, Timing, Verified,
+    wire::{Proposal, Vote},
+};
+use symbolon_genesis::{
+    Genesis,
+    presets::{DevnetKeys, devnet_from_seed},
+};
+use symbolon_ledger::{
+    block::Block,
+    certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
+    hash::BlockHash,
+    vote::{VoteKind, proposal_bytes, vote_bytes},
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::super::{
+    Engine, EngineError, EngineParts, EngineStatus, Event, bodies, router::SharedValidators,
+};
+use crate::{
+    metrics::Metrics,
+    network::{NetworkEvent, NetworkHandle, PeerIndex, detached::Wishes},
+    pool::{Pool, PoolOutlets},
+    storage::Store,
+    wal::Wal,
+};
+
+/// When the chain of these tests was founded.
+pub(super) const FOUNDED_MS: u64 = 1_800_000_000_000;
+/// A hang, not a slow machine.
+const HANG: Duration = Duration::from_secs(60);
+/// Whoever says what the tests say.
+pub(super) const PEER: PeerIndex = PeerIndex(7);
+
+pub(super) struct Rig {
+    pub(super) engine: Engine,
+    pub(super) network: NetworkHandle,
+    pub(super) now_ms: Arc<AtomicU64>,
+    pub(super) keys: Vec<DevnetKeys>,
+    folder: TempDir,
+    genesis: Genesis,
+    me: usize,
+}
+
+fn open(
+    folder: &Path,
+    genesis: &Genesis,
+    keys: &DevnetKeys,
+    network: NetworkHandle,
+    now_ms: Arc<AtomicU64>,
+) -> Result<Engine, EngineError> {
+    let store = Arc::new(Store::open(folder, genesis)?);
+    let (gossip, _) = mpsc::channel(1);
+    let (work, _) = mpsc::channel(1);
+    let parts = EngineParts {
+        pool: Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work })),
+        store,
+        wal: Wal::open(folder)?,
+        network,
+        clock: Arc::new(move || now_ms.load(Relaxed)),
+        metrics: Arc::new(Metrics::default()),
+        identity: Some((keys.province, again(&keys.validator))),
+        timing: Timing::default(),
+    };
+    let (to_self, events) = std::sync::mpsc::sync_channel(1_024);
+    let (status, _) = tokio::sync::watch::channel(EngineStatus::default());
+    let start = super::super::height_start(&parts.store)?;
+    let validators = SharedValidators::new(start.height(), start.validators.clone());
+    Engine::recover(parts, start, to_self, events, status, validators)
+}
+
+fn again(key: &symbolon_ledger::keys::SecretKey) -> symbolon_ledger::keys::SecretKey {
+    symbolon_ledger::keys::SecretKey::from_seed(&key.to_seed())
+}
+
+impl Rig {
+    /// The engine of a validator whose turn it is in none of the first two rounds of height 1.
+    pub(super) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let (genesis, keys) = devnet_from_seed(4, &[5; 32], FOUNDED_MS, 1);
+        let (network, now_ms) = (NetworkHandle::detached(), Arc::new(AtomicU64::new(0)));
+        now_ms.store(FOUNDED_MS + 60_000, Relaxed);
+        let me = 0;
+        let engine =
+            open(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone()).unwrap();
+        Self { engine, network, now_ms, keys, folder, genesis, me }
+    }
+
+    /// One that has begun height 1.
+    pub(super) fn begun() -> Self {
+        let mut rig = Self::new();
+        rig.engine.step(Input::Begin).unwrap();
+        rig
+    }
+
+    /// Ends the engine as a kill does, and starts it again over the same folder.
+    pub(super) fn restart(self) -> Result<Self, EngineError> {
+        let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
+        drop(engine);
+        let network = NetworkHandle::detached();
+        let engine = open(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone())?;
+        Ok(Self { engine, network, now_ms, keys, folder, genesis, me })
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.now_ms.load(Relaxed)
+    }
+
+    pub(super) fn pass(&self, ms: u64) {
+        self.now_ms.fetch_add(ms, Relaxed);
+    }
+
+    /// The place among `keys` of whoever proposes in `round` of the running height.
+    pub(super) fn turn(&self, round: u32) -> usize {
+        let start = self.engine.host.start();
+        let province = start.validators.proposer(start.height(), round).province;
+        self.keys.iter().position(|keys| keys.province == province).unwrap()
+    }
+
+    /// A block on the tip, by the proposer of `round`.
+    pub(super) fn block(&self, round: u32, time_ms: u64) -> Block {
+        let (store, pool) = (&self.engine.parts.store, &self.engine.parts.pool);
+        let province = self.keys[self.turn(round)].province;
+        let built = bodies::build(store, pool, province, time_ms).unwrap();
+        built.prepared.block
+    }
+
+    pub(super) fn proposal(&self, round: u32, block: BlockHash) -> Message {
+        let keys = &self.keys[self.turn(round)];
+        let height = self.engine.host.height();
+        let bytes = proposal_bytes(&self.genesis.chain_id(), height, round, &block, None);
+        let (province, signature) = (keys.province, keys.validator.sign(&bytes));
+        Message::Proposal(Proposal { height, round, block, pol_round: None, province, signature })
+    }
+
+    pub(super) fn vote(
+        &self,
+        i: usize,
+        kind: VoteKind,
+        round: u32,
+        block: Option<BlockHash>,
+    ) -> Vote {
+        let (keys, height) = (&self.keys[i], self.engine.host.height());
+        let bytes = vote_bytes(kind, &self.genesis.chain_id(), height, round, block.as_ref());
+        let (province, signature) = (keys.province, keys.validator.sign(&bytes));
+        Vote { kind, height, round, block, province, signature }
+    }
+
+    /// A certificate of the other three for a block.
+    pub(super) fn certificate(&self, block: &Block) -> Certificate {
+        let (height, block) = (block.header.height, block.hash());
+        let bytes =
+            vote_bytes(VoteKind::Precommit, &self.genesis.chain_id(), height, 0, Some(&block));
+        let sign = |keys: &DevnetKeys| CommitSignature {
+            province: keys.province,
+            signature: keys.validator.sign(&bytes),
+        };
+        let signatures = (0..4).filter(|i| *i != self.me).map(|i| sign(&self.keys[i])).collect();
+        Certificate { version: CERTIFICATE_VERSION, height, round: 0, block, signatures }
+    }
+
+    pub(super) fn try_hear(&mut self, message: Message) -> Result<(), EngineError> {
+        let set = self.engine.host.start().validators.clone();
+        let message = Verified::check(&self.genesis.chain_id(), &set, message).unwrap();
+        self.engine.step(Input::Verified { message, from: Peer(PEER.0) })
+    }
+
+    pub(super) fn hear(&mut self, message: Message) {
+        self.try_hear(message).unwrap();
+    }
+
+    /// A body comes over the network.
+    pub(super) fn receive(&mut self, block: &Block) {
+        let event = NetworkEvent::Body {
+            block: block.hash(),
+            height: block.header.height,
+            bytes: block.encode(),
+            from: PEER,
+        };
+        self.engine.handle(Event::Network(event)).unwrap();
+    }
+
+    /// Handles what the workers answer until nothing is being executed.
+    pub(super) fn work(&mut self) {
+        while !self.engine.examining.is_empty() {
+            let event = self.engine.events.recv_timeout(HANG).expect("a worker answers");
+            self.engine.handle(event).unwrap();
+        }
+    }
+
+    /// What was published since the last look.
+    pub(super) fn wishes(&self) -> Wishes {
+        self.network.wishes()
+    }
+
+    /// The votes among it.
+    pub(super) fn votes(&self) -> VecDeque<Vote> {
+        let message = |bytes: Vec<u8>| Message::decode(&bytes).unwrap();
+        let votes = self.wishes().published.into_iter().map(message).filter_map(|m| match m {
+            Message::Vote(vote) => Some(vote),
+            _ => None,
+        });
+        votes.collect()
+    }
+}
