@@ -224,7 +224,7 @@ pub enum Effect {
         /// The peer.
         peer: Peer,
         /// What is wrong with the message.
-        reason: Misbehaviour,
+        reason: BadMessage,
     },
     /// A valid block waits for the clock.
     Held {
@@ -246,22 +246,6 @@ pub struct Evidence {
     pub first: Message,
     /// The one that contradicts it.
     pub second: Message,
-}
-
-/// What is wrong with a message.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Misbehaviour {
-    /// It does not hold under the validator set of its height.
-    #[error(transparent)]
-    BadMessage(#[from] BadMessage),
-    /// A proposal of somebody whose turn it is not, or of somebody else's block.
-    #[error("{province} may not propose this block in round {round}")]
-    NotItsTurn {
-        /// The alleged proposer.
-        province: ProvinceCode,
-        /// The round.
-        round: u32,
-    },
 }
 
 /// Why the host stops. The node stops with it and stays down until a person has looked: going on

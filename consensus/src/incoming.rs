@@ -1,6 +1,6 @@
 //! What each input leads to, and what follows once the core has taken it.
 //!
-//! A message is checked in the order of cost: height, round, signatures, turn. Bodies and
+//! A message is checked in the order of cost: height, round, turn, signatures. Bodies and
 //! proposals go through [`crate::hold`]. After every input, [`Host::settle`] looks whether a
 //! quorum or the clock has freed something that waited.
 
@@ -18,8 +18,8 @@ use symbolon_ledger::{
 
 use crate::{
     context::{Address, Block, Height, Ledger, Sealed},
-    host::{Effect, Host, HostError, Misbehaviour, Peer, Phase},
-    sign::{check_commit, check_message},
+    host::{Effect, Host, HostError, Peer, Phase},
+    sign::{BadMessage, check_commit, check_message},
     validity::{check_header, proposer_fits},
     wire::{Message, Proposal, block_of_core, province_of},
 };
@@ -46,13 +46,7 @@ impl Host {
         }
         let desk = &mut self.desk;
         if let Err(bad) = check_message(&desk.chain_id, &desk.members, &message, &mut desk.seals) {
-            self.blame(from, bad.into());
-            return Ok(());
-        }
-        if let Message::Proposal(proposal) = &message
-            && self.proposer_of(proposal.round) != Some(proposal.province)
-        {
-            self.blame(from, not_its_turn(proposal));
+            self.blame(from, bad);
             return Ok(());
         }
         if self.phase == Phase::Prepared {
@@ -111,7 +105,7 @@ impl Host {
         matches!(message, Message::Vote(_) | Message::Proposal(_)) && message.round() > latest
     }
 
-    fn blame(&mut self, peer: Peer, reason: Misbehaviour) {
+    fn blame(&mut self, peer: Peer, reason: BadMessage) {
         self.desk.effects.push(Effect::Misbehaved { peer, reason });
     }
 
@@ -134,7 +128,7 @@ impl Host {
             .map(|body| proposer_fits(&body.header, proposal.province, proposal.pol_round));
         match fits {
             Some(false) => {
-                self.blame(from, not_its_turn(&proposal));
+                self.refuse(&proposal);
                 Ok(())
             }
             None if proposal.pol_round.is_none() => {
@@ -143,6 +137,13 @@ impl Host {
             }
             _ => self.feed(CoreInput::Proposal(proposal.to_core())),
         }
+    }
+
+    /// A first proposal of somebody else's block. The peer that delivered it could not know: it
+    /// passes proposals on before it has their bodies. The signature names the culprit.
+    fn refuse(&mut self, proposal: &Proposal) {
+        let Proposal { province, round, block, .. } = proposal;
+        self.desk.warn(format!("{province} proposed another's block {block} in round {round}"));
     }
 
     fn want(
@@ -182,7 +183,9 @@ impl Host {
         let (valid, time_ms) = (valid && checked.is_ok(), header.time_ms);
         self.bodies.learn(header, valid, false);
         for proposal in self.bodies.release(&block) {
-            if self.is_running() && self.body_fits(&proposal) {
+            if !self.body_fits(&proposal) {
+                self.refuse(&proposal);
+            } else if self.is_running() {
                 self.feed(CoreInput::Proposal(proposal.to_core()))?;
             }
         }
@@ -381,10 +384,6 @@ impl Host {
         }
         Ok(())
     }
-}
-
-fn not_its_turn(proposal: &Proposal) -> Misbehaviour {
-    Misbehaviour::NotItsTurn { province: proposal.province, round: proposal.round }
 }
 
 fn commit_signatures(certificate: &Certificate) -> Vec<CommitSignature<Ledger>> {

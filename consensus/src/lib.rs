@@ -86,7 +86,7 @@ pub mod timing;
 
 mod context;
 
-pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Misbehaviour, Peer};
+pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
 pub use sign::{BadMessage, Verified};
 pub use timing::{Timer, TimerStep, Timing};
 pub use wal::WalError;

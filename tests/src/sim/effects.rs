@@ -9,7 +9,8 @@ use super::{
     invariants::Witness,
     node::Committed,
     plan::EPOCH_MS,
-    world::{Event, Packet, World},
+    post::Packet,
+    world::{Event, World},
 };
 
 /// Longest wait between a commit and the next height, when no peer begins it before.
@@ -199,7 +200,7 @@ impl World {
     }
 
     /// Only liars may be blamed.
-    fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
+    pub(super) fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
         let honest = |node: &super::node::Node| node.id as u64 == peer && node.honest;
         if self.nodes[id].honest && self.nodes.iter().any(honest) {
             return Err(format!("node {id} blames honest node {peer}: {reason}"));
