@@ -71,7 +71,7 @@ impl Engine {
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
         rayon::spawn(move || {
             let result = build(&store, &pool, province, now).map(Box::new);
-            let _ = events.send(Event::Built { round, parent, result });
+            events.answer(Event::Built { round, parent, result });
         });
     }
 
@@ -150,7 +150,7 @@ impl Engine {
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
         rayon::spawn(move || {
             let body = examine(&store, &pool, block, bytes);
-            let _ = events.send(Event::Examined { block, parent, body, from });
+            events.answer(Event::Examined { block, parent, body, from });
         });
     }
 

@@ -11,6 +11,7 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod queue;
 mod router;
 mod shelf;
 mod status;
@@ -20,7 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
@@ -51,14 +52,12 @@ use crate::{
     wal::Wal,
 };
 use bodies::{Body, Prepared, Received};
+use queue::{Queue, Queued};
 pub use router::SharedValidators;
 use shelf::Shelf;
 pub use status::EngineStatus;
 use sync::Sync;
 
-/// Events that wait for the engine. Past it the router drops consensus messages, which their
-/// senders repeat, and makes everything else wait.
-const EVENT_QUEUE: usize = 4_096;
 /// How long a node of a new chain waits for its peers before the first block.
 const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
 /// Longest time between two looks at the timers and the status.
@@ -149,7 +148,7 @@ enum Event {
 /// The running engine.
 #[derive(Debug)]
 pub struct EngineHandle {
-    events: SyncSender<Event>,
+    events: Queue,
     status: watch::Receiver<EngineStatus>,
     thread: std::thread::JoinHandle<Result<(), EngineError>>,
 }
@@ -173,7 +172,7 @@ impl EngineHandle {
     ///
     /// Why it had stopped before.
     pub fn stop(self) -> Result<(), EngineError> {
-        let _ = self.events.send(Event::Stop);
+        self.events.answer(Event::Stop);
         // A panic on this thread aborts the process (main.rs), so there is none to join.
         self.thread.join().unwrap_or(Ok(()))
     }
@@ -190,7 +189,7 @@ pub fn start(
     network_events: tokio::sync::mpsc::Receiver<NetworkEvent>,
     work: tokio::sync::mpsc::Receiver<()>,
 ) -> Result<EngineHandle, EngineError> {
-    let (events, receiver) = sync_channel(EVENT_QUEUE);
+    let (events, receiver) = Queue::new();
     let (status, status_receiver) = watch::channel(EngineStatus::default());
     let start = height_start(&parts.store)?;
     let validators = SharedValidators::new(start.height(), start.validators.clone());
@@ -204,7 +203,7 @@ pub fn start(
         },
         network_events,
         work,
-    );
+    )?;
     let to_self = events.clone();
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
@@ -242,8 +241,8 @@ fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
 struct Engine {
     parts: EngineParts,
     host: Host,
-    events: Receiver<Event>,
-    to_self: SyncSender<Event>,
+    events: Receiver<Queued>,
+    to_self: Queue,
     status: watch::Sender<EngineStatus>,
     validators: SharedValidators,
     idle_interval: Duration,
@@ -268,8 +267,8 @@ impl Engine {
     fn recover(
         mut parts: EngineParts,
         start: HeightStart,
-        to_self: SyncSender<Event>,
-        events: Receiver<Event>,
+        to_self: Queue,
+        events: Receiver<Queued>,
         status: watch::Sender<EngineStatus>,
         validators: SharedValidators,
     ) -> Result<Self, EngineError> {
@@ -321,8 +320,11 @@ impl Engine {
     fn serve(&mut self) -> Result<(), EngineError> {
         loop {
             match self.events.recv_timeout(self.until_next_deadline()) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(event) => self.handle(event)?,
+                Ok(Queued { event: Event::Stop, .. }) | Err(RecvTimeoutError::Disconnected) => {
+                    return Ok(());
+                }
+                // The place in the queue is given back when the event is done with.
+                Ok(Queued { event, _place }) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => self.publish_status(),
             }
             self.fire_due()?;

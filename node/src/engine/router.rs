@@ -1,26 +1,40 @@
-//! Between the network and the engine: every message is checked here, on the worker threads,
-//! before it is passed on to the engine or to other peers.
+//! Between the network and the engine: every gossiped message is checked here before it is
+//! passed on to the engine or to other peers.
+//!
+//! Consensus messages are checked on a thread of their own, so that no flood of transactions or
+//! questions keeps a vote waiting. Batches of transactions are checked on the worker threads, a
+//! few at once.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-    mpsc::SyncSender,
+    mpsc::{SyncSender, TrySendError, sync_channel},
 };
 
 use symbolon_consensus::{Peer, Verified, wire::Message};
 use symbolon_ledger::{hash::ChainId, validators::ValidatorSet};
 use tokio::sync::mpsc::Receiver;
 
-use super::Event;
+use super::{
+    Event,
+    queue::{Gone, Places, Queue},
+};
 use crate::{
     network::{Acceptance, GossipId, NetworkEvent, NetworkHandle},
     pool::{Pool, SubmitErrorKind},
 };
 
-/// Most gossiped messages that are checked at once. Past it they are neither checked nor
-/// forwarded; consensus repeats what it needs, and a proposer hears of a transaction from the
-/// node that took it.
-const MAX_IN_CHECK: usize = 512;
+/// Most consensus messages that wait to be checked. Past it they are neither checked nor
+/// forwarded; consensus repeats what it needs.
+const MAX_MESSAGES_IN_CHECK: usize = 512;
+/// Most batches of transactions that are checked at once: a full one of 1,024 takes 50 ms of a
+/// worker that is also needed for blocks. Past it they are neither checked nor forwarded; a
+/// proposer hears of a transaction from the node that took it.
+const MAX_BATCHES_IN_CHECK: usize = 4;
+/// Code of a signature that does not hold under a key which the chain knows. Key numbers are
+/// never given twice, so it holds nowhere, and no honest node passes it on.
+const BAD_SIGNATURE: &str = "bad_signature";
+/// Name of the thread that checks consensus messages.
+const CHECKER: &str = "consensus-check";
 
 /// The running height and its validator set, shared with the checks.
 #[derive(Debug, Clone)]
@@ -42,71 +56,92 @@ impl SharedValidators {
 
 #[derive(Clone)]
 pub(super) struct Router {
-    pub(super) events: SyncSender<Event>,
+    pub(super) events: Queue,
     pub(super) validators: SharedValidators,
     pub(super) chain_id: ChainId,
     pub(super) pool: Arc<Pool>,
     pub(super) network: NetworkHandle,
 }
 
-/// Starts the threads that drain the network's events and the pool's wake-ups. They end when
-/// their channels close.
-pub(super) fn start(router: Router, mut network: Receiver<NetworkEvent>, mut work: Receiver<()>) {
-    let events = router.events.clone();
-    std::thread::spawn(move || {
-        while work.blocking_recv().is_some() {
-            if events.send(Event::Work).is_err() {
-                return;
-            }
-        }
-    });
-    let in_check = Arc::new(AtomicUsize::new(0));
-    std::thread::spawn(move || {
-        while let Some(event) = network.blocking_recv() {
-            if router.route(event, &in_check).is_err() {
-                return;
-            }
-        }
-    });
+/// A consensus message to be checked.
+struct Gossiped {
+    bytes: Vec<u8>,
+    from: Peer,
+    id: GossipId,
 }
 
-/// The engine is gone.
-struct Gone;
+/// Starts the threads that drain the network's events and the pool's wake-ups. They end when
+/// their channels close.
+///
+/// # Errors
+///
+/// When the system gives no more threads.
+pub(super) fn start(
+    router: Router,
+    mut network: Receiver<NetworkEvent>,
+    mut work: Receiver<()>,
+) -> std::io::Result<()> {
+    let events = router.events.clone();
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    thread("work").spawn(move || {
+        while work.blocking_recv().is_some() {
+            if events.bring(Event::Work).is_err() {
+                return;
+            }
+        }
+    })?;
+    let (messages, to_check) = sync_channel::<Gossiped>(MAX_MESSAGES_IN_CHECK);
+    let checker = router.clone();
+    thread(CHECKER).spawn(move || {
+        for Gossiped { bytes, from, id } in to_check {
+            let verdict = checker.check_message(&bytes, from);
+            checker.network.report(id, verdict);
+        }
+    })?;
+    let batches = Places::new(MAX_BATCHES_IN_CHECK);
+    thread("router").spawn(move || {
+        while let Some(event) = network.blocking_recv() {
+            if router.route(event, &messages, &batches).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
 
 impl Router {
-    fn route(&self, event: NetworkEvent, in_check: &Arc<AtomicUsize>) -> Result<(), Gone> {
+    fn route(
+        &self,
+        event: NetworkEvent,
+        messages: &SyncSender<Gossiped>,
+        batches: &Places,
+    ) -> Result<(), Gone> {
         match event {
             NetworkEvent::Consensus { bytes, from, id } => {
-                self.in_parallel(in_check, id, move |router| {
-                    router.check_message(&bytes, Peer(from.0))
+                match messages.try_send(Gossiped { bytes, from: Peer(from.0), id }) {
+                    Ok(()) => Ok(()),
+                    Err(TrySendError::Full(message)) => {
+                        self.network.report(message.id, Acceptance::Ignore);
+                        Ok(())
+                    }
+                    Err(TrySendError::Disconnected(_)) => Err(Gone),
+                }
+            }
+            NetworkEvent::Transactions { txs, id, .. } => {
+                let Some(place) = batches.try_take() else {
+                    self.network.report(id, Acceptance::Ignore);
+                    return Ok(());
+                };
+                let router = self.clone();
+                rayon::spawn(move || {
+                    let verdict = router.check_transactions(&txs);
+                    drop(place);
+                    router.network.report(id, verdict);
                 });
                 Ok(())
             }
-            NetworkEvent::Transactions { txs, id, .. } => {
-                self.in_parallel(in_check, id, move |router| router.check_transactions(&txs));
-                Ok(())
-            }
-            other => self.events.send(Event::Network(other)).map_err(|_| Gone),
+            other => self.events.bring(Event::Network(other)),
         }
-    }
-
-    fn in_parallel(
-        &self,
-        in_check: &Arc<AtomicUsize>,
-        id: GossipId,
-        check: impl FnOnce(&Self) -> Acceptance + Send + 'static,
-    ) {
-        if in_check.fetch_add(1, Ordering::Relaxed) >= MAX_IN_CHECK {
-            in_check.fetch_sub(1, Ordering::Relaxed);
-            self.network.report(id, Acceptance::Ignore);
-            return;
-        }
-        let (router, in_check) = (self.clone(), in_check.clone());
-        rayon::spawn(move || {
-            let verdict = check(&router);
-            in_check.fetch_sub(1, Ordering::Relaxed);
-            router.network.report(id, verdict);
-        });
     }
 
     fn check_message(&self, bytes: &[u8], from: Peer) -> Acceptance {
@@ -115,13 +150,13 @@ impl Router {
         if message.height() != height {
             // Nobody forwards what cannot be checked; the host only learns that it is behind.
             if message.height() > height {
-                let _ = self.events.try_send(Event::Unchecked { message, from });
+                self.events.offer(Event::Unchecked { message, from });
             }
             return Acceptance::Ignore;
         }
         match Verified::check(&self.chain_id, &set, message) {
             Ok(message) => {
-                let _ = self.events.try_send(Event::Checked { message, from });
+                self.events.offer(Event::Checked { message, from });
                 Acceptance::Accept
             }
             Err(error) => {
@@ -136,7 +171,9 @@ impl Router {
         for bytes in transactions {
             match self.pool.receive(bytes) {
                 Ok(applies) => forward |= applies,
-                Err(error) if error.kind == SubmitErrorKind::Malformed => {
+                Err(error)
+                    if error.kind == SubmitErrorKind::Malformed || error.code == BAD_SIGNATURE =>
+                {
                     return Acceptance::Reject;
                 }
                 Err(_) => {}

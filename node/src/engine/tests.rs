@@ -3,3 +3,4 @@
 
 mod bodies;
 mod rig;
+mod router;

@@ -349,7 +349,10 @@ pub(crate) mod detached {
     //! A network without a network: what the engine wants done stays in the mailbox, for tests
     //! to look at.
 
-    use super::{Arc, Mailbox, NetworkCounters, NetworkHandle, Order, PeerIndex, keypair, watch};
+    use super::{
+        Acceptance, Arc, GossipId, Mailbox, NetworkCounters, NetworkHandle, Order, PeerIndex,
+        keypair, watch,
+    };
     use symbolon_ledger::hash::BlockHash;
 
     /// What the engine wanted done since the last look.
@@ -359,6 +362,13 @@ pub(crate) mod detached {
         pub(crate) blamed: Vec<PeerIndex>,
         pub(crate) bodies: Vec<BlockHash>,
         pub(crate) blocks: Vec<(u64, u64, Option<PeerIndex>)>,
+        pub(crate) verdicts: Vec<Acceptance>,
+    }
+
+    /// Names a message that nobody gossiped.
+    pub(crate) fn gossip_id() -> GossipId {
+        let from = keypair([0xde; 32]).public().to_peer_id();
+        GossipId { message: libp2p::gossipsub::MessageId::new(b"none"), from }
     }
 
     impl NetworkHandle {
@@ -377,7 +387,8 @@ pub(crate) mod detached {
                     Order::Blame { peer } => wishes.blamed.push(peer),
                     Order::FetchBody { block, .. } => wishes.bodies.push(block),
                     Order::FetchBlocks { from, to, peer } => wishes.blocks.push((from, to, peer)),
-                    Order::Announce { .. } | Order::Report { .. } => {}
+                    Order::Report { verdict, .. } => wishes.verdicts.push(verdict),
+                    Order::Announce { .. } => {}
                 }
             }
             wishes

@@ -28,7 +28,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::super::{
-    Engine, EngineError, EngineParts, EngineStatus, Event, bodies, router::SharedValidators,
+    Engine, EngineError, EngineParts, EngineStatus, Event, bodies, queue::Queue,
+    router::SharedValidators,
 };
 use crate::{
     metrics::Metrics,
@@ -75,7 +76,7 @@ fn open(
         identity: Some((keys.province, again(&keys.validator))),
         timing: Timing::default(),
     };
-    let (to_self, events) = std::sync::mpsc::sync_channel(1_024);
+    let (to_self, events) = Queue::new();
     let (status, _) = tokio::sync::watch::channel(EngineStatus::default());
     let start = super::super::height_start(&parts.store)?;
     let validators = SharedValidators::new(start.height(), start.validators.clone());
@@ -196,8 +197,8 @@ impl Rig {
     /// Handles what the workers answer until nothing is being executed.
     pub(super) fn work(&mut self) {
         while !self.engine.examining.is_empty() {
-            let event = self.engine.events.recv_timeout(HANG).expect("a worker answers");
-            self.engine.handle(event).unwrap();
+            let queued = self.engine.events.recv_timeout(HANG).expect("a worker answers");
+            self.engine.handle(queued.event).unwrap();
         }
     }
 

@@ -1,0 +1,120 @@
+//! The router: what is checked where, what is passed on, and who is blamed.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use symbolon_consensus::wire::Message;
+use symbolon_genesis::founding::TRANSACTION_KEY_ID;
+use symbolon_ledger::{
+    codes::Day,
+    keys::SecretKey,
+    operation::{Actor, Interval, Operation},
+    transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction},
+    vote::VoteKind,
+};
+
+use super::{
+    super::{
+        Event,
+        queue::{Queue, Queued},
+        router::{self, Router},
+    },
+    rig::{PEER, Rig},
+};
+use crate::network::{Acceptance, NetworkEvent, NetworkHandle, detached};
+
+/// A hang, not a slow machine.
+const HANG: Duration = Duration::from_secs(60);
+
+struct Routed {
+    network: NetworkHandle,
+    gossip: tokio::sync::mpsc::Sender<NetworkEvent>,
+    events: mpsc::Receiver<Queued>,
+    _work: tokio::sync::mpsc::Sender<()>,
+}
+
+/// A router over the rig's chain.
+fn routed(rig: &Rig) -> Routed {
+    let (queue, events) = Queue::new();
+    let (gossip, from_network) = tokio::sync::mpsc::channel(64);
+    let (work, from_pool) = tokio::sync::mpsc::channel(1);
+    let network = NetworkHandle::detached();
+    let router = Router {
+        events: queue,
+        validators: rig.engine.validators.clone(),
+        chain_id: rig.engine.parts.store.chain_id(),
+        pool: rig.engine.parts.pool.clone(),
+        network: network.clone(),
+    };
+    router::start(router, from_network, from_pool).unwrap();
+    Routed { network, gossip, events, _work: work }
+}
+
+impl Routed {
+    fn gossip(&self, message: &Message) {
+        let (bytes, id) = (message.encode(), detached::gossip_id());
+        self.gossip.blocking_send(NetworkEvent::Consensus { bytes, from: PEER, id }).unwrap();
+    }
+
+    /// The next verdict on a gossiped message.
+    fn verdict(&self) -> Acceptance {
+        let begun = Instant::now();
+        loop {
+            if let Some(verdict) = self.network.wishes().verdicts.pop() {
+                return verdict;
+            }
+            assert!(begun.elapsed() < HANG, "no verdict");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn votes_are_checked_while_every_worker_is_busy() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let (busy, release) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let held = release.lock().unwrap();
+    for _ in 0..2 * rayon::current_num_threads() {
+        let (busy, release) = (busy.clone(), release.clone());
+        rayon::spawn(move || drop((release.lock(), busy)));
+    }
+    routed.gossip(&Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)));
+    let queued = routed.events.recv_timeout(HANG).expect("the vote is checked");
+    assert!(matches!(queued.event, Event::Checked { .. }));
+    assert_eq!(routed.verdict(), Acceptance::Accept);
+    drop(held);
+}
+
+#[test]
+fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let keys = &rig.keys[1];
+    let transaction = |key: &SecretKey| {
+        let interval = Interval { from: Day(20_000), until: None };
+        let from_province = rig.keys[2].province;
+        let licence_type = "local:driving-licence".parse().unwrap();
+        let payload = Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: rig.engine.parts.store.chain_id(),
+            actor: Actor::Province(keys.province),
+            key_id: TRANSACTION_KEY_ID,
+            nonce: [1; NONCE_LEN],
+            valid_until_height: 100,
+            operations: vec![Operation::Recognise { from_province, licence_type, interval }],
+        };
+        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
+    };
+    let (good, bad) = (transaction(&keys.authority), transaction(&keys.network));
+    for (txs, expected) in
+        [(vec![good.clone()], Acceptance::Accept), (vec![good, bad], Acceptance::Reject)]
+    {
+        let id = detached::gossip_id();
+        let event = NetworkEvent::Transactions { txs, from: PEER, id };
+        routed.gossip.blocking_send(event).unwrap();
+        assert_eq!(routed.verdict(), expected);
+    }
+}
