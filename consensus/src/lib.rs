@@ -35,9 +35,9 @@
 //! not be fetched, or a local fault, is no verdict. The request is repeated in every
 //! round and whenever the block is proposed again, while it is open.
 //!
-//! **Messages.** [`Message::decode`] the bytes. Either give them as they are ([`Input::Message`])
-//! or check them on another thread ([`Verified::check`]) and give [`Input::Verified`], which
-//! spares the host the signatures. Forward to others only what was checked.
+//! **Messages.** [`Message::decode`] the bytes and show them to an [`edge::Edge`], on another
+//! thread. What passes there is given as [`Input::Verified`], which spares the host the
+//! signatures, and forwarded to others; nothing else is.
 //!
 //! **Timers.** A [`Timer`] is a name: scheduling it again replaces it, and a late one is
 //! ignored. `WakeAt` is apart from the timers, is not cancelled, and is answered by `Tick`.
@@ -53,7 +53,7 @@
 //!
 //! # Read on
 //!
-//! [`host`] (inputs, effects, the step), `incoming` (what each input leads to), `desk` (what
+//! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
 //! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
 //! (messages), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
 //!
@@ -63,6 +63,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod host;
+
+pub mod edge;
 
 mod incoming;
 

@@ -331,7 +331,7 @@ impl Verified {
         Self::sealed(chain, members, message)
     }
 
-    fn sealed(chain: &ChainId, members: &Members, message: Message) -> Self {
+    pub(crate) fn sealed(chain: &ChainId, members: &Members, message: Message) -> Self {
         let seal = |s: &Signed| {
             let key = members.key_of(s.province)?;
             Some(seal_of(&s.claim.bytes(chain), key, &s.signature))

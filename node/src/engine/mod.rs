@@ -27,8 +27,7 @@ use std::{
 };
 
 use symbolon_consensus::{
-    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified,
-    wire::Message,
+    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified, edge::Edge,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -53,7 +52,7 @@ use crate::{
 };
 use bodies::{Body, Prepared, Received};
 use queue::{Queue, Queued};
-pub use router::SharedValidators;
+use router::Checks;
 use shelf::Shelf;
 pub use status::EngineStatus;
 use sync::Sync;
@@ -126,8 +125,8 @@ pub enum EngineError {
 enum Event {
     /// A checked consensus message for the running height.
     Checked { message: Verified, from: Peer },
-    /// A consensus message for another height.
-    Unchecked { message: Message, from: Peer },
+    /// A peer speaks of a later height; nothing of it is checked.
+    Ahead { peer: PeerIndex, height: u64 },
     /// Transactions wait.
     Work,
     /// A block was built.
@@ -192,22 +191,24 @@ pub fn start(
     let (events, receiver) = Queue::new();
     let (status, status_receiver) = watch::channel(EngineStatus::default());
     let start = height_start(&parts.store)?;
-    let validators = SharedValidators::new(start.height(), start.validators.clone());
+    let (checks, to_check) = Checks::new();
     router::start(
         router::Router {
             events: events.clone(),
-            validators: validators.clone(),
-            chain_id: parts.store.chain_id(),
+            checks: checks.clone(),
             pool: parts.pool.clone(),
             network: parts.network.clone(),
+            clock: parts.clock.clone(),
         },
+        Edge::new(parts.store.chain_id(), &start),
+        to_check,
         network_events,
         work,
     )?;
     let to_self = events.clone();
     let (ready, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
-        let engine = Engine::recover(parts, start, to_self, receiver, status, validators);
+        let engine = Engine::recover(parts, start, to_self, receiver, status, checks);
         match engine {
             Ok(engine) => {
                 let _ = ready.send(Ok(()));
@@ -244,7 +245,7 @@ struct Engine {
     events: Receiver<Queued>,
     to_self: Queue,
     status: watch::Sender<EngineStatus>,
-    validators: SharedValidators,
+    checks: Checks,
     idle_interval: Duration,
     /// Bodies of the running height that were executed, valid or not.
     bodies: Shelf,
@@ -270,7 +271,7 @@ impl Engine {
         to_self: Queue,
         events: Receiver<Queued>,
         status: watch::Sender<EngineStatus>,
-        validators: SharedValidators,
+        checks: Checks,
     ) -> Result<Self, EngineError> {
         let now = (parts.clock)();
         let log = parts.wal.entries()?;
@@ -285,7 +286,7 @@ impl Engine {
             events,
             to_self,
             status,
-            validators,
+            checks,
             idle_interval,
             bodies: Shelf::default(),
             ahead: BTreeMap::new(),
@@ -337,7 +338,10 @@ impl Engine {
                 self.note_heard(&message);
                 self.step(Input::Verified { message, from })
             }
-            Event::Unchecked { message, from } => self.step(Input::Message { message, from }),
+            Event::Ahead { peer, height } => {
+                self.heard_of_height(peer, height.saturating_sub(1));
+                Ok(())
+            }
             Event::Work => self.begin_if_prepared(),
             Event::Built { round, parent, result } => self.built(round, parent, result),
             Event::Examined { block, parent, body, from } => {
@@ -472,7 +476,7 @@ impl Engine {
         self.bodies.clear();
         self.wanted.clear();
         let start = height_start(&self.parts.store)?;
-        self.validators.set(start.height(), start.validators.clone());
+        self.checks.move_to(start.clone());
         self.plan_begin();
         let mut inputs = vec![Input::StartHeight(start)];
         if self.parts.pool.has_work() {
@@ -531,6 +535,7 @@ impl Engine {
             tracing::info!(height, round, missing = ?self.missing(), "another round");
         }
         self.begin_at = None;
+        self.checks.enter(height, round);
         self.status.send_modify(|status| status.round = round);
     }
 

@@ -6,20 +6,23 @@
 //! few at once.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
-    mpsc::{SyncSender, TrySendError, sync_channel},
+    Arc,
+    mpsc::{Receiver, Sender, channel},
 };
 
-use symbolon_consensus::{Peer, Verified, wire::Message};
-use symbolon_ledger::{hash::ChainId, validators::ValidatorSet};
-use tokio::sync::mpsc::Receiver;
+use symbolon_consensus::{
+    HeightStart, Peer,
+    edge::{Edge, Passage},
+    wire::Message,
+};
+use tokio::sync::mpsc;
 
 use super::{
-    Event,
-    queue::{Gone, Places, Queue},
+    Clock, Event,
+    queue::{Gone, Place, Places, Queue},
 };
 use crate::{
-    network::{Acceptance, GossipId, NetworkEvent, NetworkHandle},
+    network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
     pool::{Pool, SubmitErrorKind},
 };
 
@@ -36,38 +39,43 @@ const BAD_SIGNATURE: &str = "bad_signature";
 /// Name of the thread that checks consensus messages.
 const CHECKER: &str = "consensus-check";
 
-/// The running height and its validator set, shared with the checks.
+/// What the thread that checks consensus messages has to hear.
+pub(super) enum ToCheck {
+    /// A message, and the place that it takes.
+    Gossiped { bytes: Vec<u8>, from: Peer, id: GossipId, _place: Place },
+    /// The height that this governs begins.
+    Moved(HeightStart),
+    /// A round begins.
+    Entered { height: u64, round: u32 },
+}
+
+/// Tells the checks where consensus stands.
 #[derive(Debug, Clone)]
-pub struct SharedValidators(Arc<Mutex<(u64, Arc<ValidatorSet>)>>);
+pub(super) struct Checks(Sender<ToCheck>);
 
-impl SharedValidators {
-    pub(super) fn new(height: u64, set: ValidatorSet) -> Self {
-        Self(Arc::new(Mutex::new((height, Arc::new(set)))))
+impl Checks {
+    pub(super) fn new() -> (Self, Receiver<ToCheck>) {
+        let (sender, receiver) = channel();
+        (Self(sender), receiver)
     }
 
-    pub(super) fn set(&self, height: u64, set: ValidatorSet) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (height, Arc::new(set));
+    pub(super) fn move_to(&self, start: HeightStart) {
+        // Without the router's threads nothing is checked any more, and the node stops.
+        let _ = self.0.send(ToCheck::Moved(start));
     }
 
-    fn get(&self) -> (u64, Arc<ValidatorSet>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn enter(&self, height: u64, round: u32) {
+        let _ = self.0.send(ToCheck::Entered { height, round });
     }
 }
 
 #[derive(Clone)]
 pub(super) struct Router {
     pub(super) events: Queue,
-    pub(super) validators: SharedValidators,
-    pub(super) chain_id: ChainId,
+    pub(super) checks: Checks,
     pub(super) pool: Arc<Pool>,
     pub(super) network: NetworkHandle,
-}
-
-/// A consensus message to be checked.
-struct Gossiped {
-    bytes: Vec<u8>,
-    from: Peer,
-    id: GossipId,
+    pub(super) clock: Clock,
 }
 
 /// Starts the threads that drain the network's events and the pool's wake-ups. They end when
@@ -78,8 +86,10 @@ struct Gossiped {
 /// When the system gives no more threads.
 pub(super) fn start(
     router: Router,
-    mut network: Receiver<NetworkEvent>,
-    mut work: Receiver<()>,
+    mut edge: Edge,
+    to_check: Receiver<ToCheck>,
+    mut network: mpsc::Receiver<NetworkEvent>,
+    mut work: mpsc::Receiver<()>,
 ) -> std::io::Result<()> {
     let events = router.events.clone();
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
@@ -90,14 +100,13 @@ pub(super) fn start(
             }
         }
     })?;
-    let (messages, to_check) = sync_channel::<Gossiped>(MAX_MESSAGES_IN_CHECK);
     let checker = router.clone();
     thread(CHECKER).spawn(move || {
-        for Gossiped { bytes, from, id } in to_check {
-            let verdict = checker.check_message(&bytes, from);
-            checker.network.report(id, verdict);
+        for next in to_check {
+            checker.check(&mut edge, next);
         }
     })?;
+    let messages = Places::new(MAX_MESSAGES_IN_CHECK);
     let batches = Places::new(MAX_BATCHES_IN_CHECK);
     thread("router").spawn(move || {
         while let Some(event) = network.blocking_recv() {
@@ -110,22 +119,15 @@ pub(super) fn start(
 }
 
 impl Router {
-    fn route(
-        &self,
-        event: NetworkEvent,
-        messages: &SyncSender<Gossiped>,
-        batches: &Places,
-    ) -> Result<(), Gone> {
+    fn route(&self, event: NetworkEvent, messages: &Places, batches: &Places) -> Result<(), Gone> {
         match event {
             NetworkEvent::Consensus { bytes, from, id } => {
-                match messages.try_send(Gossiped { bytes, from: Peer(from.0), id }) {
-                    Ok(()) => Ok(()),
-                    Err(TrySendError::Full(message)) => {
-                        self.network.report(message.id, Acceptance::Ignore);
-                        Ok(())
-                    }
-                    Err(TrySendError::Disconnected(_)) => Err(Gone),
-                }
+                let Some(_place) = messages.try_take() else {
+                    self.network.report(id, Acceptance::Ignore);
+                    return Ok(());
+                };
+                let message = ToCheck::Gossiped { bytes, from: Peer(from.0), id, _place };
+                self.checks.0.send(message).map_err(|_| Gone)
             }
             NetworkEvent::Transactions { txs, id, .. } => {
                 let Some(place) = batches.try_take() else {
@@ -144,22 +146,36 @@ impl Router {
         }
     }
 
-    fn check_message(&self, bytes: &[u8], from: Peer) -> Acceptance {
-        let Ok(message) = Message::decode(bytes) else { return Acceptance::Reject };
-        let (height, set) = self.validators.get();
-        if message.height() != height {
-            // Nobody forwards what cannot be checked; the host only learns that it is behind.
-            if message.height() > height {
-                self.events.offer(Event::Unchecked { message, from });
+    fn check(&self, edge: &mut Edge, next: ToCheck) {
+        let now = (self.clock)();
+        match next {
+            ToCheck::Gossiped { bytes, from, id, _place } => {
+                let verdict = self.check_message(edge, now, &bytes, from);
+                self.network.report(id, verdict);
             }
-            return Acceptance::Ignore;
+            ToCheck::Moved(start) => {
+                for (message, from) in edge.move_to(now, &start) {
+                    self.events.offer(Event::Checked { message, from });
+                }
+            }
+            ToCheck::Entered { height, round } => edge.enter(height, round),
         }
-        match Verified::check(&self.chain_id, &set, message) {
-            Ok(message) => {
+    }
+
+    fn check_message(&self, edge: &mut Edge, now: u64, bytes: &[u8], from: Peer) -> Acceptance {
+        let Ok(message) = Message::decode(bytes) else { return Acceptance::Reject };
+        match edge.weigh(now, message, from) {
+            Passage::Pass(message) => {
                 self.events.offer(Event::Checked { message, from });
                 Acceptance::Accept
             }
-            Err(error) => {
+            // Nobody forwards what cannot be checked.
+            Passage::Ahead { height } => {
+                self.events.offer(Event::Ahead { peer: PeerIndex(from.0), height });
+                Acceptance::Ignore
+            }
+            Passage::OfNoUse => Acceptance::Ignore,
+            Passage::Bad(error) => {
                 tracing::warn!(peer = from.0, %error, "a consensus message does not hold");
                 Acceptance::Reject
             }

@@ -181,7 +181,7 @@ impl Engine {
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights
     /// is past: they are committed, and the log of the new height is empty.
     fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
-        self.validators.set(start.height(), start.validators.clone());
+        self.checks.move_to(start.clone());
         self.bodies.clear();
         self.ahead.clear();
         self.examining.clear();

@@ -44,7 +44,13 @@ impl World {
         let start = self.nodes[id].disk.machine.start();
         let idle = self.dice.below(IDLE_MS);
         self.at(idle, Event::Begin { node: id, life: self.nodes[id].life });
-        self.step(id, Input::StartHeight(start))
+        let now_ms = self.now_ms;
+        let early = self.memory(id).edge.move_to(now_ms, &start);
+        self.step(id, Input::StartHeight(start))?;
+        for (message, from) in early {
+            self.step(id, Input::Verified { message, from })?;
+        }
+        Ok(())
     }
 
     fn perform(&mut self, id: usize, effect: Effect) -> Result<(), String> {
@@ -79,6 +85,7 @@ impl World {
                 self.at(wait, Event::Tick { node, life });
             }
             Effect::StartedRound { height, round, .. } => {
+                self.memory(id).edge.enter(height, round);
                 self.report.round = self.report.round.max(round);
                 self.note("round", &[id as u64, height, u64::from(round)]);
             }
@@ -158,7 +165,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, id: usize, peer: Option<usize>) {
+    pub(super) fn ask(&mut self, id: usize, peer: Option<usize>) {
         let height = self.memory(id).host.height();
         if let Some(peer) = peer
             && self.nodes[id].may_ask(height, self.now_ms)

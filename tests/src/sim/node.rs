@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing};
+use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing, edge::Edge};
 use symbolon_ledger::{
     block::Block, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
 };
@@ -101,6 +101,8 @@ impl Disk {
 pub struct Memory {
     /// The host.
     pub host: Host,
+    /// What stands in front of it.
+    pub edge: Edge,
     /// Bodies built or fetched and not yet stored.
     pub pool: BTreeMap<BlockHash, Block>,
     /// What was executed and not yet committed.
@@ -175,6 +177,7 @@ impl Node {
         self.life += 1;
         self.doom = None;
         self.memory = Some(Memory {
+            edge: Edge::new(self.founding.chain_id, host.start()),
             host,
             pool: BTreeMap::new(),
             executed: BTreeMap::new(),

@@ -2,11 +2,10 @@
 //! router do. A message is passed on by whoever could check it, as over the gossip's mesh, so
 //! that what a liar tells one node alone reaches the others through an honest one.
 
-use symbolon_consensus::{Input, Message, Peer, Verified};
+use symbolon_consensus::{Input, Message, Peer, Verified, edge::Passage};
 use symbolon_ledger::{block::Block, hash::BlockHash};
 
 use super::{
-    founding::Founding,
     node::Committed,
     world::{Event, World},
 };
@@ -43,10 +42,13 @@ impl World {
         let (height, peer) = (memory.host.height(), Peer(from as u64));
         match packet {
             Packet::Message(message) => {
-                self.relay(to, from, height, &message);
-                self.step(to, Input::Verified { message, from: peer })
+                memory.edge.learn(&message);
+                self.hear(to, from, message.into_message())
             }
-            Packet::Bytes(bytes) => self.read(to, from, height, &bytes),
+            Packet::Bytes(bytes) => {
+                let message = Message::decode(&bytes).map_err(|e| format!("on the wire: {e}"))?;
+                self.hear(to, from, message)
+            }
             Packet::Offer(block) => {
                 memory.holders.entry(block).or_default().insert(from);
                 Ok(())
@@ -81,33 +83,25 @@ impl World {
         }
     }
 
-    /// Checks a message from its bytes, as a router does, and passes it on if it holds.
-    fn read(&mut self, to: usize, from: usize, height: u64, bytes: &[u8]) -> Result<(), String> {
-        let peer = Peer(from as u64);
-        let message = Message::decode(bytes).map_err(|e| format!("on the wire: {e}"))?;
-        if message.height() != height {
-            return self.step(to, Input::Message { message, from: peer });
-        }
-        let founding = Founding::of(self.plan.validators);
-        let set = founding.set_after(&self.plan, height - 1);
-        match Verified::check(&founding.chain_id, &set, message) {
-            Ok(message) => {
-                self.relay(to, from, height, &message);
+    /// What passes the edge goes to the host, and now and then on to another node.
+    fn hear(&mut self, to: usize, from: usize, message: Message) -> Result<(), String> {
+        let (now_ms, peer) = (self.now_ms, Peer(from as u64));
+        let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
+        match memory.edge.weigh(now_ms, message, peer) {
+            Passage::Pass(message) => {
+                let another = self.dice.index(self.nodes.len());
+                if another != to && another != from && self.dice.chance(RELAYED) {
+                    let packet = self.wrap(message.clone());
+                    self.send(to, another, packet);
+                }
                 self.step(to, Input::Verified { message, from: peer })
             }
-            Err(bad) => self.blame(to, peer.0, &bad.to_string()),
-        }
-    }
-
-    /// Passes a checked message of the node's own height on to one other, now and then.
-    fn relay(&mut self, node: usize, from: usize, height: u64, message: &Verified) {
-        if message.message().height() != height || !self.dice.chance(RELAYED) {
-            return;
-        }
-        let to = self.dice.index(self.nodes.len());
-        if to != node && to != from {
-            let packet = self.wrap(message.clone());
-            self.send(node, to, packet);
+            Passage::Ahead { .. } => {
+                self.ask(to, Some(from));
+                Ok(())
+            }
+            Passage::OfNoUse => Ok(()),
+            Passage::Bad(reason) => self.blame(to, peer.0, &reason.to_string()),
         }
     }
 

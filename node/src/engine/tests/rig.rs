@@ -28,8 +28,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::super::{
-    Engine, EngineError, EngineParts, EngineStatus, Event, bodies, queue::Queue,
-    router::SharedValidators,
+    Engine, EngineError, EngineParts, EngineStatus, Event, bodies, queue::Queue, router::Checks,
 };
 use crate::{
     metrics::Metrics,
@@ -79,8 +78,8 @@ fn open(
     let (to_self, events) = Queue::new();
     let (status, _) = tokio::sync::watch::channel(EngineStatus::default());
     let start = super::super::height_start(&parts.store)?;
-    let validators = SharedValidators::new(start.height(), start.validators.clone());
-    Engine::recover(parts, start, to_self, events, status, validators)
+    let (checks, _) = Checks::new();
+    Engine::recover(parts, start, to_self, events, status, checks)
 }
 
 fn again(key: &symbolon_ledger::keys::SecretKey) -> symbolon_ledger::keys::SecretKey {

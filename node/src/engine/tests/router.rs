@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use symbolon_consensus::wire::Message;
+use symbolon_consensus::{edge::Edge, wire::Message};
 use symbolon_genesis::founding::TRANSACTION_KEY_ID;
 use symbolon_ledger::{
     codes::Day,
@@ -19,7 +19,7 @@ use super::{
     super::{
         Event,
         queue::{Queue, Queued},
-        router::{self, Router},
+        router::{self, Checks, Router},
     },
     rig::{PEER, Rig},
 };
@@ -41,14 +41,16 @@ fn routed(rig: &Rig) -> Routed {
     let (gossip, from_network) = tokio::sync::mpsc::channel(64);
     let (work, from_pool) = tokio::sync::mpsc::channel(1);
     let network = NetworkHandle::detached();
+    let (checks, to_check) = Checks::new();
     let router = Router {
         events: queue,
-        validators: rig.engine.validators.clone(),
-        chain_id: rig.engine.parts.store.chain_id(),
+        checks,
         pool: rig.engine.parts.pool.clone(),
         network: network.clone(),
+        clock: rig.engine.parts.clock.clone(),
     };
-    router::start(router, from_network, from_pool).unwrap();
+    let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
+    router::start(router, edge, to_check, from_network, from_pool).unwrap();
     Routed { network, gossip, events, _work: work }
 }
 
@@ -117,4 +119,20 @@ fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
         routed.gossip.blocking_send(event).unwrap();
         assert_eq!(routed.verdict(), expected);
     }
+}
+
+#[test]
+fn an_old_vote_wrapped_anew_is_not_passed_on_again() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let vote = Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None));
+    let verdicts: Vec<_> = (0..50)
+        .map(|_| {
+            routed.gossip(&vote);
+            routed.verdict()
+        })
+        .collect();
+    assert_eq!(verdicts[0], Acceptance::Accept);
+    assert!(verdicts[1..].iter().all(|v| *v == Acceptance::Ignore), "{verdicts:?}");
+    assert_eq!(routed.events.try_iter().count(), 1);
 }
