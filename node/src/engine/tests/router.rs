@@ -95,7 +95,7 @@ fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
     let rig = Rig::begun();
     let routed = routed(&rig);
     let keys = &rig.keys[1];
-    let transaction = |key: &SecretKey| {
+    let transaction = |nonce: u8, key: &SecretKey| {
         let interval = Interval { from: Day(20_000), until: None };
         let from_province = rig.keys[2].province;
         let licence_type = "local:driving-licence".parse().unwrap();
@@ -104,13 +104,13 @@ fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
             chain_id: rig.engine.parts.store.chain_id(),
             actor: Actor::Province(keys.province),
             key_id: TRANSACTION_KEY_ID,
-            nonce: [1; NONCE_LEN],
+            nonce: [nonce; NONCE_LEN],
             valid_until_height: 100,
             operations: vec![Operation::Recognise { from_province, licence_type, interval }],
         };
         SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
     };
-    let (good, bad) = (transaction(&keys.authority), transaction(&keys.network));
+    let (good, bad) = (transaction(1, &keys.authority), transaction(2, &keys.network));
     for (txs, expected) in
         [(vec![good.clone()], Acceptance::Accept), (vec![good, bad], Acceptance::Reject)]
     {
