@@ -184,7 +184,9 @@ impl Node {
 
     async fn body(&mut self) -> (BlockHash, u64, Vec<u8>, PeerIndex) {
         self.until(|event| match event {
-            NetworkEvent::Body { block, height, bytes, from } => Some((block, height, bytes, from)),
+            NetworkEvent::Body { block, height, bytes, from, .. } => {
+                Some((block, height, bytes, from))
+            }
             NetworkEvent::BodyFailed { .. } => panic!("the fetch failed"),
             _ => None,
         })

@@ -50,7 +50,7 @@ use crate::{
     storage::{Commit, StorageError, Store},
     wal::Wal,
 };
-use bodies::{Body, Prepared, Received};
+use bodies::{Body, Prepared, Received, Unasked};
 use queue::{Queue, Queued};
 use router::Checks;
 use shelf::Shelf;
@@ -137,6 +137,7 @@ enum Event {
         parent: BlockHash,
         body: Result<Body, ExecutionError>,
         from: Option<PeerIndex>,
+        pushed: bool,
     },
     /// Something from the network that is not for the host.
     Network(NetworkEvent),
@@ -249,8 +250,8 @@ struct Engine {
     idle_interval: Duration,
     /// Bodies of the running height that were executed, valid or not.
     bodies: Shelf,
-    /// Bodies of the height after it, not looked at yet.
-    ahead: BTreeMap<BlockHash, Received>,
+    /// Bodies that nobody has asked for yet, not looked at.
+    unasked: Unasked,
     /// Bodies that a worker thread executes now.
     examining: BTreeSet<BlockHash>,
     /// Bodies that the host has asked for.
@@ -289,7 +290,7 @@ impl Engine {
             checks,
             idle_interval,
             bodies: Shelf::default(),
-            ahead: BTreeMap::new(),
+            unasked: Unasked::default(),
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
             timers: BTreeMap::new(),
@@ -344,8 +345,8 @@ impl Engine {
             }
             Event::Work => self.begin_if_prepared(),
             Event::Built { round, parent, result } => self.built(round, parent, result),
-            Event::Examined { block, parent, body, from } => {
-                self.examined(block, parent, body, from)
+            Event::Examined { block, parent, body, from, pushed } => {
+                self.examined(block, parent, body, from, pushed)
             }
             Event::Network(event) => self.handle_network(event),
             Event::Stop => Ok(()),
@@ -354,8 +355,8 @@ impl Engine {
 
     fn handle_network(&mut self, event: NetworkEvent) -> Result<(), EngineError> {
         match event {
-            NetworkEvent::Body { block, height, bytes, from } => {
-                let body = Received { bytes: Arc::new(bytes), from: Some(from) };
+            NetworkEvent::Body { block, height, bytes, from, pushed } => {
+                let body = Received { bytes: Arc::new(bytes), from: Some(from), pushed };
                 self.received(block, height, body);
                 Ok(())
             }
@@ -402,7 +403,8 @@ impl Engine {
             }
         }
         if self.host.height() != before {
-            self.examine_what_was_ahead();
+            self.unasked.begin(self.host.height());
+            self.examine_ahead();
         }
         Ok(())
     }
@@ -536,6 +538,7 @@ impl Engine {
         }
         self.begin_at = None;
         self.checks.enter(height, round);
+        self.examine_ahead();
         self.status.send_modify(|status| status.round = round);
     }
 

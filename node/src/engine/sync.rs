@@ -183,7 +183,6 @@ impl Engine {
     fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
         self.checks.move_to(start.clone());
         self.bodies.clear();
-        self.ahead.clear();
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
@@ -196,6 +195,8 @@ impl Engine {
             inputs.extend(self.execute(effect)?);
         }
         self.drive(inputs)?;
+        self.unasked.begin(self.host.height());
+        self.examine_ahead();
         self.plan_begin();
         Ok(())
     }

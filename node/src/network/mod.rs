@@ -167,6 +167,8 @@ pub enum NetworkEvent {
         bytes: Vec<u8>,
         /// Who sent them: to be blamed if the transactions are not the header's.
         from: PeerIndex,
+        /// Whether nobody had asked for them: then their sender vouches for the block.
+        pushed: bool,
     },
     /// Nobody could give a body that was fetched. Ask again if it is still needed.
     BodyFailed {
@@ -299,6 +301,12 @@ impl NetworkHandle {
     pub fn listening(&self) -> watch::Receiver<Vec<Multiaddr>> {
         self.listening.clone()
     }
+}
+
+/// The header of a block with these bytes, without a look at its transactions.
+#[must_use]
+pub fn header_of(block: &[u8]) -> Option<symbolon_ledger::block::Header> {
+    wire::header_of(block)
 }
 
 /// The peer id (multihash bytes) of the identity with this seed.

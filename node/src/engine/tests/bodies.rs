@@ -2,7 +2,7 @@
 
 use symbolon_consensus::Input;
 
-use super::rig::Rig;
+use super::rig::{PEER, Rig};
 
 #[test]
 fn a_body_that_waits_for_the_clock_outlives_a_flood_of_others() {
@@ -35,4 +35,45 @@ fn a_body_that_is_gone_cannot_be_stored() {
     let mut rig = Rig::begun();
     let block = rig.block(0, rig.now());
     assert!(rig.engine.store_body(block.hash()).is_err());
+}
+
+#[test]
+fn only_what_its_turn_proposes_is_executed_ahead_and_one_of_it() {
+    let mut rig = Rig::begun();
+    let now = rig.now();
+    let of_round = |rig: &Rig, round, ms| rig.block(round, now + ms);
+    // The proposers of this round and the next: one each.
+    for round in [0, 1] {
+        for ms in 0..5 {
+            rig.receive(&of_round(&rig, round, ms));
+        }
+    }
+    assert_eq!(rig.engine.examining.len(), 2);
+    rig.work();
+    // Those of later rounds wait until they are asked for.
+    let later = of_round(&rig, 2, 0);
+    rig.receive(&later);
+    assert!(rig.engine.examining.is_empty());
+    rig.engine.request_body(later.hash(), 1, None).unwrap();
+    assert!(rig.engine.examining.contains(&later.hash()), "it is there and need not be fetched");
+    rig.work();
+    assert!(rig.wishes().bodies.is_empty() && rig.wishes().blamed.is_empty());
+}
+
+#[test]
+fn whoever_sends_an_invalid_body_unasked_is_blamed_and_whoever_answers_is_not() {
+    let mut rig = Rig::begun();
+    let invalid = |rig: &Rig, ms| {
+        let mut block = rig.block(0, rig.now() + ms);
+        block.header.state_root = symbolon_ledger::hash::sha256(b"a lie");
+        block
+    };
+    let (asked, pushed) = (invalid(&rig, 1), invalid(&rig, 2));
+    rig.hear(rig.proposal(0, asked.hash()));
+    rig.receive(&asked);
+    rig.work();
+    assert!(rig.wishes().blamed.is_empty());
+    rig.receive(&pushed);
+    rig.work();
+    assert_eq!(rig.wishes().blamed, [PEER]);
 }

@@ -182,13 +182,15 @@ impl Rig {
         self.try_hear(message).unwrap();
     }
 
-    /// A body comes over the network.
+    /// A body comes over the network, unasked unless this node is fetching it.
     pub(super) fn receive(&mut self, block: &Block) {
+        let pushed = !self.engine.wanted.contains(&block.hash());
         let event = NetworkEvent::Body {
             block: block.hash(),
             height: block.header.height,
             bytes: block.encode(),
             from: PEER,
+            pushed,
         };
         self.engine.handle(Event::Network(event)).unwrap();
     }
