@@ -157,6 +157,11 @@ pub enum Effect {
         /// Who spoke of it last and so may have it.
         from: Option<Peer>,
     },
+    /// This body is not waited for any more. Where it is not stored, it may be dropped.
+    ForgetBody {
+        /// The block.
+        block: BlockHash,
+    },
     /// Build and execute a block and answer with [`Input::BlockBuilt`]. A late answer is
     /// ignored.
     BuildBlock {

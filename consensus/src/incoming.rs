@@ -114,7 +114,7 @@ impl Host {
     }
 
     fn on_proposal(&mut self, proposal: Proposal, from: Peer) -> Result<(), HostError> {
-        if !self.bodies.admits(&proposal) {
+        if !self.bodies.admits(&proposal, self.round().unwrap_or(0)) {
             return Ok(());
         }
         let block = proposal.block;
@@ -161,6 +161,13 @@ impl Host {
     fn request(&mut self, block: BlockHash, proposer: Option<ProvinceCode>, from: Option<Peer>) {
         let height = self.height();
         self.desk.effects.push(Effect::RequestBody { block, height, proposer, from });
+    }
+
+    /// Forgets what was proposed long ago, so that a height may last for any number of rounds.
+    pub(crate) fn forget_old(&mut self) {
+        for block in self.bodies.forget_old(self.round().unwrap_or(0)) {
+            self.desk.effects.push(Effect::ForgetBody { block });
+        }
     }
 
     /// Asks again for every body that is still missing.
@@ -295,6 +302,7 @@ impl Host {
     pub(crate) fn settle(&mut self) -> Result<(), HostError> {
         if self.is_running() && self.asked_in_round != self.round() {
             self.asked_in_round = self.round();
+            self.forget_old();
             self.request_missing();
         }
         while self.is_running() {

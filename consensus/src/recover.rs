@@ -158,6 +158,7 @@ impl Host {
     fn resume(&mut self) -> Result<(), HostError> {
         if self.is_running() {
             self.asked_in_round = self.round();
+            self.forget_old();
             self.request_missing();
             if let Some(round) = self.desk.build
                 && self.round() == Some(round)

@@ -316,6 +316,39 @@ fn a_missing_body_is_asked_for_again_until_it_comes() {
 }
 
 #[test]
+fn a_height_outlasts_any_number_of_failed_rounds() {
+    let me = bystander();
+    let all: Vec<usize> = (0..4).filter(|i| *i != me).collect();
+    let fail = |rig: &mut Rig, round: u32| {
+        // Two blocks a round that nobody ever gives.
+        for n in [0, 1] {
+            let name = sha256(&[round.to_be_bytes(), [n; 4]].concat());
+            if turn(1, round) != me {
+                rig.hear(proposal(turn(1, round), 1, round, name, None));
+            }
+        }
+        rig.hear(nil_round(&all, 1, round));
+        rig.time_out(round, TimerStep::Precommit)
+    };
+    let last = (70..).find(|round| turn(1, *round) != me).unwrap();
+    for restarts in [false, true] {
+        let mut rig = Rig::begun(config(me));
+        for round in 0..last {
+            let asked = requests(&fail(&mut rig, round)).len();
+            assert!(asked <= 22, "{asked} bodies are waited for in round {round}");
+        }
+        if restarts {
+            rig = rig.crash(config(me), vec![]).unwrap().0;
+        }
+        assert_eq!(rig.host.round(), Some(last));
+        let good = block(&first(), turn(1, last), NOW);
+        let heard = rig.hear(proposal(turn(1, last), 1, last, good.hash(), None));
+        assert_eq!(requests(&heard), [good.hash()], "restarts: {restarts}");
+        assert_eq!(votes(&rig.body(&good, true))[0].block, Some(good.hash()));
+    }
+}
+
+#[test]
 fn our_proposal_is_repeated_with_our_votes() {
     let me = turn(1, 0);
     let mut rig = Rig::begun(config(me));

@@ -423,6 +423,10 @@ impl Engine {
             Effect::RequestBody { block, height, from, .. } => {
                 return self.request_body(block, height, from);
             }
+            Effect::ForgetBody { block } => {
+                self.wanted.remove(&block);
+                self.bodies.forget(&block);
+            }
             Effect::BuildBlock { round, .. } => self.build(round),
             Effect::ScheduleTimer { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);

@@ -76,6 +76,11 @@ impl Shelf {
         Some(self.0.remove(at).body)
     }
 
+    /// Drops a body that the host does not wait for any more.
+    pub(super) fn forget(&mut self, block: &BlockHash) {
+        self.0.retain(|shelved| shelved.block != *block || shelved.need != Need::Asked);
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

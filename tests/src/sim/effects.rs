@@ -65,6 +65,9 @@ impl World {
             Effect::RequestBody { block, proposer, from, .. } => {
                 self.request(id, block, proposer, from.and_then(|p| usize::try_from(p.0).ok()));
             }
+            Effect::ForgetBody { block } => {
+                self.memory(id).pool.remove(&block);
+            }
             Effect::BuildBlock { round, .. } => {
                 let takes = self.dice.between(5, 80);
                 self.at(takes, Event::Build { node, life, round });
