@@ -21,6 +21,7 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
     keys::SecretKey,
     validators::ValidatorSet,
+    vote::VoteKind,
 };
 use thiserror::Error;
 
@@ -77,8 +78,8 @@ pub enum Input {
     /// The decided block is committed: prepare the next height. Nothing is sent before it
     /// begins.
     StartHeight(HeightStart),
-    /// Begin the prepared height: there is work, or the idle interval has passed. A checked
-    /// message for the prepared height begins it as well.
+    /// Begin the prepared height: there is work, or the idle interval has passed. The checked
+    /// messages of others begin it as well, when they are reason enough.
     Begin,
     /// A well-formed message. The host checks its signatures.
     Message {
@@ -351,6 +352,8 @@ pub struct Host {
     pub(crate) watched: BTreeSet<(u32, BlockHash)>,
     /// The last round in which missing bodies were asked for again.
     pub(crate) asked_in_round: Option<u32>,
+    /// Votes for the prepared height, which are no reason yet to begin it.
+    pub(crate) calls: BTreeMap<(ProvinceCode, VoteKind, u32), (Message, Peer)>,
     /// Messages for the heights to come.
     pub(crate) later: BTreeMap<u64, Vec<(Message, Peer)>>,
     // host contract 7: set while the core runs and cleared after; a fault or a panic leaves it
@@ -379,6 +382,7 @@ impl Host {
             phase: Phase::Prepared,
             watched: BTreeSet::new(),
             asked_in_round: None,
+            calls: BTreeMap::new(),
             later: BTreeMap::new(),
             stopped: false,
         }
@@ -432,7 +436,8 @@ impl Host {
     fn take(&mut self, input: Input) -> Result<(), HostError> {
         match input {
             Input::StartHeight(start) => self.on_start_height(start),
-            Input::Begin if self.phase == Phase::Prepared => self.begin(),
+            Input::Begin if self.phase == Phase::Prepared => self.begin_and_hear(),
+            Input::Tick if self.is_called() => self.begin_and_hear(),
             Input::Begin | Input::Tick => Ok(()),
             Input::Message { message, from } => self.on_message(message, from),
             Input::Verified { message, from } => {

@@ -4,6 +4,8 @@
 //! proposals go through [`crate::hold`]. After every input, [`Host::settle`] looks whether a
 //! quorum or the clock has freed something that waited.
 
+use std::collections::BTreeSet;
+
 use malachite_consensus::{
     Input as CoreInput, LocallyProposedValue, MAX_FUTURE_ROUND_LOOKAHEAD, PeerId, ProposedValue,
 };
@@ -19,7 +21,8 @@ use symbolon_ledger::{
 use crate::{
     context::{Address, Block, Height, Ledger, Sealed},
     host::{Effect, Host, HostError, Peer, Phase},
-    sign::{BadMessage, check_commit, check_message},
+    sign::{BadMessage, Need, check_commit, check_message},
+    timing::PACE_MS,
     validity::{check_header, proposer_fits},
     wire::{Message, Proposal, block_of_core, province_of},
 };
@@ -50,7 +53,13 @@ impl Host {
             return Ok(());
         }
         if self.phase == Phase::Prepared {
-            self.begin()?;
+            if !self.calls_to_begin(&message, from) {
+                return Ok(());
+            }
+            self.begin_and_hear()?;
+            if !self.is_running() || self.is_counted(&message) {
+                return Ok(());
+            }
         }
         self.desk.from = Some(from);
         match &message {
@@ -60,6 +69,47 @@ impl Host {
             Message::Proposal(proposal) => self.on_proposal(proposal.clone(), from)?,
         }
         self.watch(&message);
+        Ok(())
+    }
+
+    /// Whether this message begins the prepared height: the proposal of its first round, or what
+    /// more than a third of the voters have signed. Other votes wait, the first of a kind, voter
+    /// and round; they are heard when the height begins, at the latest once its parent is old
+    /// enough.
+    fn calls_to_begin(&mut self, message: &Message, from: Peer) -> bool {
+        match message {
+            Message::Proposal(proposal) => proposal.round == 0 || self.parent_is_old(),
+            Message::Polka(_) | Message::Round(_) => true,
+            Message::Vote(vote) => {
+                if self.calls.is_empty() && !self.parent_is_old() {
+                    let time_ms = self.start.parent.time_ms.saturating_add(PACE_MS);
+                    self.desk.effects.push(Effect::WakeAt { time_ms });
+                }
+                let call = (message.clone(), from);
+                self.calls.entry((vote.province, vote.kind, vote.round)).or_insert(call);
+                self.is_called()
+            }
+        }
+    }
+
+    /// Whether the votes that wait are reason enough to begin the prepared height.
+    pub(crate) fn is_called(&self) -> bool {
+        let callers: BTreeSet<_> = self.calls.keys().map(|(province, ..)| province).collect();
+        let enough =
+            Need::MoreThanAThird.is_met(callers.len() as u64, self.desk.members.len() as u64);
+        self.phase == Phase::Prepared && !callers.is_empty() && (enough || self.parent_is_old())
+    }
+
+    fn parent_is_old(&self) -> bool {
+        self.desk.now_ms >= self.start.parent.time_ms.saturating_add(PACE_MS)
+    }
+
+    /// Begins the prepared height and hears the votes that waited for it.
+    pub(crate) fn begin_and_hear(&mut self) -> Result<(), HostError> {
+        self.begin()?;
+        for (message, from) in std::mem::take(&mut self.calls).into_values() {
+            self.on_message(message, from)?;
+        }
         Ok(())
     }
 

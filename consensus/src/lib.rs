@@ -24,7 +24,8 @@
 //! **A height.** After `Decide` is executed, give [`Input::StartHeight`] with the new tip's
 //! header, the root of the history and the validator set in the new state. The height is then
 //! prepared: nothing is sent. Give [`Input::Begin`] when transactions wait, or when the idle
-//! interval has passed; the first checked message of a peer for this height begins it too.
+//! interval has passed. The first proposal begins it too, or votes of more than a third, or any
+//! vote once the parent is a second old.
 //! `BuildBlock` wants a block made and executed on the tip, with
 //! [`validity::proposal_time`], answered by [`Input::BlockBuilt`]; keep the body at hand, since
 //! `StoreBody`, `SpreadBody` and perhaps `Decide` follow.

@@ -159,7 +159,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn is_met(self, votes: u64, of: u64) -> bool {
+    pub(crate) fn is_met(self, votes: u64, of: u64) -> bool {
         let thresholds = ThresholdParams::default();
         match self {
             Self::One => votes >= 1,

@@ -382,6 +382,45 @@ fn a_prepared_height_is_silent_until_work_or_a_checked_message() {
 }
 
 #[test]
+fn one_voter_alone_starts_no_height_before_its_time() {
+    let fresh = || {
+        let mut rig = Rig::new(config(bystander()));
+        rig.now_ms = genesis().time_ms + 10;
+        rig
+    };
+    let logged =
+        |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::WalAppend(_))).count();
+    let (liar, other) = (others()[1], others()[2]);
+    let time_ms = genesis().time_ms + 1_000;
+    let called = || {
+        let mut rig = fresh();
+        assert_eq!(rig.hear(prevote(liar, 1, 0, None)), [Effect::WakeAt { time_ms }]);
+        for round in 0..10 {
+            rig.hear(prevote(liar, 1, round, Some(sha256(b"block"))));
+            rig.hear(precommit(liar, 1, round, None));
+        }
+        assert!(!rig.host.is_begun(), "one liar started the height");
+        rig
+    };
+    // A second voter is more than a third of four; what waited is heard.
+    let mut rig = called();
+    let effects = rig.hear(prevote(other, 1, 0, None));
+    assert!(rig.host.is_begun());
+    assert!(logged(&effects) >= 3, "{effects:?}");
+    // So is the first proposal, and the time.
+    let mut rig = called();
+    rig.hear(proposal(turn(1, 0), 1, 0, honest_block().hash(), None));
+    assert!(rig.host.is_begun());
+    let mut rig = called();
+    rig.now_ms = time_ms - 1;
+    rig.step(Input::Tick);
+    assert!(!rig.host.is_begun());
+    rig.now_ms = time_ms;
+    assert!(logged(&rig.step(Input::Tick)) >= 2);
+    assert!(rig.host.is_begun());
+}
+
+#[test]
 fn messages_that_came_early_are_heard_when_their_height_starts() {
     let good = honest_block();
     let mut rig = Rig::begun(config(bystander()));
