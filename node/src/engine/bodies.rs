@@ -19,7 +19,10 @@ use symbolon_ledger::{
     hash::BlockHash,
 };
 
-use super::{Engine, EngineError, Event, decode_block, shelf::Need};
+use super::{
+    Engine, EngineError, EngineParts, Event, decode_block,
+    shelf::{Need, Shelf},
+};
 use crate::{
     execution::{self, Executed, ExecutionError, Refused},
     network::{self, PeerIndex},
@@ -103,6 +106,15 @@ pub(super) enum Body {
     Valid(Arc<Prepared>),
     /// Wrong for everybody and for ever.
     Invalid(Box<Header>),
+}
+
+impl Body {
+    pub(super) fn header(&self) -> &Header {
+        match self {
+            Self::Valid(prepared) => &prepared.block.header,
+            Self::Invalid(header) => header,
+        }
+    }
 }
 
 /// What came of building a block.
@@ -314,12 +326,24 @@ fn proposer_of(bytes: &[u8]) -> Option<ProvinceCode> {
 }
 
 fn answer(body: &Body) -> Input {
-    match body {
-        Body::Valid(prepared) => {
-            Input::BodyValidated { header: prepared.block.header.clone(), valid: true }
+    let valid = matches!(body, Body::Valid(_));
+    Input::BodyValidated { header: body.header().clone(), valid }
+}
+
+/// The bodies kept on disk for `height`, executed before consensus goes on where it stopped: the
+/// log may end in the decision of one of them.
+pub(super) fn kept(parts: &EngineParts, height: u64) -> Result<Shelf, EngineError> {
+    let mut shelf = Shelf::default();
+    for bytes in parts.store.undecided(height)? {
+        let Some(block) = network::header_of(&bytes).map(|header| header.hash()) else { continue };
+        match examine(&parts.store, &parts.pool, block, Arc::new(bytes)) {
+            Ok(body) => shelf.keep(block, body, Need::Asked),
+            Err(ExecutionError::Storage(error)) => return Err(error.into()),
+            // Not a body of this height: the log will not name it.
+            Err(error) => tracing::warn!(%block, %error, "a kept body is of no use"),
         }
-        Body::Invalid(header) => Input::BodyValidated { header: (**header).clone(), valid: false },
     }
+    Ok(shelf)
 }
 
 pub(super) fn build(

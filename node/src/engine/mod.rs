@@ -37,7 +37,6 @@ use symbolon_ledger::{
     keys::SecretKey,
     records::ParametersRecord,
     state::StateKey,
-    validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -139,6 +138,8 @@ enum Event {
         from: Option<PeerIndex>,
         pushed: bool,
     },
+    /// A worker has looked at a block that was fetched.
+    SyncChecked { parent: BlockHash, checked: sync::Checked, from: PeerIndex },
     /// Something from the network that is not for the host.
     Network(NetworkEvent),
     /// The node goes down.
@@ -276,9 +277,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let now = (parts.clock)();
         let log = parts.wal.entries()?;
-        let kept = parts.store.undecided(start.height())?;
-        let headers =
-            kept.iter().filter_map(|b| Block::decode(b).ok()).map(|block| block.header).collect();
+        let bodies = bodies::kept(&parts, start.height())?;
+        let headers = bodies.headers();
         let (host, effects) = Host::recover(config(&parts), start, &log, headers, now)?;
         let idle_interval = idle_interval(&parts.store)?;
         let mut engine = Self {
@@ -289,7 +289,7 @@ impl Engine {
             status,
             checks,
             idle_interval,
-            bodies: Shelf::default(),
+            bodies,
             unasked: Unasked::default(),
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -348,6 +348,9 @@ impl Engine {
             Event::Examined { block, parent, body, from, pushed } => {
                 self.examined(block, parent, body, from, pushed)
             }
+            Event::SyncChecked { parent, checked, from } => {
+                self.sync_checked(parent, checked, from)
+            }
             Event::Network(event) => self.handle_network(event),
             Event::Stop => Ok(()),
         }
@@ -366,14 +369,16 @@ impl Engine {
                 }
                 Ok(())
             }
-            NetworkEvent::Blocks { blocks, from, .. } => self.synced(blocks, from),
-            NetworkEvent::BlocksFailed { .. } => {
-                self.sync.failed();
-                self.sync_if_behind();
+            NetworkEvent::Blocks { from_height, blocks, from } => {
+                self.fetched(from_height, blocks, from);
+                Ok(())
+            }
+            NetworkEvent::BlocksFailed { from_height, .. } => {
+                self.sync_failed(from_height);
                 Ok(())
             }
             NetworkEvent::PeerTip { peer, height } => {
-                self.heard_of_height(peer, height);
+                self.heard_of_tip(peer, height);
                 Ok(())
             }
             NetworkEvent::Connected { peer, .. } => {
@@ -597,11 +602,6 @@ fn idle_interval(store: &Store) -> Result<Duration, StorageError> {
 /// What a peer sent as a block.
 fn decode_block(bytes: &[u8]) -> Result<Block, BlockError> {
     Block::decode(bytes)
-}
-
-/// Whether `set` is the one that `hash` names.
-fn is_set(set: &ValidatorSet, hash: &symbolon_ledger::hash::Digest) -> bool {
-    set.hash() == *hash
 }
 
 #[cfg(test)]

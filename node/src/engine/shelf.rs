@@ -4,7 +4,7 @@
 //! later moment, and a body that was gone by then would stop this node. What nobody asked for
 //! is the first to go, and what is on disk the second: it can be read and executed again.
 
-use symbolon_ledger::hash::BlockHash;
+use symbolon_ledger::{block::Header, hash::BlockHash};
 
 use super::bodies::Body;
 
@@ -39,6 +39,10 @@ pub(super) struct Shelf(Vec<Shelved>);
 impl Shelf {
     pub(super) fn get(&self, block: &BlockHash) -> Option<&Body> {
         self.0.iter().find(|shelved| shelved.block == *block).map(|shelved| &shelved.body)
+    }
+
+    pub(super) fn headers(&self) -> Vec<Header> {
+        self.0.iter().map(|shelved| shelved.body.header().clone()).collect()
     }
 
     pub(super) fn contains(&self, block: &BlockHash) -> bool {
@@ -89,7 +93,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use symbolon_ledger::{
-        block::{HEADER_VERSION, Header},
+        block::HEADER_VERSION,
         hash::{Digest, sha256},
     };
 

@@ -17,7 +17,8 @@ pub struct EngineStatus {
     pub height: u64,
     /// Round of the running height.
     pub round: u32,
-    /// Whether it fetches blocks that others have.
+    /// Whether it fetches blocks that others have. One peer that claims to have some is not
+    /// enough: it may lie.
     pub syncing: bool,
     /// When the newest block was committed here, in milliseconds since 1970.
     pub last_commit_ms: u64,
@@ -52,7 +53,9 @@ impl Engine {
 
     pub(super) fn publish_status(&mut self) {
         let (missing, peers) = (self.missing(), self.peers.len());
-        let (height, syncing) = (self.host.height().saturating_sub(1), self.sync.is_running());
+        let next = self.host.height();
+        let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
+        let (height, syncing) = (next.saturating_sub(1), self.sync.is_syncing(next, may_lie));
         let round = self.host.round().unwrap_or(0);
         self.status.send_if_modified(|status| {
             let next = EngineStatus {

@@ -4,3 +4,4 @@
 mod bodies;
 mod rig;
 mod router;
+mod sync;

@@ -21,6 +21,7 @@ use symbolon_genesis::{
 use symbolon_ledger::{
     block::Block,
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
+    codec,
     hash::BlockHash,
     vote::{VoteKind, proposal_bytes, vote_bytes},
 };
@@ -193,6 +194,26 @@ impl Rig {
             pushed,
         };
         self.engine.handle(Event::Network(event)).unwrap();
+    }
+
+    /// A block on the tip by whoever's turn it is, with a certificate, committed here.
+    pub(super) fn grow(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let block = self.block(0, self.now() + self.engine.host.height());
+        let fetched = (block.encode(), codec::encode(&self.certificate(&block)));
+        self.engine.heard_of_tip(PEER, block.header.height);
+        self.engine.sync_if_behind();
+        self.engine.fetched(block.header.height, vec![fetched.clone()], PEER);
+        self.check_fetched().unwrap();
+        fetched
+    }
+
+    /// Handles what the workers answer until no fetched block waits.
+    pub(super) fn check_fetched(&mut self) -> Result<(), EngineError> {
+        while self.engine.sync.checking {
+            let queued = self.engine.events.recv_timeout(HANG).expect("a worker answers");
+            self.engine.handle(queued.event)?;
+        }
+        Ok(())
     }
 
     /// Handles what the workers answer until nothing is being executed.
