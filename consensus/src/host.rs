@@ -111,13 +111,6 @@ pub enum Input {
         /// Whether execution bears the header out, see [`crate::validity::check_outcome`].
         valid: bool,
     },
-    /// A certificate from block sync. Its body is asked for if the certificate is good.
-    Synced {
-        /// The certificate.
-        certificate: Certificate,
-        /// Who delivered it.
-        from: Peer,
-    },
     /// The time asked for by [`Effect::WakeAt`] has come. Harmless at any other time.
     Tick,
 }
@@ -209,22 +202,6 @@ pub enum Effect {
     },
     /// Somebody signed two things that exclude each other.
     EvidenceFound(Evidence),
-    /// A synced certificate proves nothing.
-    SyncRejected {
-        /// Who delivered it.
-        peer: Peer,
-        /// The height it was for.
-        height: u64,
-        /// What is wrong with it.
-        reason: BadMessage,
-    },
-    /// A peer speaks of a later height. Unchecked: ask it for blocks, do not believe it.
-    Behind {
-        /// The peer.
-        peer: Peer,
-        /// The height it speaks of.
-        height: u64,
-    },
     /// A peer delivered a message that no honest node sends or forwards.
     Misbehaved {
         /// The peer.
@@ -354,8 +331,6 @@ pub struct Host {
     pub(crate) asked_in_round: Option<u32>,
     /// Votes for the prepared height, which are no reason yet to begin it.
     pub(crate) calls: BTreeMap<(ProvinceCode, VoteKind, u32), (Message, Peer)>,
-    /// Messages for the heights to come.
-    pub(crate) later: BTreeMap<u64, Vec<(Message, Peer)>>,
     // host contract 7: set while the core runs and cleared after; a fault or a panic leaves it
     // set, and nothing is done any more.
     stopped: bool,
@@ -383,7 +358,6 @@ impl Host {
             watched: BTreeSet::new(),
             asked_in_round: None,
             calls: BTreeMap::new(),
-            later: BTreeMap::new(),
             stopped: false,
         }
     }
@@ -447,7 +421,6 @@ impl Host {
             Input::TimeoutElapsed(timer) => self.on_timeout(timer),
             Input::BlockBuilt { round, header } => self.on_built(round, header),
             Input::BodyValidated { header, valid } => self.on_body(header, valid),
-            Input::Synced { certificate, from } => self.on_synced(&certificate, from),
         }
     }
 
@@ -469,7 +442,7 @@ impl Host {
         self.asked_in_round = None;
         self.phase = Phase::Prepared;
         self.desk.effects.push(Effect::WalReset { height: self.height() });
-        self.hear_again()
+        Ok(())
     }
 
     /// Starts round 0 of the prepared height.

@@ -10,37 +10,23 @@ use malachite_consensus::{
     Input as CoreInput, LocallyProposedValue, MAX_FUTURE_ROUND_LOOKAHEAD, PeerId, ProposedValue,
 };
 use malachite_types::{
-    CommitCertificate, CommitSignature, ExtendedCommitCertificate, Round, RoundCertificate,
-    RoundCertificateType, Threshold, Validity, ValueOrigin, ValueResponse, VoteExtensions,
-    VoteType,
+    ExtendedCommitCertificate, Round, Threshold, Validity, ValueOrigin, ValueResponse, VoteType,
 };
-use symbolon_ledger::{
-    block::Header, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
-};
+use symbolon_ledger::{block::Header, codes::ProvinceCode, hash::BlockHash};
 
 use crate::{
-    context::{Address, Block, Height, Ledger, Sealed},
+    context::{Block, Height, Ledger},
     host::{Effect, Host, HostError, Peer, Phase},
-    sign::{BadMessage, Need, check_commit, check_message},
+    sign::{BadMessage, Need, check_message},
     timing::PACE_MS,
     validity::{check_header, proposer_fits},
     wire::{Message, Proposal, block_of_core, province_of},
 };
 
-/// How many heights beyond its own a host keeps messages for. Two: the height that its peers
-/// reach while it commits, and one more.
-const HEIGHTS_AHEAD: u64 = 2;
-/// Most messages kept for one later height: two votes of everybody in several rounds.
-const MESSAGES_AHEAD: usize = 1_024;
-
 impl Host {
     pub(crate) fn on_message(&mut self, message: Message, from: Peer) -> Result<(), HostError> {
-        let (height, now) = (message.height(), self.height());
-        if height > now {
-            self.keep_for_later(message, from);
-            return Ok(());
-        }
-        let of_no_use = height < now
+        // What comes before its height does is kept by the edge.
+        let of_no_use = message.height() != self.height()
             || matches!(self.phase, Phase::Decided(_))
             || self.is_too_far_ahead(&message)
             || self.is_counted(&message);
@@ -121,34 +107,8 @@ impl Host {
         self.is_running() && (votes.has_vote(&vote) || votes.is_saturated_conflict(&vote))
     }
 
-    // host contract 9: heights, messages per height, rounds ahead and blocks per round are all
-    // bounded before a signature is checked or anything is kept.
-    fn keep_for_later(&mut self, message: Message, from: Peer) {
-        let (height, now) = (message.height(), self.height());
-        let next_is_due =
-            matches!(self.phase, Phase::Decided(_)) && height == now.saturating_add(1);
-        if !next_is_due {
-            self.desk.effects.push(Effect::Behind { peer: from, height });
-        }
-        let of_use = matches!(message, Message::Vote(_) | Message::Proposal(_));
-        if of_use && height <= now.saturating_add(HEIGHTS_AHEAD) {
-            let kept = self.later.entry(height).or_default();
-            if kept.len() < MESSAGES_AHEAD {
-                kept.push((message, from));
-            }
-        }
-    }
-
-    /// Takes the messages that came before their height did.
-    pub(crate) fn hear_again(&mut self) -> Result<(), HostError> {
-        let height = self.height();
-        self.later = self.later.split_off(&height);
-        for (message, from) in self.later.remove(&height).unwrap_or_default() {
-            self.on_message(message, from)?;
-        }
-        Ok(())
-    }
-
+    // host contract 9: rounds ahead and blocks per round are bounded before a signature is
+    // checked or anything is kept; what may come in at all, and how often, is the edge's.
     /// The core drops such votes and proposals unread; so nothing is spent on them here either.
     fn is_too_far_ahead(&self, message: &Message) -> bool {
         let latest = self.round().unwrap_or(0).saturating_add(MAX_FUTURE_ROUND_LOOKAHEAD);
@@ -286,40 +246,6 @@ impl Host {
         self.feed(CoreInput::Propose(value))
     }
 
-    pub(crate) fn on_synced(
-        &mut self,
-        certificate: &Certificate,
-        from: Peer,
-    ) -> Result<(), HostError> {
-        let undecided = !matches!(self.phase, Phase::Decided(_));
-        if certificate.height != self.height() || !undecided {
-            return Ok(());
-        }
-        let desk = &mut self.desk;
-        let checked = check_commit(&desk.chain_id, &desk.members, certificate, &mut desk.seals);
-        if let Err(reason) = checked {
-            let height = certificate.height;
-            self.desk.effects.push(Effect::SyncRejected { peer: from, height, reason });
-            return Ok(());
-        }
-        if self.phase == Phase::Prepared {
-            self.begin()?;
-        }
-        self.desk.from = Some(from);
-        let round = Round::new(certificate.round);
-        if self.core.driver.commit_certificate(round, &certificate.block).is_some() {
-            if self.bodies.get(&certificate.block).is_none() {
-                self.request(certificate.block, None, Some(from));
-            }
-            return Ok(());
-        }
-        // The core does not log certificates of commits. Its precommits are logged when they
-        // come as votes, so they come as votes first: whatever round they carry this node into,
-        // replay carries it there again, and it cannot vote there twice.
-        self.feed(CoreInput::RoundCertificate(round_certificate(certificate)))?;
-        self.certify(extended(certificate))
-    }
-
     /// Gives the core a commit certificate, and itself the body it is about.
     fn certify(&mut self, certificate: ExtendedCommitCertificate<Ledger>) -> Result<(), HostError> {
         if !self.is_running() {
@@ -442,37 +368,4 @@ impl Host {
         }
         Ok(())
     }
-}
-
-fn commit_signatures(certificate: &Certificate) -> Vec<CommitSignature<Ledger>> {
-    let signature = |s: &symbolon_ledger::certificate::CommitSignature| {
-        CommitSignature::new(Address::Province(s.province), Sealed(s.signature))
-    };
-    certificate.signatures.iter().map(signature).collect()
-}
-
-fn core_certificate(certificate: &Certificate) -> CommitCertificate<Ledger> {
-    CommitCertificate {
-        height: Height(certificate.height),
-        round: Round::new(certificate.round),
-        value_id: certificate.block,
-        commit_signatures: commit_signatures(certificate),
-    }
-}
-
-fn extended(certificate: &Certificate) -> ExtendedCommitCertificate<Ledger> {
-    ExtendedCommitCertificate::from_commit_certificate_and_extensions(
-        core_certificate(certificate),
-        VoteExtensions::default(),
-    )
-}
-
-/// The precommits of a commit certificate, as votes that justify a round.
-fn round_certificate(certificate: &Certificate) -> RoundCertificate<Ledger> {
-    malachite_types::EnterRoundCertificate::from_commit_certificate(
-        &core_certificate(certificate),
-        RoundCertificateType::Precommit,
-        Round::new(certificate.round).increment(),
-    )
-    .certificate
 }

@@ -43,10 +43,10 @@
 //! **Timers.** A [`Timer`] is a name: scheduling it again replaces it, and a late one is
 //! ignored. `WakeAt` is apart from the timers, is not cancelled, and is answered by `Tick`.
 //!
-//! **Falling behind.** `Behind` names a peer that speaks of a later height. Fetch the block and
-//! certificate of *this* height from it and give [`Input::Synced`]; answer the `RequestBody`
-//! that follows from the fetched block. `SyncRejected` blames the peer. A node that is far behind
-//! may instead check certificates and commit blocks itself, and make a new host at the tip.
+//! **Falling behind.** [`edge::Passage::Ahead`] names a peer that speaks of a later height. Fetch
+//! the block and the certificate of *this* height, check them ([`validity::check_committed`]),
+//! execute and commit them, and make a new host at the tip with an empty log
+//! ([`Host::recover`]): what was signed for a height that is committed is past.
 //!
 //! **Restart.** Open the chain; read the log; [`Host::recover`] with the tip, the log's entries
 //! and the headers of the bodies stored for the next height; execute its effects; then open the

@@ -7,13 +7,16 @@ mod support;
 
 use support::*;
 use symbolon_consensus::{
-    BadMessage, Config, Effect, Host, HostError, Input, Message, Peer, TimerStep, Verified,
-    WireError,
-    validity::{InvalidBlock, Outcome, check_header, check_outcome, proposal_time},
+    BadMessage, Config, Effect, Host, HostError, Input, Message, TimerStep, Verified, WireError,
+    validity::{
+        InvalidBlock, NotCommitted, Outcome, check_committed, check_header, check_outcome,
+        proposal_time,
+    },
     wire::MAX_ROUND,
 };
 use symbolon_ledger::{
     block::{Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    certificate::Certificate,
     hash::sha256,
     keys::Signature,
     validators::ValidatorSet,
@@ -244,10 +247,6 @@ fn a_block_from_the_future_is_fed_at_once_when_a_quorum_accepts_it() {
         .flat_map(|i| rig.hear(precommit(i, 1, 0, Some(early.hash()))))
         .collect();
     assert_eq!(decided(&effects).unwrap().0, early.hash());
-    let mut rig = held();
-    let certificate = certificate(&others(), 1, 0, early.hash());
-    let effects = rig.step(Input::Synced { certificate, from: PEER });
-    assert_eq!(decided(&effects).unwrap().0, early.hash());
 }
 
 // Catching up
@@ -276,20 +275,12 @@ fn a_polka_asks_for_the_body_it_is_about() {
 }
 
 #[test]
-fn a_peer_at_a_later_height_is_named() {
-    let mut rig = Rig::begun(config(bystander()));
-    let effects = rig.hear(prevote(0, 9, 0, None));
-    assert_eq!(effects, [Effect::Behind { peer: PEER, height: 9 }]);
-    assert!(rig.hear(prevote(0, 0, 0, None)).is_empty());
-}
-
-#[test]
-fn a_synced_height_replays_to_the_same_round_and_signs_nothing_else() {
-    // A certificate of round 3 carries this node there; it votes there; it crashes.
+fn a_commit_of_a_later_round_replays_to_that_round_and_signs_nothing_else() {
+    // Precommits of round 3 carry this node there; it votes there; it crashes.
     let good = honest_block();
     let me = bystander();
     let mut rig = Rig::begun(config(me));
-    rig.step(Input::Synced { certificate: certificate(&others(), 1, 3, good.hash()), from: PEER });
+    rig.commit(&others(), 3, good.hash());
     assert_eq!(rig.host.round(), Some(3));
     let before = votes(&rig.time_out(3, TimerStep::Propose));
     assert_eq!((before[0].round, before[0].block), (3, None));
@@ -297,6 +288,26 @@ fn a_synced_height_replays_to_the_same_round_and_signs_nothing_else() {
     assert_eq!(rig.host.round(), Some(3));
     assert!(votes(&effects).contains(&before[0]));
     assert_eq!(requests(&effects), [good.hash()], "the commit is known from the log");
+}
+
+#[test]
+fn a_fetched_block_needs_a_certificate_of_its_own() {
+    let (start, good) = (first(), honest_block());
+    let check = |header: &Header, certificate: &Certificate| {
+        check_committed(&chain(), &start, header, certificate)
+    };
+    let all = others();
+    check(&good, &certificate(&all, 1, 5, good.hash())).unwrap();
+    let few = check(&good, &certificate(&all[..2], 1, 0, good.hash())).unwrap_err();
+    assert!(matches!(few, NotCommitted::Certificate(_)), "{few}");
+    let mut forged = certificate(&all, 1, 0, good.hash());
+    forged.round = 1;
+    assert!(matches!(check(&good, &forged), Err(NotCommitted::Certificate(_))));
+    let other = certificate(&all, 1, 0, sha256(b"another"));
+    assert!(matches!(check(&good, &other), Err(NotCommitted::OtherBlock { .. })));
+    let later = Header { height: 2, ..good.clone() };
+    let certified = certificate(&all, 2, 0, later.hash());
+    assert!(matches!(check(&later, &certified), Err(NotCommitted::Block(_))));
 }
 
 #[test]
@@ -418,24 +429,6 @@ fn one_voter_alone_starts_no_height_before_its_time() {
     rig.now_ms = time_ms;
     assert!(logged(&rig.step(Input::Tick)) >= 2);
     assert!(rig.host.is_begun());
-}
-
-#[test]
-fn messages_that_came_early_are_heard_when_their_height_starts() {
-    let good = honest_block();
-    let mut rig = Rig::begun(config(bystander()));
-    rig.hear(prevote(0, 2, 0, None));
-    rig.step(Input::Synced {
-        certificate: certificate(&others(), 1, 0, good.hash()),
-        from: Peer(1),
-    });
-    assert!(decided(&rig.body(&good, true)).is_some());
-    let after = rig.hear(prevote(1, 2, 0, None));
-    assert!(after.is_empty(), "the next height is due; nobody is behind: {after:?}");
-    let effects = rig.step(Input::StartHeight(start_after(&[genesis(), good])));
-    assert_eq!(effects[0], Effect::WalReset { height: 2 });
-    assert!(rig.host.is_begun());
-    assert_eq!(effects.iter().filter(|e| matches!(e, Effect::WalAppend(_))).count(), 2);
 }
 
 // Evidence

@@ -457,13 +457,6 @@ impl Engine {
             Effect::EvidenceFound(evidence) => {
                 tracing::warn!(province = %evidence.province, "a validator signed two conflicting messages");
             }
-            Effect::SyncRejected { peer, height, reason } => {
-                tracing::warn!(peer = peer.0, height, %reason, "a synced certificate proves nothing");
-                self.parts.network.blame(PeerIndex(peer.0));
-            }
-            Effect::Behind { peer, height } => {
-                self.heard_of_height(PeerIndex(peer.0), height.saturating_sub(1));
-            }
             Effect::Misbehaved { peer, reason } => {
                 tracing::warn!(peer = peer.0, %reason, "a peer delivered a bad message");
                 self.parts.network.blame(PeerIndex(peer.0));

@@ -166,14 +166,10 @@ impl Node {
     ///
     /// What the host says against the disk.
     pub fn start(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
-        let identity =
-            self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
-        let config =
-            Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() };
         let bodies = self.disk.bodies.values().map(|b| b.header.clone()).collect();
         let start = self.disk.machine.start();
         let clock = self.clock(now_ms);
-        let (host, effects) = Host::recover(config, start, &self.disk.log, bodies, clock)?;
+        let (host, effects) = Host::recover(self.config(), start, &self.disk.log, bodies, clock)?;
         self.life += 1;
         self.doom = None;
         self.memory = Some(Memory {
@@ -186,6 +182,29 @@ impl Node {
             asked: (0, 0),
         });
         Ok(effects)
+    }
+
+    /// Begins the height after the tip with an empty log, after a block came from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// What the host says against the disk.
+    pub fn start_afresh(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
+        let (start, clock) = (self.disk.machine.start(), self.clock(now_ms));
+        let (host, effects) = Host::recover(self.config(), start, &[], vec![], clock)?;
+        if let Some(memory) = &mut self.memory {
+            memory.host = host;
+            memory.pool.clear();
+            memory.executed.clear();
+            memory.timers.clear();
+        }
+        Ok(effects)
+    }
+
+    fn config(&self) -> Config {
+        let identity =
+            self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
+        Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() }
     }
 
     /// Stops it, as a power failure does.

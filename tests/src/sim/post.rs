@@ -7,6 +7,7 @@ use symbolon_ledger::{block::Block, hash::BlockHash};
 
 use super::{
     node::Committed,
+    twin,
     world::{Event, World},
 };
 
@@ -68,17 +69,21 @@ impl World {
             }
             Packet::Ask(asked) => {
                 if let Some(committed) = self.nodes[to].disk.committed(asked) {
-                    self.send(to, from, Packet::Synced(committed.clone()));
+                    let mut committed = committed.clone();
+                    if !self.nodes[to].honest {
+                        twin::forge(&mut committed, &mut self.dice);
+                    }
+                    self.send(to, from, Packet::Synced(committed));
                 }
                 Ok(())
             }
-            Packet::Synced(Committed { block, certificate }) => {
-                if certificate.height != height {
-                    return Ok(());
+            Packet::Synced(committed) => {
+                // Of another height than the one asked for: old.
+                if committed.certificate.height == height {
+                    self.catch_up(to, from, committed)
+                } else {
+                    Ok(())
                 }
-                memory.pool.insert(block.hash(), block);
-                self.report.synced += 1;
-                self.step(to, Input::Synced { certificate, from: peer })
             }
         }
     }

@@ -13,7 +13,7 @@ use symbolon_ledger::{
     vote::proposal_bytes,
 };
 
-use super::{dice::Dice, founding::Founding, post::Packet, world::World};
+use super::{dice::Dice, founding::Founding, node::Committed, post::Packet, world::World};
 
 /// How far in the future a lying proposer may put a block, in milliseconds.
 const FUTURE_MS: u64 = 60_000;
@@ -31,6 +31,17 @@ pub fn falsify(block: &mut Block, another: ProvinceCode, dice: &mut Dice) {
         }
         3 => header.proposer = Some(another),
         _ => header.time_ms += 1 + dice.below(50),
+    }
+}
+
+/// What becomes of a committed block that a liar is asked for: now and then its certificate
+/// proves nothing, or its body is another's.
+pub fn forge(committed: &mut Committed, dice: &mut Dice) {
+    match dice.below(5) {
+        0 => committed.certificate.signatures.truncate(1),
+        1 => committed.certificate.round += 1,
+        2 => committed.block.header.time_ms += 1,
+        _ => {}
     }
 }
 
