@@ -258,7 +258,8 @@ struct Engine {
     /// Bodies that the host has asked for.
     wanted: BTreeSet<BlockHash>,
     timers: BTreeMap<Timer, Instant>,
-    wake_at: Option<Instant>,
+    /// When to tell the host the time: one for every block that waits for the clock.
+    wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
@@ -294,7 +295,7 @@ impl Engine {
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
             timers: BTreeMap::new(),
-            wake_at: None,
+            wakes: BTreeSet::new(),
             begin_at: None,
             sync: Sync::default(),
             peers: BTreeSet::new(),
@@ -442,7 +443,7 @@ impl Engine {
             Effect::CancelAllTimers => self.timers.clear(),
             Effect::WakeAt { time_ms } => {
                 let ahead = time_ms.saturating_sub((self.parts.clock)());
-                self.wake_at = Some(Instant::now() + Duration::from_millis(ahead));
+                self.wakes.insert(Instant::now() + Duration::from_millis(ahead));
             }
             Effect::StartedRound { height, round, .. } => self.round_started(height, round),
             Effect::Decide { block, certificate } => return self.decide(block, &certificate),
@@ -479,6 +480,7 @@ impl Engine {
         self.commit(&prepared, certificate)?;
         self.bodies.clear();
         self.wanted.clear();
+        self.wakes.clear();
         let start = height_start(&self.parts.store)?;
         self.checks.move_to(start.clone());
         self.plan_begin();
@@ -545,7 +547,7 @@ impl Engine {
     }
 
     fn until_next_deadline(&self) -> Duration {
-        let deadlines = self.timers.values().chain(&self.wake_at).chain(&self.begin_at);
+        let deadlines = self.timers.values().chain(self.wakes.first()).chain(&self.begin_at);
         let next = deadlines.chain(self.sync.deadline().as_ref()).min().copied();
         let now = Instant::now();
         next.map_or(HEARTBEAT, |at| at.saturating_duration_since(now)).min(HEARTBEAT)
@@ -557,8 +559,8 @@ impl Engine {
             self.begin_at = None;
             self.step(Input::Begin)?;
         }
-        if self.wake_at.is_some_and(|at| at <= now) {
-            self.wake_at = None;
+        if self.wakes.first().is_some_and(|at| *at <= now) {
+            self.wakes.retain(|at| *at > now);
             self.step(Input::Tick)?;
         }
         let due: Vec<_> =

@@ -251,7 +251,7 @@ impl Engine {
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
-        self.wake_at = None;
+        self.wakes.clear();
         let now = (self.parts.clock)();
         let (host, effects) = Host::recover(config(&self.parts), start, &[], Vec::new(), now)?;
         self.host = host;

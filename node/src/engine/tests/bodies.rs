@@ -77,3 +77,23 @@ fn whoever_sends_an_invalid_body_unasked_is_blamed_and_whoever_answers_is_not() 
     rig.work();
     assert_eq!(rig.wishes().blamed, [PEER]);
 }
+
+#[test]
+fn every_block_that_waits_for_the_clock_is_woken() {
+    let mut rig = Rig::begun();
+    let now = rig.now();
+    let (soon, late) = (rig.block(0, now + 1_020), rig.block(0, now + 3_600_000));
+    for block in [&soon, &late] {
+        rig.hear(rig.proposal(0, block.hash()));
+        rig.receive(block);
+        rig.work();
+    }
+    assert_eq!(rig.engine.wakes.len(), 2);
+    // The second, which waits an hour, does not make the first wait as long.
+    rig.pass(20);
+    while rig.engine.wakes.len() == 2 {
+        std::thread::yield_now();
+        rig.engine.fire_due().unwrap();
+    }
+    assert_eq!(rig.votes()[0].block, Some(soon.hash()));
+}
