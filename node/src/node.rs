@@ -87,11 +87,10 @@ pub async fn run(
     let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
     let (work, work_events) = mpsc::channel(1);
     let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
-    let reader = Arc::new(Reader(store.clone()));
     let counters = Arc::new(NetworkCounters::default());
-    let (network, events) = network::start(network_config(&loaded)?, reader, counters.clone())?;
+    let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    tokio::spawn(gossip_transactions(to_gossip, network.clone()));
+    tokio::spawn(gossip_transactions(to_gossip, network.handle()));
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
     let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
@@ -99,13 +98,16 @@ pub async fn run(
         store: store.clone(),
         pool: pool.clone(),
         wal,
-        network,
+        network: network.handle(),
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
         timing: Timing::default(),
     };
-    let engine = engine::start(parts, events, work_events)?;
+    // host contract 4: consensus is where it stopped before anybody hears of this node again.
+    let (engine, outside) = engine::start(parts)?;
+    let events = network.open(Arc::new(Reader(store.clone())))?;
+    outside.listen(events, work_events).map_err(EngineError::Thread)?;
     announce(role, addresses, &store);
     let context = HttpContext {
         store,

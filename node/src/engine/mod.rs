@@ -11,6 +11,7 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod handle;
 mod queue;
 mod router;
 mod shelf;
@@ -27,7 +28,7 @@ use std::{
 };
 
 use symbolon_consensus::{
-    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified, edge::Edge,
+    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -50,6 +51,7 @@ use crate::{
     wal::Wal,
 };
 use bodies::{Body, Prepared, Received, Unasked};
+pub use handle::{EngineHandle, Outside, THREAD, start};
 use queue::{Queue, Queued};
 use router::Checks;
 use shelf::Shelf;
@@ -102,6 +104,9 @@ pub enum EngineError {
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A thread of the router.
+    #[error("no thread for the router: {0}")]
+    Thread(std::io::Error),
     /// Consensus has the body of a block stored which is neither in memory nor on disk.
     #[error("the body of block {block} at height {height} is to be stored and is not at hand")]
     BodyGone {
@@ -146,91 +151,6 @@ enum Event {
     Stop,
 }
 
-/// The running engine.
-#[derive(Debug)]
-pub struct EngineHandle {
-    events: Queue,
-    status: watch::Receiver<EngineStatus>,
-    thread: std::thread::JoinHandle<Result<(), EngineError>>,
-}
-
-impl EngineHandle {
-    /// What the engine last said of itself.
-    #[must_use]
-    pub fn status(&self) -> watch::Receiver<EngineStatus> {
-        self.status.clone()
-    }
-
-    /// Whether the engine has stopped.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Stops the engine and waits for it.
-    ///
-    /// # Errors
-    ///
-    /// Why it had stopped before.
-    pub fn stop(self) -> Result<(), EngineError> {
-        self.events.answer(Event::Stop);
-        // A panic on this thread aborts the process (main.rs), so there is none to join.
-        self.thread.join().unwrap_or(Ok(()))
-    }
-}
-
-/// Starts the engine. `network_events` is drained by a thread of its own, `work` wakes it.
-///
-/// # Errors
-///
-/// [`EngineError`] when the tip, the log or the kept bodies cannot be read or do not belong
-/// together.
-pub fn start(
-    parts: EngineParts,
-    network_events: tokio::sync::mpsc::Receiver<NetworkEvent>,
-    work: tokio::sync::mpsc::Receiver<()>,
-) -> Result<EngineHandle, EngineError> {
-    let (events, receiver) = Queue::new();
-    let (status, status_receiver) = watch::channel(EngineStatus::default());
-    let start = height_start(&parts.store)?;
-    let (checks, to_check) = Checks::new();
-    router::start(
-        router::Router {
-            events: events.clone(),
-            checks: checks.clone(),
-            pool: parts.pool.clone(),
-            network: parts.network.clone(),
-            clock: parts.clock.clone(),
-        },
-        Edge::new(parts.store.chain_id(), &start),
-        to_check,
-        network_events,
-        work,
-    )?;
-    let to_self = events.clone();
-    let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
-        let engine = Engine::recover(parts, start, to_self, receiver, status, checks);
-        match engine {
-            Ok(engine) => {
-                let _ = ready.send(Ok(()));
-                engine.run()
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                Ok(())
-            }
-        }
-    })?;
-    match started.recv() {
-        Ok(Err(error)) => Err(error),
-        _ => Ok(EngineHandle { events, status: status_receiver, thread }),
-    }
-}
-
-/// Name of the engine's thread. A panic on it aborts the process: host contract 7.
-pub const THREAD: &str = "consensus";
-
 /// What governs the height after the tip.
 fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
     let view = store.view()?;
@@ -267,7 +187,8 @@ struct Engine {
 }
 
 impl Engine {
-    /// Host contract 4: chain, then log, then bodies, then replay, and only then the network.
+    /// Host contract 4: chain, then log, then bodies, then replay. The network is not open yet;
+    /// what is published here waits in its queues.
     fn recover(
         mut parts: EngineParts,
         start: HeightStart,

@@ -2,6 +2,7 @@
 //! that only remembers what it was told.
 
 mod bodies;
+mod restart;
 mod rig;
 mod router;
 mod sync;

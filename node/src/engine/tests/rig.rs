@@ -56,17 +56,17 @@ pub(super) struct Rig {
     me: usize,
 }
 
-fn open(
+fn parts(
     folder: &Path,
     genesis: &Genesis,
     keys: &DevnetKeys,
     network: NetworkHandle,
     now_ms: Arc<AtomicU64>,
-) -> Result<Engine, EngineError> {
+) -> Result<EngineParts, EngineError> {
     let store = Arc::new(Store::open(folder, genesis)?);
     let (gossip, _) = mpsc::channel(1);
     let (work, _) = mpsc::channel(1);
-    let parts = EngineParts {
+    Ok(EngineParts {
         pool: Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work })),
         store,
         wal: Wal::open(folder)?,
@@ -75,7 +75,10 @@ fn open(
         metrics: Arc::new(Metrics::default()),
         identity: Some((keys.province, again(&keys.validator))),
         timing: Timing::default(),
-    };
+    })
+}
+
+fn open(parts: EngineParts) -> Result<Engine, EngineError> {
     let (to_self, events) = Queue::new();
     let (status, _) = tokio::sync::watch::channel(EngineStatus::default());
     let start = super::super::height_start(&parts.store)?;
@@ -96,7 +99,8 @@ impl Rig {
         now_ms.store(FOUNDED_MS + 60_000, Relaxed);
         let me = 0;
         let engine =
-            open(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone()).unwrap();
+            parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone()).unwrap();
+        let engine = open(engine).unwrap();
         Self { engine, network, now_ms, keys, folder, genesis, me }
     }
 
@@ -112,8 +116,18 @@ impl Rig {
         let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
         drop(engine);
         let network = NetworkHandle::detached();
-        let engine = open(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone())?;
+        let parts = parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone())?;
+        let engine = open(parts)?;
         Ok(Self { engine, network, now_ms, keys, folder, genesis, me })
+    }
+
+    /// Ends the engine as a kill does, and gives what another one is started from.
+    pub(super) fn end(self) -> (EngineParts, NetworkHandle, TempDir) {
+        let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
+        drop(engine);
+        let network = NetworkHandle::detached();
+        let parts = parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms).unwrap();
+        (parts, network, folder)
     }
 
     pub(super) fn now(&self) -> u64 {
