@@ -40,7 +40,7 @@ pub(super) enum Packet {
 impl World {
     pub(super) fn deliver(&mut self, to: usize, from: usize, packet: Packet) -> Result<(), String> {
         let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
-        let (height, peer) = (memory.host.height(), Peer(from as u64));
+        let height = memory.host.height();
         match packet {
             Packet::Message(message) => {
                 memory.edge.learn(&message);

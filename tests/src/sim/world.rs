@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use symbolon_consensus::{Effect, Input, Timer, validity};
 use symbolon_ledger::{
     block::Block,
-    hash::{Digest, sha256},
+    hash::{BlockHash, Digest, sha256},
 };
 use thiserror::Error;
 
