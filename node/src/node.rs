@@ -90,7 +90,7 @@ pub async fn run(
     let counters = Arc::new(NetworkCounters::default());
     let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    tokio::spawn(gossip_transactions(to_gossip, network.handle()));
+    let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
     let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
@@ -131,6 +131,7 @@ pub async fn run(
         }
         () = asked(&mut shutdown) => Ok(()),
         () = faulted(&mut status) => Ok(()),
+        _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
     };
     let _ = stop_http.send(true);
     if serving {

@@ -65,6 +65,11 @@ impl std::fmt::Debug for Outside {
 }
 
 impl Outside {
+    #[cfg(test)]
+    pub(super) fn queue(&self) -> Queue {
+        self.router.events.clone()
+    }
+
     /// Lets the network's events in, each checked before it reaches the engine; `work` wakes it.
     ///
     /// # Errors

@@ -104,6 +104,9 @@ pub enum EngineError {
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A part that this node cannot do without has ended, and nobody asked it to.
+    #[error("{0} has stopped; start the node again, and see the log for why")]
+    HelperGone(&'static str),
     /// A thread of the router.
     #[error("no thread for the router: {0}")]
     Thread(std::io::Error),
@@ -147,6 +150,8 @@ enum Event {
     SyncChecked { parent: BlockHash, checked: sync::Checked, from: PeerIndex },
     /// Something from the network that is not for the host.
     Network(NetworkEvent),
+    /// A thread that feeds the engine has ended.
+    HelperGone(&'static str),
     /// The node goes down.
     Stop,
 }
@@ -184,6 +189,8 @@ struct Engine {
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Instant>,
+    /// When the status was last published.
+    published: Instant,
 }
 
 impl Engine {
@@ -221,6 +228,7 @@ impl Engine {
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            published: Instant::now(),
         };
         engine.plan_begin();
         let mut inputs = VecDeque::new();
@@ -249,9 +257,10 @@ impl Engine {
                 }
                 // The place in the queue is given back when the event is done with.
                 Ok(Queued { event, _place }) => self.handle(event)?,
-                Err(RecvTimeoutError::Timeout) => self.publish_status(),
+                Err(RecvTimeoutError::Timeout) => {}
             }
             self.fire_due()?;
+            self.publish_status_in_time();
         }
     }
 
@@ -274,6 +283,7 @@ impl Engine {
                 self.sync_checked(parent, checked, from)
             }
             Event::Network(event) => self.handle_network(event),
+            Event::HelperGone(what) => Err(EngineError::HelperGone(what)),
             Event::Stop => Ok(()),
         }
     }

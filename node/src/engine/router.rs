@@ -79,7 +79,7 @@ pub(super) struct Router {
 }
 
 /// Starts the threads that drain the network's events and the pool's wake-ups. They end when
-/// their channels close.
+/// their channels close; while the engine runs, it stops with them.
 ///
 /// # Errors
 ///
@@ -91,24 +91,28 @@ pub(super) fn start(
     mut network: mpsc::Receiver<NetworkEvent>,
     mut work: mpsc::Receiver<()>,
 ) -> std::io::Result<()> {
-    let events = router.events.clone();
+    let (events, watch) = (router.events.clone(), router.watch("the pool's wake-up"));
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
     thread("work").spawn(move || {
+        let _watch = watch;
         while work.blocking_recv().is_some() {
             if events.bring(Event::Work).is_err() {
                 return;
             }
         }
     })?;
-    let checker = router.clone();
+    let (checker, watch) = (router.clone(), router.watch("the check of consensus messages"));
     thread(CHECKER).spawn(move || {
+        let _watch = watch;
         for next in to_check {
             checker.check(&mut edge, next);
         }
     })?;
     let messages = Places::new(MAX_MESSAGES_IN_CHECK);
     let batches = Places::new(MAX_BATCHES_IN_CHECK);
+    let watch = router.watch("the network");
     thread("router").spawn(move || {
+        let _watch = watch;
         while let Some(event) = network.blocking_recv() {
             if router.route(event, &messages, &batches).is_err() {
                 return;
@@ -118,7 +122,20 @@ pub(super) fn start(
     Ok(())
 }
 
+/// Tells the engine when the thread that holds it ends, by a panic too.
+struct Watch(Queue, &'static str);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.answer(Event::HelperGone(self.1));
+    }
+}
+
 impl Router {
+    fn watch(&self, what: &'static str) -> Watch {
+        Watch(self.events.clone(), what)
+    }
+
     fn route(&self, event: NetworkEvent, messages: &Places, batches: &Places) -> Result<(), Gone> {
         match event {
             NetworkEvent::Consensus { bytes, from, id } => {

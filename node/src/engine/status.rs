@@ -5,7 +5,7 @@ use std::time::Instant;
 use symbolon_consensus::{Verified, wire::Message};
 use symbolon_ledger::codes::ProvinceCode;
 
-use super::Engine;
+use super::{Engine, HEARTBEAT};
 
 /// A validator from which nothing was heard for this many idle intervals counts as missing.
 const MISSING_AFTER_INTERVALS: u32 = 3;
@@ -51,7 +51,15 @@ impl Engine {
         provinces.filter(|p| Some(*p) != own && silent(p)).collect()
     }
 
+    /// Publishes the status now and then, however busy the engine is.
+    pub(super) fn publish_status_in_time(&mut self) {
+        if self.published.elapsed() >= HEARTBEAT {
+            self.publish_status();
+        }
+    }
+
     pub(super) fn publish_status(&mut self) {
+        self.published = Instant::now();
         let (missing, peers) = (self.missing(), self.peers.len());
         let next = self.host.height();
         let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
