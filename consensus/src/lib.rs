@@ -92,5 +92,5 @@ mod context;
 pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
 pub use sign::{BadMessage, Verified};
 pub use timing::{Timer, TimerStep, Timing};
-pub use wal::WalError;
+pub use wal::{MAX_ENTRY_LEN, WalError};
 pub use wire::{Message, WireError};

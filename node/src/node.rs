@@ -97,7 +97,7 @@ pub async fn run(
     let parts = EngineParts {
         store: store.clone(),
         pool: pool.clone(),
-        wal,
+        wal: Box::new(wal),
         network: network.handle(),
         clock: clock.clone(),
         metrics: metrics.clone(),

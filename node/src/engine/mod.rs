@@ -48,7 +48,7 @@ use crate::{
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
     storage::{Commit, StorageError, Store},
-    wal::Wal,
+    wal::Journal,
 };
 use bodies::{Body, Prepared, Received, Unasked};
 pub use handle::{EngineHandle, Outside, THREAD, start};
@@ -73,7 +73,7 @@ pub struct EngineParts {
     /// Transactions that wait.
     pub pool: Arc<Pool>,
     /// The log.
-    pub wal: Wal,
+    pub wal: Box<dyn Journal>,
     /// The network.
     pub network: NetworkHandle,
     /// The wall clock.

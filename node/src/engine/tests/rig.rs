@@ -69,7 +69,7 @@ fn parts(
     Ok(EngineParts {
         pool: Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work })),
         store,
-        wal: Wal::open(folder)?,
+        wal: Box::new(Wal::open(folder)?),
         network,
         clock: Arc::new(move || now_ms.load(Relaxed)),
         metrics: Arc::new(Metrics::default()),
