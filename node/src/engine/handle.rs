@@ -15,8 +15,21 @@ use super::{
 };
 use crate::network::NetworkEvent;
 
-/// Name of the engine's thread. A panic on it aborts the process: host contract 7.
+/// Name of the engine's thread, by which [`abort_on_panic`] knows it.
 pub const THREAD: &str = "consensus";
+
+/// Host contract 7: consensus asserts what must hold and panics on what cannot be; a node that
+/// went on after that could contradict itself. `panic = "abort"` in the profile would build every
+/// dependency a second time for the tests, so the thread's name decides.
+pub fn abort_on_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        if std::thread::current().name() == Some(THREAD) {
+            std::process::abort();
+        }
+    }));
+}
 
 /// The running engine.
 #[derive(Debug)]
@@ -46,7 +59,7 @@ impl EngineHandle {
     /// Why it had stopped before.
     pub fn stop(self) -> Result<(), EngineError> {
         self.events.answer(Event::Stop);
-        // A panic on this thread aborts the process (main.rs), so there is none to join.
+        // A panic on this thread aborts the process, so there is none to join.
         self.thread.join().unwrap_or(Ok(()))
     }
 }

@@ -51,7 +51,7 @@ use crate::{
     wal::Journal,
 };
 use bodies::{Body, Prepared, Received, Unasked};
-pub use handle::{EngineHandle, Outside, THREAD, start};
+pub use handle::{EngineHandle, Outside, THREAD, abort_on_panic, start};
 use queue::{Queue, Queued};
 use router::Checks;
 use shelf::Shelf;

@@ -2,6 +2,8 @@
 //! that only remembers what it was told.
 
 mod bodies;
+mod disk;
+mod faults;
 mod restart;
 mod rig;
 mod router;

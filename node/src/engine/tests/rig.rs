@@ -31,12 +31,12 @@ use tokio::sync::mpsc;
 use super::super::{
     Engine, EngineError, EngineParts, EngineStatus, Event, bodies, queue::Queue, router::Checks,
 };
+use super::disk::Disk;
 use crate::{
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex, detached::Wishes},
     pool::{Pool, PoolOutlets},
-    storage::Store,
-    wal::Wal,
+    storage::{Commit, Store},
 };
 
 /// When the chain of these tests was founded.
@@ -51,6 +51,7 @@ pub(super) struct Rig {
     pub(super) network: NetworkHandle,
     pub(super) now_ms: Arc<AtomicU64>,
     pub(super) keys: Vec<DevnetKeys>,
+    pub(super) disk: Disk,
     folder: TempDir,
     genesis: Genesis,
     me: usize,
@@ -62,6 +63,7 @@ fn parts(
     keys: &DevnetKeys,
     network: NetworkHandle,
     now_ms: Arc<AtomicU64>,
+    disk: &Disk,
 ) -> Result<EngineParts, EngineError> {
     let store = Arc::new(Store::open(folder, genesis)?);
     let (gossip, _) = mpsc::channel(1);
@@ -69,7 +71,7 @@ fn parts(
     Ok(EngineParts {
         pool: Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work })),
         store,
-        wal: Box::new(Wal::open(folder)?),
+        wal: Box::new(disk.wal()),
         network,
         clock: Arc::new(move || now_ms.load(Relaxed)),
         metrics: Arc::new(Metrics::default()),
@@ -97,11 +99,11 @@ impl Rig {
         let (genesis, keys) = devnet_from_seed(4, &[5; 32], FOUNDED_MS, 1);
         let (network, now_ms) = (NetworkHandle::detached(), Arc::new(AtomicU64::new(0)));
         now_ms.store(FOUNDED_MS + 60_000, Relaxed);
-        let me = 0;
-        let engine =
-            parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone()).unwrap();
-        let engine = open(engine).unwrap();
-        Self { engine, network, now_ms, keys, folder, genesis, me }
+        let (me, disk) = (0, Disk::default());
+        let (path, clock) = (folder.path(), now_ms.clone());
+        let parts = parts(path, &genesis, &keys[me], network.clone(), clock, &disk).unwrap();
+        let engine = open(parts).unwrap();
+        Self { engine, network, now_ms, keys, disk, folder, genesis, me }
     }
 
     /// One that has begun height 1.
@@ -113,12 +115,14 @@ impl Rig {
 
     /// Ends the engine as a kill does, and starts it again over the same folder.
     pub(super) fn restart(self) -> Result<Self, EngineError> {
-        let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
+        let Self { engine, now_ms, keys, disk, folder, genesis, me, .. } = self;
         drop(engine);
-        let network = NetworkHandle::detached();
-        let parts = parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms.clone())?;
+        disk.lose_power();
+        let (network, clock) = (NetworkHandle::detached(), now_ms.clone());
+        let path = folder.path();
+        let parts = parts(path, &genesis, &keys[me], network.clone(), clock, &disk)?;
         let engine = open(parts)?;
-        Ok(Self { engine, network, now_ms, keys, folder, genesis, me })
+        Ok(Self { engine, network, now_ms, keys, disk, folder, genesis, me })
     }
 
     /// Ends the engine as a kill does, and gives what another one is started from.
@@ -126,7 +130,9 @@ impl Rig {
         let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
         drop(engine);
         let network = NetworkHandle::detached();
-        let parts = parts(folder.path(), &genesis, &keys[me], network.clone(), now_ms).unwrap();
+        disk.lose_power();
+        let path = folder.path();
+        let parts = parts(path, &genesis, &keys[me], network.clone(), now_ms, &disk).unwrap();
         (parts, network, folder)
     }
 
@@ -231,11 +237,30 @@ impl Rig {
     }
 
     /// Handles what the workers answer until nothing is being executed.
-    pub(super) fn work(&mut self) {
+    pub(super) fn try_work(&mut self) -> Result<(), EngineError> {
         while !self.engine.examining.is_empty() {
             let queued = self.engine.events.recv_timeout(HANG).expect("a worker answers");
-            self.engine.handle(queued.event).unwrap();
+            self.engine.handle(queued.event)?;
         }
+        Ok(())
+    }
+
+    pub(super) fn work(&mut self) {
+        self.try_work().unwrap();
+    }
+
+    /// Commits a block to the database without the engine.
+    pub(super) fn write_behind_its_back(&self, block: &Block) {
+        let (store, pool) = (&self.engine.parts.store, &self.engine.parts.pool);
+        let view = store.view().unwrap();
+        let bytes = Arc::new(block.encode());
+        let Ok(bodies::Body::Valid(prepared)) = bodies::prepare(&view, pool, block.clone(), bytes)
+        else {
+            panic!("a valid block");
+        };
+        let certificate = self.certificate(block);
+        let bodies::Prepared { block, executed, .. } = &*prepared;
+        store.commit(&Commit { block, certificate: &certificate, executed }).unwrap();
     }
 
     /// What was published since the last look.
