@@ -118,6 +118,9 @@ impl World {
             self.at(delay, Event::Packet { to, from, packet });
             return;
         }
+        if self.plan.no_bodies && matches!(packet, Packet::Body(_)) {
+            return;
+        }
         if self.sides[from] != self.sides[to] || self.dice.chance(self.plan.loss) {
             return;
         }

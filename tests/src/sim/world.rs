@@ -202,7 +202,10 @@ impl World {
 
     fn conclude(&mut self) -> Result<(), String> {
         self.report.height = self.witness.highest();
-        self.nodes.iter().try_for_each(|node| self.witness.no_committed_block_is_lost(node))
+        self.nodes.iter().try_for_each(|node| {
+            self.witness.no_committed_block_is_lost(node)?;
+            self.witness.no_acknowledged_transaction_is_lost(node)
+        })
     }
 
     /// Has `event` happen in so many milliseconds. Gives its number.
@@ -296,6 +299,7 @@ impl World {
             Err(_) => return Ok(()),
         };
         self.witness.no_committed_block_is_lost(&self.nodes[id])?;
+        self.witness.no_acknowledged_transaction_is_lost(&self.nodes[id])?;
         let replayed = effects.iter().any(|e| matches!(e, Effect::StartedRound { .. }));
         self.report.replays += u64::from(replayed);
         self.note("start", &[id as u64, u64::from(replayed)]);
