@@ -127,7 +127,7 @@ impl Rig {
 
     /// Ends the engine as a kill does, and gives what another one is started from.
     pub(super) fn end(self) -> (EngineParts, NetworkHandle, TempDir) {
-        let Self { engine, now_ms, keys, folder, genesis, me, .. } = self;
+        let Self { engine, now_ms, keys, disk, folder, genesis, me, .. } = self;
         drop(engine);
         let network = NetworkHandle::detached();
         disk.lose_power();
