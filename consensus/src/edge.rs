@@ -93,7 +93,8 @@ impl Edge {
         }
     }
 
-    /// Looks at a message at `now_ms`, on whatever clock, as long as it is one and the same.
+    /// Looks at a message at `now_ms`, in milliseconds since any moment: on a clock that is never
+    /// set back.
     pub fn weigh(&mut self, now_ms: u64, message: Message, from: Peer) -> Passage {
         let height = message.height();
         if height > self.height {

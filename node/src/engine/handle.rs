@@ -115,7 +115,6 @@ pub fn start(parts: EngineParts) -> Result<(EngineHandle, Outside), EngineError>
             checks: checks.clone(),
             pool: parts.pool.clone(),
             network: parts.network.clone(),
-            clock: parts.clock.clone(),
         },
         edge: Edge::new(parts.store.chain_id(), &start),
         to_check,

@@ -5,9 +5,12 @@
 //! questions keeps a vote waiting. Batches of transactions are checked on the worker threads, a
 //! few at once.
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, Sender, channel},
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Instant,
 };
 
 use symbolon_consensus::{
@@ -18,7 +21,7 @@ use symbolon_consensus::{
 use tokio::sync::mpsc;
 
 use super::{
-    Clock, Event,
+    Event,
     queue::{Gone, Place, Places, Queue},
 };
 use crate::{
@@ -75,7 +78,6 @@ pub(super) struct Router {
     pub(super) checks: Checks,
     pub(super) pool: Arc<Pool>,
     pub(super) network: NetworkHandle,
-    pub(super) clock: Clock,
 }
 
 /// Starts the threads that drain the network's events and the pool's wake-ups. They end when
@@ -104,8 +106,9 @@ pub(super) fn start(
     let (checker, watch) = (router.clone(), router.watch("the check of consensus messages"));
     thread(CHECKER).spawn(move || {
         let _watch = watch;
+        let started = Instant::now();
         for next in to_check {
-            checker.check(&mut edge, next);
+            checker.check(&mut edge, started, next);
         }
     })?;
     let messages = Places::new(MAX_MESSAGES_IN_CHECK);
@@ -163,8 +166,9 @@ impl Router {
         }
     }
 
-    fn check(&self, edge: &mut Edge, next: ToCheck) {
-        let now = (self.clock)();
+    fn check(&self, edge: &mut Edge, started: Instant, next: ToCheck) {
+        // Not the wall clock, which may be set back.
+        let now = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match next {
             ToCheck::Gossiped { bytes, from, id, _place } => {
                 let verdict = self.check_message(edge, now, &bytes, from);

@@ -47,7 +47,6 @@ fn routed(rig: &Rig) -> Routed {
         checks,
         pool: rig.engine.parts.pool.clone(),
         network: network.clone(),
-        clock: rig.engine.parts.clock.clone(),
     };
     let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
     router::start(router, edge, to_check, from_network, from_pool).unwrap();
