@@ -19,10 +19,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::Loaded,
-    engine::{self, Clock, EngineError, EngineHandle, EngineParts},
+    engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
-    network::{self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle},
+    network::{
+        self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
+    },
     pool::{Pool, PoolOutlets},
     storage::{StorageError, Store},
     wal::Wal,
@@ -106,8 +108,10 @@ pub async fn run(
     };
     // host contract 4: consensus is where it stopped before anybody hears of this node again.
     let (engine, outside) = engine::start(parts)?;
-    let events = network.open(Arc::new(Reader(store.clone())))?;
-    outside.listen(events, work_events).map_err(EngineError::Thread)?;
+    if let Err(error) = open(network, outside, &store, work_events) {
+        stop_engine(engine).await?;
+        return Err(error);
+    }
     announce(role, addresses, &store);
     let context = HttpContext {
         store,
@@ -140,6 +144,17 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// Opens the network, and lets what it hears in.
+fn open(
+    network: Network,
+    outside: Outside,
+    store: &Arc<Store>,
+    work: mpsc::Receiver<()>,
+) -> Result<(), NodeError> {
+    let events = network.open(Arc::new(Reader(store.clone())))?;
+    Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
 fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {

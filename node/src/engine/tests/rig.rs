@@ -88,6 +88,15 @@ fn open(parts: EngineParts) -> Result<Engine, EngineError> {
     Engine::recover(parts, start, to_self, events, status, checks)
 }
 
+/// Drops an engine and waits until the workers have let its database go.
+fn end(engine: Engine) {
+    let store = Arc::downgrade(&engine.parts.store);
+    drop(engine);
+    while store.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+}
+
 fn again(key: &symbolon_ledger::keys::SecretKey) -> symbolon_ledger::keys::SecretKey {
     symbolon_ledger::keys::SecretKey::from_seed(&key.to_seed())
 }
@@ -116,7 +125,7 @@ impl Rig {
     /// Ends the engine as a kill does, and starts it again over the same folder.
     pub(super) fn restart(self) -> Result<Self, EngineError> {
         let Self { engine, now_ms, keys, disk, folder, genesis, me, .. } = self;
-        drop(engine);
+        end(engine);
         disk.lose_power();
         let (network, clock) = (NetworkHandle::detached(), now_ms.clone());
         let path = folder.path();
@@ -128,7 +137,7 @@ impl Rig {
     /// Ends the engine as a kill does, and gives what another one is started from.
     pub(super) fn end(self) -> (EngineParts, NetworkHandle, TempDir) {
         let Self { engine, now_ms, keys, disk, folder, genesis, me, .. } = self;
-        drop(engine);
+        end(engine);
         let network = NetworkHandle::detached();
         disk.lose_power();
         let path = folder.path();

@@ -33,16 +33,16 @@ fn syncing(rig: &mut Rig) -> bool {
 
 #[test]
 fn a_node_that_was_away_catches_up_and_goes_on_with_consensus() {
-    let blocks = chain(3);
-    let mut rig = behind(3);
+    let blocks = chain(4);
+    let mut rig = behind(4);
     rig.engine.fetched(1, blocks[..2].to_vec(), PEER);
     assert!(syncing(&mut rig), "blocks are coming");
     rig.engine.fetched(3, blocks[2..].to_vec(), PEER);
     // Nothing is asked for again while what was asked for is on its way.
-    rig.engine.heard_of_tip(OTHER, 3);
+    rig.engine.heard_of_tip(OTHER, 4);
     rig.engine.sync_if_behind();
     rig.check_fetched().unwrap();
-    assert_eq!(rig.engine.host.height(), 4);
+    assert_eq!(rig.engine.host.height(), 5);
     assert!(rig.wishes().blocks.is_empty() && !syncing(&mut rig));
     // The next height is decided like any other.
     rig.engine.step(Input::Begin).unwrap();
@@ -52,12 +52,12 @@ fn a_node_that_was_away_catches_up_and_goes_on_with_consensus() {
     rig.work();
     for kind in [VoteKind::Prevote, VoteKind::Precommit] {
         for i in 1..4 {
-            if rig.engine.host.height() == 4 {
+            if rig.engine.host.height() == 5 {
                 rig.hear(Message::Vote(rig.vote(i, kind, 0, Some(block.hash()))));
             }
         }
     }
-    assert_eq!(rig.engine.host.height(), 5);
+    assert_eq!(rig.engine.host.height(), 6);
     assert_eq!(rig.engine.parts.store.view().unwrap().tip().hash, block.hash());
 }
 
