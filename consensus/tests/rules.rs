@@ -130,7 +130,8 @@ fn another_provinces_block_needs_a_proof_of_lock() {
     let effects = rig.body(&old, true);
     assert!(votes(&effects).is_empty(), "without a proof of lock it counts for nothing");
     // Honest peers pass such a proposal on before they have the body: nobody is blamed.
-    assert!(matches!(effects[..], [Effect::Warning(_)]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::Warning(_), ..]), "{effects:?}");
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Misbehaved { .. })), "{effects:?}");
     let known = rig.hear(proposal(again, 1, 1, old.hash(), None));
     assert!(matches!(known[..], [Effect::Warning(_)]), "{known:?}");
     rig.hear(polka(&all, 1, 0, old.hash()));
