@@ -64,6 +64,12 @@ pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failu
     Ok(bytes)
 }
 
+/// Whether the file `path` can be read and begins with `start`.
+pub(crate) fn begins_with(path: &Path, start: &[u8]) -> bool {
+    let mut first = vec![0; start.len()];
+    File::open(path).and_then(|mut f| f.read_exact(&mut first)).is_ok() && first == start
+}
+
 /// The text of `path`, as [`read`].
 ///
 /// # Errors
@@ -97,12 +103,17 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
         .map_err(|e| unwritable(path, &e))
 }
 
-/// Writes `bytes` to `path`, replacing what stood there: whole and durable, or not at all.
+/// Writes `bytes` to `path`, replacing what stood there: whole and durable, or not at all. A
+/// device or a pipe is written to, and never replaced.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        let opened = OpenOptions::new().write(true).open(path);
+        return opened.and_then(|mut f| f.write_all(bytes)).map_err(|e| unwritable(path, &e));
+    }
     write_draft(path, bytes).map_err(|e| unwritable(path, &e))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }

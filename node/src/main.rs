@@ -118,7 +118,7 @@ fn check_config(path: &std::path::Path) -> Result<(), Failure> {
 
 fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
-    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    let store = Store::open_existing(&loaded.config.data_dir, &loaded.genesis)?;
     let report = verify_chain::verify_chain(&store, &loaded.genesis, |_, _| {})?;
     let verify_chain::Report { height, transactions, records, state_root } = report;
     say(&if json {

@@ -299,6 +299,8 @@ pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(30)))
+        // Nodes of this machine, whatever the environment says.
+        .proxy(None)
         .build()
         .into()
 }

@@ -123,6 +123,21 @@ fn a_data_folder_in_use_is_named() {
 }
 
 #[test]
+fn a_folder_without_a_chain_is_not_given_one_by_whoever_verifies_it() {
+    let lone = Lone::new();
+    let empty = lone.folder.path().join("mistyped");
+    lone.rewrite_config(&empty);
+    let output = Command::new(binary("symbolon-node"))
+        .args(["verify-chain", "--config"])
+        .arg(lone.config())
+        .env("SYMBOLON_LOG", "off")
+        .output()
+        .unwrap();
+    assert_refused(&output, "holds no chain");
+    assert!(!empty.exists());
+}
+
+#[test]
 fn a_foreign_genesis_is_refused() {
     let lone = Lone::new();
     let path = lone.folder.path().join("genesis.toml");

@@ -212,7 +212,7 @@ impl Server {
         F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let store = self.context.store.clone();
-        self.reads.run(move || look(&store.view()?)).await
+        self.reads.run(move || noting(&store, look)).await
     }
 
     /// As [`Server::read`], for verifying presentations.
@@ -222,8 +222,21 @@ impl Server {
         F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let store = self.context.store.clone();
-        self.checks.run(move || look(&store.view()?)).await
+        self.checks.run(move || noting(&store, look)).await
     }
+}
+
+/// Reads from one snapshot. A database that fails stops the node, also when a caller meets it
+/// first.
+fn noting<T>(
+    store: &Store,
+    look: impl FnOnce(&View<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let answer = store.view().map_err(Problem::from).and_then(|view| look(&view));
+    if let Err(Problem { fault: Some(fault), .. }) = &answer {
+        store.note_fault(fault);
+    }
+    answer
 }
 
 /// The outside interface.

@@ -47,6 +47,9 @@ pub mod cf {
     /// See the table above.
     pub const HISTORY: &str = "history";
 
+    /// What follows from blocks and certificates beside the state: the same on every node.
+    pub const DERIVED: [&str; 4] = [HEIGHTS, NODES, TRANSACTIONS, HISTORY];
+
     /// All of them.
     pub const ALL: [&str; 10] = [
         META,

@@ -179,7 +179,7 @@ impl<'a> View<'a> {
     /// [`StorageError`].
     pub fn scan<R: Record>(&self, kind: u8) -> Result<Vec<(StateKey, R)>, StorageError> {
         let mut records = Vec::new();
-        for item in self.state_records(&[0x82, kind]) {
+        for item in self.entries(cf::STATE, &[0x82, kind]) {
             let (key, bytes) = item?;
             let key = read_state_key(&key)?;
             let record = R::from_bytes(&bytes)
@@ -189,12 +189,13 @@ impl<'a> View<'a> {
         Ok(records)
     }
 
-    /// The bytes of all keys and records of the state that begin with `prefix`.
-    pub fn state_records(
+    /// The bytes of all keys that begin with `prefix` in a column family, and of what stands there.
+    pub fn entries(
         &self,
+        family: &str,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<Entry, StorageError>> {
-        self.scan_prefix(cf::STATE, prefix)
+        self.scan_prefix(family, prefix)
     }
 
     /// Where a transaction lies.
