@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    abort_on_consensus_panic();
+    engine::abort_on_panic();
     let result = match arguments.command {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
         Command::CheckConfig { config } => check_config(&config),
@@ -78,19 +78,6 @@ fn main() -> ExitCode {
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Host contract 7: consensus asserts what must hold and panics on what cannot be; a node that
-/// went on after that could contradict itself. `panic = "abort"` in the profile would build every
-/// dependency a second time for the tests, so the thread's name decides.
-fn abort_on_consensus_panic() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        default(info);
-        if std::thread::current().name() == Some(engine::THREAD) {
-            std::process::abort();
-        }
-    }));
-}
 
 fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;

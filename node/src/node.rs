@@ -19,10 +19,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::Loaded,
-    engine::{self, Clock, EngineError, EngineHandle, EngineParts},
+    engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
-    network::{self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle},
+    network::{
+        self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
+    },
     pool::{Pool, PoolOutlets},
     storage::{StorageError, Store},
     wal::Wal,
@@ -90,11 +92,10 @@ pub async fn run(
     let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
     let (work, work_events) = mpsc::channel(1);
     let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
-    let reader = Arc::new(Reader(store.clone()));
     let counters = Arc::new(NetworkCounters::default());
-    let (network, events) = network::start(network_config(&loaded)?, reader, counters.clone())?;
+    let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    tokio::spawn(gossip_transactions(to_gossip, network.clone()));
+    let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
     tokio::spawn(revisit_pool(pool.clone(), store.clone()));
     let mut database = store.fault();
     let clock: Clock = Arc::new(unix_ms);
@@ -103,14 +104,19 @@ pub async fn run(
     let parts = EngineParts {
         store: store.clone(),
         pool: pool.clone(),
-        wal,
-        network,
+        wal: Box::new(wal),
+        network: network.handle(),
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
         timing: Timing::default(),
     };
-    let engine = engine::start(parts, events, work_events)?;
+    // host contract 4: consensus is where it stopped before anybody hears of this node again.
+    let (engine, outside) = engine::start(parts)?;
+    if let Err(error) = open(network, outside, &store, work_events) {
+        stop_engine(engine).await?;
+        return Err(error);
+    }
     announce(role, addresses, &store);
     let context = HttpContext {
         store,
@@ -135,6 +141,7 @@ pub async fn run(
         () = asked(&mut shutdown) => Ok(()),
         () = faulted(&mut status) => Ok(()),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
+        _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
     };
     let _ = stop_http.send(true);
     if serving {
@@ -143,6 +150,17 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// Opens the network, and lets what it hears in.
+fn open(
+    network: Network,
+    outside: Outside,
+    store: &Arc<Store>,
+    work: mpsc::Receiver<()>,
+) -> Result<(), NodeError> {
+    let events = network.open(Arc::new(Reader(store.clone())))?;
+    Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
 fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {

@@ -56,6 +56,8 @@ pub struct Node {
     pub http: String,
     /// Operator's origin.
     pub admin: String,
+    /// Where the others reach it, with its peer id.
+    pub p2p: String,
     /// Data folder.
     pub data_dir: PathBuf,
     /// Process.
