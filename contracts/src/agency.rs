@@ -80,6 +80,7 @@ fn register<V: StateView>(
         successor: None,
         registered_at: run.height,
         changed_at: run.height,
+        open_blocks: 0,
     };
     Ok(run.overlay.put(StateKey::Agency(*uscc), agency)?)
 }

@@ -308,6 +308,9 @@ codes! {
     98 SlotsExhausted "slots_exhausted" for_now
         "the province has no status slots left"
         "ask the province; four thousand million slots are used up"
+    99 SlotsUnused "slots_unused" for_now
+        "the agency would grant itself more than 64 blocks of slots of which less than half is used"
+        "use the slots that it has, or let its province reserve more"
 
     // Recognition.
     112 OwnProvince "own_province" forever

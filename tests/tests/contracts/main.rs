@@ -14,4 +14,6 @@ mod registries;
 
 mod rejections;
 
+mod limits;
+
 mod properties;

@@ -1,7 +1,11 @@
 //! One case for every rejection that there is. A code without a case fails the test, so none can
 //! be added that nobody has seen.
 
-use symbolon_contracts::{RejectionCode as Code, keys::MAX_KEYS, slots::BLOCKS_PER_PROVINCE};
+use symbolon_contracts::{
+    RejectionCode as Code,
+    keys::MAX_KEYS,
+    slots::{BLOCKS_PER_PROVINCE, MAX_OPEN_BLOCKS},
+};
 use symbolon_ledger::{
     codes::{Day, LAST_DAY, Month},
     hash::Digest,
@@ -311,7 +315,13 @@ fn slot_case(w: &mut World, code: Code) -> Option<&'static str> {
             assert_eq!(province_asks(w, reserve(256)), "ok");
             province_asks(w, reserve(257))
         }
-        Code::SlotsBusy => w.asks(of_agency(1), vec![reserve(200), reserve(57)]),
+        Code::SlotsBusy => w.asks(of_province("44"), vec![reserve(200), reserve(57)]),
+        Code::SlotsUnused => {
+            // One block is open since the beginning.
+            let most = u16::try_from(MAX_OPEN_BLOCKS).unwrap();
+            assert_eq!(w.asks(of_agency(1), vec![reserve(most - 1)]), "ok");
+            w.asks(of_agency(1), vec![reserve(most)])
+        }
         Code::SlotsExhausted => {
             let key = StateKey::Province(province("44"));
             let mut record: ProvinceRecord = w.record(&key).unwrap();

@@ -1,0 +1,85 @@
+//! What one key can do at most: however long a stolen one is used, the others go on.
+
+use symbolon_contracts::slots::MAX_OPEN_BLOCKS;
+use symbolon_ledger::{
+    operation::{Actor, Operation},
+    records::{ProvinceRecord, SLOTS_PER_BLOCK},
+    state::StateKey,
+};
+
+use crate::world::*;
+
+/// The agency whose key is in other hands.
+const ROBBED: u8 = 1;
+/// Another one of its province.
+const NEIGHBOUR: u8 = 2;
+
+/// Heights for which a thief goes on.
+const HEIGHTS: usize = 40;
+
+fn world() -> World {
+    let mut world = World::founded();
+    world.with_agency(ROBBED, "44", &[DRIVING]);
+    world.with_agency(NEIGHBOUR, "44", &[DRIVING]);
+    world
+}
+
+fn reserve(n: u8, blocks: u16) -> Operation {
+    Operation::ReserveSlots { agency: uscc(n), blocks }
+}
+
+fn granted(world: &World) -> u32 {
+    world.record::<ProvinceRecord>(&StateKey::Province(province("44"))).unwrap().next_slot_block
+}
+
+/// Commits one block in which agency `n` issues on all slots of `slots`.
+fn issue_all(world: &mut World, n: u8, slots: std::ops::Range<u32>) {
+    let slots: Vec<u32> = slots.collect();
+    let name = |slot: &u32| format!("licence {slot}");
+    let transactions: Vec<_> = slots
+        .chunks(256)
+        .map(|chunk| chunk.iter().map(|s| issue(&name(s), &name(s), *s)).collect())
+        .map(|operations| world.sign(of_agency(n), operations))
+        .collect();
+    assert!(world.commit_block(&transactions).iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_stolen_key_takes_no_more_slots_than_the_bound_and_leaves_its_province_to_the_others() {
+    let mut world = world();
+    for _ in 0..HEIGHTS {
+        for blocks in [256, 64, 16, 1] {
+            let transaction = world.sign(of_agency(ROBBED), vec![reserve(ROBBED, blocks); 2]);
+            let alone = world.sign(of_agency(ROBBED), vec![reserve(ROBBED, blocks)]);
+            let neighbour = world.sign(of_agency(NEIGHBOUR), vec![reserve(NEIGHBOUR, 1)]);
+            world.commit_block(&[transaction, alone]);
+            assert_eq!(word(&world.attempt(&neighbour)), "ok");
+        }
+    }
+    assert_eq!(world.agency(ROBBED).open_blocks, MAX_OPEN_BLOCKS);
+    // The neighbour's block is the one that is no thief's.
+    assert_eq!(granted(&world), MAX_OPEN_BLOCKS + 1);
+    world.assert_sound();
+}
+
+#[test]
+fn an_agency_goes_on_when_it_has_used_half_of_a_block_and_its_province_may_grant_more() {
+    let mut world = world();
+    let first = world.first_slot(ROBBED);
+    let rest = u16::try_from(MAX_OPEN_BLOCKS).unwrap() - 1;
+    world.commits(of_agency(ROBBED), vec![reserve(ROBBED, rest)]);
+    let asks = |world: &World, actor: Actor| world.asks(actor, vec![reserve(ROBBED, 1)]);
+    assert_eq!(asks(&world, of_agency(ROBBED)), "slots_unused");
+    assert_eq!(asks(&world, of_province("44")), "ok");
+    issue_all(&mut world, ROBBED, first..first + SLOTS_PER_BLOCK / 2 - 1);
+    assert_eq!(asks(&world, of_agency(ROBBED)), "slots_unused");
+    issue_all(&mut world, ROBBED, first + SLOTS_PER_BLOCK / 2 - 1..first + SLOTS_PER_BLOCK / 2);
+    assert_eq!(world.agency(ROBBED).open_blocks, MAX_OPEN_BLOCKS - 1);
+    assert_eq!(asks(&world, of_agency(ROBBED)), "ok");
+    world.assert_sound();
+    // The other half changes nothing.
+    let last = first + SLOTS_PER_BLOCK;
+    issue_all(&mut world, ROBBED, first + SLOTS_PER_BLOCK / 2..last);
+    assert_eq!(world.agency(ROBBED).open_blocks, MAX_OPEN_BLOCKS - 1);
+    world.assert_sound();
+}
