@@ -26,6 +26,9 @@ use crate::{
 /// Most keys that an actor may ever have: twenty years of a new one every week. A compromise
 /// walks all of them, and so does the search for a key that is registered twice.
 pub const MAX_KEYS: u32 = 1_024;
+/// Most keys that an agency has after a rotation of its own. Whoever steals its transaction key can
+/// use up no more numbers than these: the province, which has the other half, lets it go on.
+pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;
 
@@ -131,6 +134,9 @@ fn rotate<V: StateView>(
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
     let old = end(run, uscc, id)?;
     ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
+    if run.signer.agency().is_ok() {
+        ensure(agency.next_key < MAX_OWN_KEYS, Code::RotationsUsedUp)?;
+    }
     append_to_agency(run, &agency, key)
 }
 

@@ -297,6 +297,9 @@ codes! {
     89 CompromiseNotEarlier "compromise_not_earlier" for_now
         "the key is marked as compromised from this height or an earlier one"
         "the height may only be lowered"
+    90 RotationsUsedUp "rotations_used_up" for_now
+        "the agency has 512 keys or more, the most to which it may rotate by itself"
+        "its province can rotate the key, or add one"
 
     // Status slots.
     96 BadBlockCount "bad_block_count" forever

@@ -1,8 +1,11 @@
 //! What one key can do at most: however long a stolen one is used, the others go on.
 
-use symbolon_contracts::slots::MAX_OPEN_BLOCKS;
+use symbolon_contracts::{
+    keys::{MAX_KEYS, MAX_OWN_KEYS},
+    slots::MAX_OPEN_BLOCKS,
+};
 use symbolon_ledger::{
-    operation::{Actor, Operation},
+    operation::{Actor, KeyPurpose, Operation},
     records::{ProvinceRecord, SLOTS_PER_BLOCK},
     state::StateKey,
 };
@@ -81,5 +84,49 @@ fn an_agency_goes_on_when_it_has_used_half_of_a_block_and_its_province_may_grant
     let last = first + SLOTS_PER_BLOCK;
     issue_all(&mut world, ROBBED, first + SLOTS_PER_BLOCK / 2..last);
     assert_eq!(world.agency(ROBBED).open_blocks, MAX_OPEN_BLOCKS - 1);
+    world.assert_sound();
+}
+
+fn rotate(key_id: u32, next: u32) -> Operation {
+    let key = new_key(of_agency(ROBBED), next, KeyPurpose::Transaction);
+    Operation::RotateKey { agency: uscc(ROBBED), key_id, key }
+}
+
+/// The thief rotates from key to key for as long as it can; gives the last one.
+fn rotate_for_ever(world: &mut World) -> u32 {
+    let actor = of_agency(ROBBED);
+    let mut key_id = TRANSACTION_KEY;
+    loop {
+        let next = world.agency(ROBBED).next_key;
+        let mut payload = world.payload(actor, vec![rotate(key_id, next)]);
+        payload.key_id = key_id;
+        let transaction = sign_with(&payload, &secret(actor, key_id));
+        match world.commit_block(&[transaction]).remove(0) {
+            Ok(_) => key_id = next,
+            Err(code) => {
+                assert_eq!(code.name(), "rotations_used_up");
+                return key_id;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stolen_key_cannot_use_up_the_keys_with_which_its_province_replaces_it() {
+    let mut world = world();
+    let (agency, province) = (uscc(ROBBED), of_province("44"));
+    let last = rotate_for_ever(&mut world);
+    assert_eq!((last, world.agency(ROBBED).next_key), (MAX_OWN_KEYS - 1, MAX_OWN_KEYS));
+    let mark = Operation::MarkCompromised { agency, key_id: TRANSACTION_KEY, from_height: 1 };
+    let key = new_key(of_agency(ROBBED), MAX_OWN_KEYS, KeyPurpose::Transaction);
+    world.commits(province, vec![mark, Operation::AddKey { agency, key }]);
+    let asks = |key_id| {
+        let mut payload = world.payload(of_agency(ROBBED), vec![reserve(ROBBED, 1)]);
+        payload.key_id = key_id;
+        word(&world.attempt(&sign_with(&payload, &secret(of_agency(ROBBED), key_id))))
+    };
+    assert_eq!(asks(last), "key_not_valid");
+    assert_eq!(asks(MAX_OWN_KEYS), "ok");
+    const { assert!(MAX_OWN_KEYS < MAX_KEYS) };
     world.assert_sound();
 }

@@ -3,7 +3,7 @@
 
 use symbolon_contracts::{
     RejectionCode as Code,
-    keys::MAX_KEYS,
+    keys::{MAX_KEYS, MAX_OWN_KEYS},
     slots::{BLOCKS_PER_PROVINCE, MAX_OPEN_BLOCKS},
 };
 use symbolon_ledger::{
@@ -247,7 +247,7 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
     Some(match code {
         Code::KeyRegistered => province_asks(w, add(agency_key(0, KeyPurpose::Credential))),
         Code::TooManyKeys => {
-            fill_keys(w);
+            fill_keys(w, MAX_KEYS);
             province_asks(w, add(agency_key(MAX_KEYS, KeyPurpose::Credential)))
         }
         Code::BadFirstKeys => {
@@ -281,17 +281,32 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
             let key_id = TRANSACTION_KEY;
             province_asks(w, Operation::RotateKey { agency: uscc(1), key_id, key })
         }
+        Code::RotationsUsedUp => {
+            fill_keys(w, MAX_OWN_KEYS - 1);
+            let rotate = |id| {
+                let key = agency_key(id, KeyPurpose::Credential);
+                Operation::RotateKey { agency: uscc(1), key_id: CREDENTIAL_KEY, key }
+            };
+            w.commits(of_agency(1), vec![rotate(MAX_OWN_KEYS - 1)]);
+            let next = Operation::RotateKey {
+                agency: uscc(1),
+                key_id: MAX_OWN_KEYS - 1,
+                key: agency_key(MAX_OWN_KEYS, KeyPurpose::Credential),
+            };
+            assert_eq!(province_asks(w, next.clone()), "ok");
+            w.asks(of_agency(1), vec![next])
+        }
         Code::CompromiseInFuture => province_asks(w, mark(0, height + 1)),
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),
         _ => return None,
     })
 }
 
-/// Gives agency 1 as many keys as it may have, straight in the state.
-fn fill_keys(world: &mut World) {
+/// Gives agency 1 `count` keys, straight in the state.
+fn fill_keys(world: &mut World, count: u32) {
     let actor = of_agency(1);
     let mut agency = world.agency(1);
-    for id in agency.next_key..MAX_KEYS {
+    for id in agency.next_key..count {
         let record = KeyRecord {
             version: RECORD_VERSION,
             key: secret(actor, id).public_key(),
@@ -303,7 +318,7 @@ fn fill_keys(world: &mut World) {
         };
         world.state.insert(StateKey::Key(actor, id), record.to_bytes());
     }
-    agency.next_key = MAX_KEYS;
+    agency.next_key = count;
     world.state.insert(StateKey::Agency(uscc(1)), agency.to_bytes());
 }
 
