@@ -135,9 +135,16 @@ fn rotate<V: StateView>(
     let old = end(run, uscc, id)?;
     ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
     if run.signer.agency().is_ok() {
+        ensure(ends_no_later(key, &old), Code::KeyOutlives)?;
         ensure(agency.next_key < MAX_OWN_KEYS, Code::RotationsUsedUp)?;
     }
     append_to_agency(run, &agency, key)
+}
+
+/// Whether the new key ends when the old one would have, or before: a life that the province has
+/// set is not prolonged by the agency.
+fn ends_no_later(new: &NewKey, old: &KeyRecord) -> bool {
+    old.valid_until.is_none_or(|old| new.valid_until.is_some_and(|new| new <= old))
 }
 
 /// Also the last key for transactions may end: the province can always add another.

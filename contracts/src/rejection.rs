@@ -300,6 +300,9 @@ codes! {
     90 RotationsUsedUp "rotations_used_up" for_now
         "the agency has 512 keys or more, the most to which it may rotate by itself"
         "its province can rotate the key, or add one"
+    91 KeyOutlives "key_outlives" for_now
+        "an agency may not give itself a key that is valid longer than the one it replaces"
+        "give the new key the last height of the old one, or let the province rotate it"
 
     // Status slots.
     96 BadBlockCount "bad_block_count" forever

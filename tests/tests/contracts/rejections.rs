@@ -296,6 +296,28 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
             assert_eq!(province_asks(w, next.clone()), "ok");
             w.asks(of_agency(1), vec![next])
         }
+        Code::KeyOutlives => {
+            let until = |id, until| NewKey {
+                valid_until: until,
+                ..agency_key(id, KeyPurpose::Transaction)
+            };
+            let end = w.height + 100;
+            let add = Operation::AddKey { agency: uscc(1), key: until(2, Some(end)) };
+            w.commits(of_province("44"), vec![add]);
+            let rotate = |until| Operation::RotateKey { agency: uscc(1), key_id: 2, key: until };
+            let mut longer = "ok";
+            for (key, expected) in [
+                (until(3, Some(end)), "ok"),
+                (until(3, Some(end - 1)), "ok"),
+                (until(3, Some(end + 1)), "key_outlives"),
+                (until(3, None), "key_outlives"),
+            ] {
+                assert_eq!(province_asks(w, rotate(key.clone())), "ok");
+                longer = w.asks(of_agency(1), vec![rotate(key)]);
+                assert_eq!(longer, expected);
+            }
+            longer
+        }
         Code::CompromiseInFuture => province_asks(w, mark(0, height + 1)),
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),
         _ => return None,
