@@ -303,6 +303,9 @@ codes! {
     91 KeyOutlives "key_outlives" for_now
         "an agency may not give itself a key that is valid longer than the one it replaces"
         "give the new key the last height of the old one, or let the province rotate it"
+    92 KeysBusy "keys_busy" for_now
+        "the signer has said as much about keys at this height as it may"
+        "submit it again for the next block, with at most 32 operations on keys"
 
     // Status slots.
     96 BadBlockCount "bad_block_count" forever

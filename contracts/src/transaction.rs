@@ -51,12 +51,17 @@ pub fn apply_transaction<V: StateView>(
     context: &BlockContext,
     transaction: &Verified,
 ) -> Result<Vec<Event>, ApplyError> {
-    let outcome = run(overlay, context, transaction);
-    match &outcome {
-        Ok(_) => overlay.keep(transaction.transaction().id()),
-        Err(_) => overlay.undo(),
+    match run(overlay, context, transaction) {
+        Ok((events, key_operations)) => {
+            let transaction = transaction.transaction();
+            overlay.keep(transaction.id(), transaction.payload().actor, key_operations);
+            Ok(events)
+        }
+        Err(error) => {
+            overlay.undo();
+            Err(error)
+        }
     }
-    outcome
 }
 
 /// The public key registered for a signer, to check a signature under before execution. Key
@@ -73,21 +78,21 @@ pub fn signer_key<V: StateView>(
     Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
 }
 
+/// What happened, and how many operations on keys the signer has said at this height.
 fn run<V: StateView>(
     overlay: &mut Overlay<'_, V>,
     context: &BlockContext,
     transaction: &Verified,
-) -> Result<Vec<Event>, ApplyError> {
+) -> Result<(Vec<Event>, u32), ApplyError> {
     let payload = transaction.transaction().payload();
-    let mut run = match admit(overlay, context, transaction) {
-        Ok(signer) => Run { overlay, height: context.height, signer, index: 0, events: Vec::new() },
-        Err(stop) => return Err(located(stop, None)),
-    };
+    let signer = admit(overlay, context, transaction).map_err(|stop| located(stop, None))?;
+    let (height, key_operations) = (context.height, overlay.key_operations(&payload.actor));
+    let mut run = Run { overlay, height, signer, key_operations, index: 0, events: Vec::new() };
     for (index, operation) in payload.operations.iter().enumerate() {
         run.index = index;
         run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
     }
-    Ok(run.events)
+    Ok((run.events, run.key_operations))
 }
 
 fn located(stop: Stop, operation_index: Option<usize>) -> ApplyError {
@@ -178,6 +183,8 @@ pub(crate) struct Run<'r, 'a, V: StateView> {
     pub(crate) overlay: &'r mut Overlay<'a, V>,
     pub(crate) height: u64,
     pub(crate) signer: Signer,
+    /// Operations on keys that the signer has said at this height, this transaction's included.
+    pub(crate) key_operations: u32,
     index: usize,
     events: Vec<Event>,
 }

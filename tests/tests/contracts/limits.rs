@@ -1,7 +1,7 @@
 //! What one key can do at most: however long a stolen one is used, the others go on.
 
 use symbolon_contracts::{
-    keys::{MAX_KEYS, MAX_OWN_KEYS},
+    keys::{MAX_KEY_OPERATIONS, MAX_KEYS, MAX_OWN_KEYS},
     slots::MAX_OPEN_BLOCKS,
 };
 use symbolon_ledger::{
@@ -128,5 +128,36 @@ fn a_stolen_key_cannot_use_up_the_keys_with_which_its_province_replaces_it() {
     assert_eq!(asks(last), "key_not_valid");
     assert_eq!(asks(MAX_OWN_KEYS), "ok");
     const { assert!(MAX_OWN_KEYS < MAX_KEYS) };
+    world.assert_sound();
+}
+
+#[test]
+fn a_block_holds_so_many_operations_on_keys_of_one_signer_however_they_are_spread() {
+    let mut world = world();
+    let province = of_province("44");
+    // Each mark falls below the one before, so that each would be one more walk.
+    world.height += 1_000;
+    let top = world.height;
+    let mark = |n: u8, step: u32| Operation::MarkCompromised {
+        agency: uscc(n),
+        key_id: CREDENTIAL_KEY,
+        from_height: top - u64::from(step),
+    };
+    let marks = |world: &World, n, steps: std::ops::Range<u32>| {
+        world.sign(province, steps.map(|step| mark(n, step)).collect())
+    };
+    let outcomes = world.commit_block(&[
+        marks(&world, ROBBED, 0..MAX_KEY_OPERATIONS - 2),
+        // What is refused is not counted.
+        marks(&world, NEIGHBOUR, 0..3),
+        marks(&world, NEIGHBOUR, 0..2),
+        marks(&world, ROBBED, 500..501),
+        // Another signer has its own count, and other operations go on.
+        world.sign(of_agency(ROBBED), vec![rotate(TRANSACTION_KEY, 2)]),
+        world.sign(province, vec![reserve(NEIGHBOUR, 1)]),
+    ]);
+    let words: Vec<&str> = outcomes.iter().map(word).collect();
+    assert_eq!(words, ["ok", "keys_busy", "ok", "keys_busy", "ok", "ok"]);
+    assert_eq!(world.asks(province, vec![mark(ROBBED, 500)]), "ok");
     world.assert_sound();
 }

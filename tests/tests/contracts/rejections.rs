@@ -3,7 +3,7 @@
 
 use symbolon_contracts::{
     RejectionCode as Code,
-    keys::{MAX_KEYS, MAX_OWN_KEYS},
+    keys::{MAX_KEY_OPERATIONS, MAX_KEYS, MAX_OWN_KEYS},
     slots::{BLOCKS_PER_PROVINCE, MAX_OPEN_BLOCKS},
 };
 use symbolon_ledger::{
@@ -317,6 +317,12 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
                 assert_eq!(longer, expected);
             }
             longer
+        }
+        Code::KeysBusy => {
+            let add = |id| add(agency_key(id, KeyPurpose::Credential));
+            let many = |count| (2..2 + count).map(add).collect();
+            assert_eq!(w.asks(of_province("44"), many(MAX_KEY_OPERATIONS)), "ok");
+            w.asks(of_province("44"), many(MAX_KEY_OPERATIONS + 1))
         }
         Code::CompromiseInFuture => province_asks(w, mark(0, height + 1)),
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),
