@@ -107,7 +107,7 @@ fn transfer_in<V: StateView>(
     };
     ensure(to == agency.index, Code::NotTransferTarget)?;
     same_type(run, &old, new)?;
-    ensure(type_of(run, &old)?.transferable, Code::NotTransferable)?;
+    must_be_transferable(run, &old, &agency)?;
     replace(run, operation, &agency, (previous, &old), new)
 }
 
@@ -175,10 +175,10 @@ fn transfer_out<V: StateView>(
     let old = licence(run, cid)?;
     owner_or_its_province(run, &old)?;
     must_be_active(&old)?;
-    ensure(type_of(run, &old)?.transferable, Code::NotTransferable)?;
     let target = run.agency(to)?;
     ensure(target.status == AgencyStatus::Active, Code::TargetNotActive)?;
     ensure(target.index != old.agency_index, Code::TransferToItself)?;
+    must_be_transferable(run, &old, &target)?;
     move_to(run, operation, cid, &old, LicenceStatus::TransferPending { to: target.index })
 }
 
@@ -217,6 +217,18 @@ fn type_of<V: StateView>(
     let key = StateKey::LicenceTypeByIndex(licence.type_index);
     let code = run.overlay.must::<TypeIndexRecord>(&key)?.code.clone();
     run.overlay.must(&StateKey::LicenceType(code))
+}
+
+/// Whether a licence may move to `target`: its type lets it, or `target` administers it already, in
+/// the place of a deregistered agency. Otherwise nobody could ever renew it.
+fn must_be_transferable<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    licence: &LicenceRecord,
+    target: &AgencyRecord,
+) -> Result<(), Stop> {
+    let moves = type_of(run, licence)?.transferable
+        || administrator(run, licence.agency_index)?.index == target.index;
+    Ok(ensure(moves, Code::NotTransferable)?)
 }
 
 fn same_type<V: StateView>(

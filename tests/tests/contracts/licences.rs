@@ -219,6 +219,50 @@ fn a_successor_takes_over_by_a_transfer_to_itself() {
 }
 
 #[test]
+fn a_successor_takes_over_also_what_may_not_be_transferred_and_nobody_else_does() {
+    let mut world = World::founded();
+    for n in [GONE, SUCCESSOR, IN_SCOPE] {
+        world.with_agency(n, "44", &[FIXED]);
+    }
+    let fixed = |name: &str, slot| {
+        let mut licence = licence(name, name, slot);
+        licence.licence_type = type_code(FIXED);
+        licence
+    };
+    let old = fixed("old", world.first_slot(GONE));
+    world.commits(of_agency(GONE), vec![Operation::Issue { licence: old }]);
+    let cid = cid_of(GONE, "old");
+    let release = |to| vec![Operation::TransferOut { cid, to: uscc(to) }];
+    assert_eq!(world.asks(of_agency(GONE), release(SUCCESSOR)), "not_transferable");
+    let province = of_province("44");
+    world.commits(province, vec![Operation::DeregisterAgency { agency: uscc(GONE) }]);
+    let assign = |to| Operation::AssignSuccessor { agency: uscc(GONE), successor: uscc(to) };
+    world.commits(province, vec![assign(SUCCESSOR)]);
+    assert_eq!(world.asks(of_agency(SUCCESSOR), release(IN_SCOPE)), "not_transferable");
+    let take = |n| {
+        let licence = fixed("new", world.first_slot(n));
+        Operation::TransferIn { previous: cid, licence }
+    };
+    let (taken, other) = (take(SUCCESSOR), take(IN_SCOPE));
+    world.commits(of_agency(SUCCESSOR), release(SUCCESSOR));
+    let mut renamed = world.clone();
+    world.commits(of_agency(SUCCESSOR), vec![taken.clone()]);
+    world.assert_sound();
+    // From here on it is the successor's own, and renewed like any other.
+    let mut newer = fixed("newer", world.first_slot(SUCCESSOR) + 1);
+    newer.lineage = digest("new");
+    let renew = Operation::Supersede { previous: cid_of(SUCCESSOR, "new"), licence: newer };
+    world.commits(of_agency(SUCCESSOR), vec![renew]);
+    world.assert_sound();
+    // A successor that is none any more does not take over what it had released to itself.
+    renamed.commits(province, vec![assign(IN_SCOPE)]);
+    assert_eq!(renamed.asks(of_agency(SUCCESSOR), vec![taken]), "not_transferable");
+    renamed.commits(of_agency(IN_SCOPE), vec![Operation::CancelTransfer { cid }]);
+    renamed.commits(of_agency(IN_SCOPE), vec![release(IN_SCOPE).remove(0), other]);
+    renamed.assert_sound();
+}
+
+#[test]
 fn administration_passes_along_a_chain_of_successors() {
     let mut world = world_with(GONE, "active");
     let province = of_province("44");
