@@ -123,8 +123,8 @@ fn append_to_agency<V: StateView>(
 
 fn add<V: StateView>(run: &mut Run<'_, '_, V>, uscc: &Uscc, key: &NewKey) -> Result<(), Stop> {
     let agency = run.own_agency(uscc)?;
-    check_new(key, run.height)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    check_new(key, run.height)?;
     append_to_agency(run, &agency, key)
 }
 
@@ -135,8 +135,8 @@ fn rotate<V: StateView>(
     key: &NewKey,
 ) -> Result<(), Stop> {
     let agency = run.itself_or_own_agency(uscc)?;
-    check_new(key, run.height)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    check_new(key, run.height)?;
     let old = end(run, uscc, id)?;
     ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
     if run.signer.agency().is_ok() {

@@ -321,9 +321,6 @@ fn register<V: StateView>(
     new: &NewLicence,
     previous: Option<Cid>,
 ) -> Result<(Cid, LicenceRecord), Stop> {
-    if let Some(month) = new.expiry {
-        ensure((FIRST_MONTH..=LAST_MONTH).contains(&month), Code::BadExpiry)?;
-    }
     let type_index = run.licence_type(&new.licence_type)?.index;
     ensure(agency.scope.binary_search(&new.licence_type).is_ok(), Code::OutOfScope)?;
     must_be_credential_key(run, agency, new.credential_key)?;
@@ -333,6 +330,9 @@ fn register<V: StateView>(
     let lineage = StateKey::Lineage(agency.index, new.lineage);
     let held = run.overlay.get::<LineageRecord>(&lineage)?;
     ensure(held.is_none(), Code::LineageInUse)?;
+    if let Some(month) = new.expiry {
+        ensure((FIRST_MONTH..=LAST_MONTH).contains(&month), Code::BadExpiry)?;
+    }
     slots::take(run, agency, new.slot)?;
     let licence = LicenceRecord {
         version: RECORD_VERSION,

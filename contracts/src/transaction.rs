@@ -19,7 +19,7 @@ use symbolon_ledger::{
     operation::{Actor, KeyPurpose, Operation},
     records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, ProvinceRecord},
     state::StateKey,
-    transaction::{Payload, VALIDITY_WINDOW, Verified},
+    transaction::{VALIDITY_WINDOW, Verified},
 };
 
 use crate::{
@@ -117,31 +117,32 @@ fn admit<V: StateView>(
     ensure(until - context.height <= VALIDITY_WINDOW, Code::TooFarAhead)?;
     let committed = overlay.is_committed(&transaction.transaction().id())?;
     ensure(!committed, Code::AlreadyCommitted)?;
-    let signer = signer(overlay, payload)?;
+    let who = who(overlay, payload.actor)?;
     let key: Arc<KeyRecord> =
         overlay.get(&StateKey::Key(payload.actor, payload.key_id))?.ok_or(Code::UnknownKey)?;
     ensure(key.key == *transaction.key(), Code::WrongKey)?;
     ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
     ensure(key.is_valid_at(context.height), Code::KeyNotValid)?;
-    Ok(signer)
+    if let Who::Agency(agency) = &who {
+        ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
+        ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
+    }
+    Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
 }
 
-fn signer<V: StateView>(overlay: &mut Overlay<'_, V>, payload: &Payload) -> Result<Signer, Stop> {
-    let who = match payload.actor {
+fn who<V: StateView>(overlay: &mut Overlay<'_, V>, actor: Actor) -> Result<Who, Stop> {
+    match actor {
         Actor::Province(code) => {
             let province: Option<Arc<ProvinceRecord>> = overlay.get(&StateKey::Province(code))?;
             province.ok_or(Code::UnknownActor)?;
-            Who::Province(code)
+            Ok(Who::Province(code))
         }
         Actor::Agency(uscc) => {
             let agency: Arc<AgencyRecord> =
                 overlay.get(&StateKey::Agency(uscc))?.ok_or(Code::UnknownActor)?;
-            ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
-            ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
-            Who::Agency(agency)
+            Ok(Who::Agency(agency))
         }
-    };
-    Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
+    }
 }
 
 /// Whoever signed: registered, allowed to act, and under a valid key.

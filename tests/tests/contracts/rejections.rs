@@ -442,6 +442,63 @@ fn a_rejection_names_the_operation_that_was_refused() {
     assert_eq!(outcome, Err(ApplyError::Rejected(why)));
 }
 
+/// Each operation has two faults or more; the answer names the one that comes first.
+#[test]
+fn of_several_faults_the_first_in_the_order_of_the_specification_is_named() {
+    let mut w = stage();
+    w.commits(of_agency(1), vec![release(4)]);
+    let by = |actor, operation| w.asks(actor, vec![operation]);
+    let check = |answer: &str, expected: &str| assert_eq!(answer, expected);
+    let (home, elsewhere) = (of_province("44"), of_province("51"));
+    let over = NewKey { valid_until: Some(0), ..agency_key(7, KeyPurpose::Status) };
+    let reserve = |n| Operation::ReserveSlots { agency: uscc(n), blocks: 0 };
+    check(by(home, reserve(9)), "unknown_agency");
+    check(by(elsewhere, reserve(1)), "not_its_province");
+    check(by(home, reserve(3)), "agency_deregistered");
+    let add = |n| Operation::AddKey { agency: uscc(n), key: over.clone() };
+    let rotate =
+        |n| Operation::RotateKey { agency: uscc(n), key_id: 99, key: over.clone() };
+    for keys in [&add as &dyn Fn(u8) -> Operation, &rotate] {
+        check(by(home, keys(9)), "unknown_agency");
+        check(by(elsewhere, keys(1)), "not_its_province");
+        check(by(home, keys(3)), "agency_deregistered");
+        check(by(home, keys(1)), "bad_purpose");
+    }
+    let mut twice = register(1, &[RARE, RARE]);
+    if let Operation::RegisterAgency { keys, .. } = &mut twice {
+        keys.clear();
+    }
+    check(by(home, twice.clone()), "agency_exists");
+    check(by(of_agency(1), twice), "wrong_actor");
+    let late = |licence_type: &str| {
+        let mut licence = licence("new", "old lineage", u32::MAX);
+        (licence.licence_type, licence.expiry) = (type_code(licence_type), Some(Month(0)));
+        licence
+    };
+    let take = |code| Operation::TransferIn { previous: cid_of(1, "old"), licence: late(code) };
+    check(by(of_agency(1), take(FIXED)), "not_transfer_target");
+    check(by(of_agency(4), take("local:none")), "unknown_type");
+    check(by(of_agency(4), take(FIXED)), "type_differs");
+    let issue = |code| Operation::Issue { licence: late(code) };
+    check(by(of_agency(1), issue("local:none")), "unknown_type");
+    check(by(of_agency(1), issue(RARE)), "out_of_scope");
+    check(by(of_agency(1), issue(DRIVING)), "lineage_in_use");
+    check(recognise(&w, "99", "local:none", (2, 1)), "unknown_province");
+    check(recognise(&w, "44", "local:none", (2, 1)), "unknown_type");
+    check(recognise(&w, "44", DRIVING, (2, 1)), "own_province");
+    // The transaction as a whole: in the order of the numbers.
+    let whole = |actor: u8, key_id, key: u32| {
+        let mut payload = w.payload(of_agency(actor), vec![reserve(9)]);
+        payload.key_id = key_id;
+        word(&w.attempt(&sign_with(&payload, &secret(of_agency(actor), key))))
+    };
+    check(whole(2, 9, 9), "unknown_key");
+    check(whole(2, 0, 9), "wrong_key");
+    check(whole(2, CREDENTIAL_KEY, CREDENTIAL_KEY), "key_not_for_transactions");
+    check(whole(2, 0, 0), "signer_suspended");
+    check(whole(3, 0, 0), "signer_deregistered");
+}
+
 #[test]
 fn the_window_is_inclusive_at_both_ends() {
     let world = stage();
