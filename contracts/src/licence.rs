@@ -308,6 +308,10 @@ fn set_status<V: StateView>(
     run.overlay.put(StateKey::Licence(*cid), licence.clone())?;
     if status.is_final() {
         let lineage = StateKey::Lineage(old.agency_index, old.lineage);
+        let held = run.overlay.must::<LineageRecord>(&lineage)?.newest;
+        if held != *cid {
+            return Err(StateFault(format!("{lineage:?} names {held} and not {cid}, which holds it")));
+        }
         run.overlay.remove::<LineageRecord>(lineage)?;
     }
     Ok(licence)
@@ -328,8 +332,7 @@ fn register<V: StateView>(
     let known = run.overlay.get::<LicenceRecord>(&StateKey::Licence(cid))?;
     ensure(known.is_none(), Code::DuplicateLicence)?;
     let lineage = StateKey::Lineage(agency.index, new.lineage);
-    let held = run.overlay.get::<LineageRecord>(&lineage)?;
-    ensure(held.is_none(), Code::LineageInUse)?;
+    must_be_free(run, &lineage)?;
     if let Some(month) = new.expiry {
         ensure((FIRST_MONTH..=LAST_MONTH).contains(&month), Code::BadExpiry)?;
     }
@@ -351,6 +354,19 @@ fn register<V: StateView>(
     run.overlay.put(lineage, LineageRecord { version: RECORD_VERSION, newest: cid })?;
     run.overlay.put(StateKey::Licence(cid), licence.clone())?;
     Ok((cid, licence))
+}
+
+/// Whether no licence in force holds a lineage. These records lie under no root, so before one
+/// decides anything it must agree with the licence that it names, which does.
+fn must_be_free<V: StateView>(run: &mut Run<'_, '_, V>, lineage: &StateKey) -> Result<(), Stop> {
+    let Some(held) = run.overlay.get::<LineageRecord>(lineage)? else { return Ok(()) };
+    let holder = run.overlay.must::<LicenceRecord>(&StateKey::Licence(held.newest))?;
+    let its_own = StateKey::Lineage(holder.agency_index, holder.lineage);
+    if holder.status.is_final() || its_own != *lineage {
+        let why = format!("{lineage:?} names {}, which does not hold it", held.newest);
+        return Err(StateFault(why).into());
+    }
+    Err(Code::LineageInUse.into())
 }
 
 fn must_be_credential_key<V: StateView>(

@@ -16,4 +16,6 @@ mod rejections;
 
 mod limits;
 
+mod faults;
+
 mod properties;
