@@ -217,7 +217,7 @@ impl<V: StateView> Run<'_, '_, V> {
             Op::Recognise { .. } | Op::WithdrawRecognition { .. } => {
                 recognition::apply(self, operation)?;
             }
-            Op::Propose {} | Op::Approve {} | Op::Reject {} | Op::Evidence {} => {
+            Op::Propose(_) | Op::Approve(_) | Op::Reject(_) | Op::Evidence(_) => {
                 return Err(Code::NotActive.into());
             }
         }

@@ -13,7 +13,7 @@ use symbolon_ledger::{
     hash::{Digest, sha256},
     keys::SecretKey,
     log,
-    operation::{Actor, Interval, NewLicence, Operation, RevocationClass},
+    operation::{Actor, Interval, NewLicence, Operation, RevocationClass, Unread},
     records::{LicenceRecord, LicenceStatus, RECORD_VERSION, RecognitionRecord, Record},
     state::StateKey,
     transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
@@ -119,7 +119,7 @@ fn operation_vectors() -> Value {
             licence_type: "11100000000013338W011".parse().unwrap(),
             interval: Interval { from: Day(20_000), until: None },
         },
-        Operation::Propose {},
+        Operation::Propose(Unread::default()),
     ];
     operations.iter().map(|o| json!({ "name": o.name(), "cbor": hex(&codec::encode(o)) })).collect()
 }

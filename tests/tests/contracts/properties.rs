@@ -11,7 +11,7 @@ use symbolon_contracts::{Event, RejectionCode};
 use symbolon_ledger::{
     codes::Day,
     hash::Cid,
-    operation::{Actor, Interval, KeyPurpose, NewLicence, Operation, RevocationClass},
+    operation::{Actor, Interval, KeyPurpose, NewLicence, Operation, RevocationClass, Unread},
     records::{AgencyStatus, LicenceRecord, LicenceStatus, Record as _},
     state::StateKey,
     transaction::Verified,
@@ -140,7 +140,7 @@ fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation
             Operation::Recognise { from_province, licence_type, interval }
         }
         21 => Operation::WithdrawRecognition { from_province, licence_type, effective },
-        _ => Operation::Propose {},
+        _ => Operation::Propose(Unread::default()),
     }
 }
 

@@ -10,7 +10,9 @@ use symbolon_ledger::{
     codes::{Day, LAST_DAY, Month},
     hash::Digest,
     keys::SecretKey,
-    operation::{Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
+    operation::{
+        Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
+    },
     records::{CountersRecord, KeyRecord, ProvinceRecord, RECORD_VERSION, Record as _},
     state::StateKey,
     transaction::{Payload, VALIDITY_WINDOW},
@@ -137,11 +139,13 @@ fn transaction_case(w: &mut World, code: Code) -> Option<&'static str> {
         Code::SignerSuspended => w.asks(of_agency(2), vec![suspend()]),
         Code::SignerDeregistered => w.asks(of_agency(3), vec![suspend()]),
         Code::NotActive => {
-            for governance in [Operation::Approve {}, Operation::Reject {}, Operation::Evidence {}]
-            {
-                assert_eq!(province_asks(w, governance), "not_active");
+            let governance =
+                [Operation::Approve, Operation::Reject, Operation::Evidence, Operation::Propose];
+            for operation in governance.map(|make| make(Unread::default())) {
+                assert_eq!(province_asks(w, operation.clone()), "not_active");
+                assert_eq!(w.asks(of_agency(1), vec![operation]), "not_active");
             }
-            province_asks(w, Operation::Propose {})
+            "not_active"
         }
         Code::WrongActor => province_asks(w, Operation::Resume { cid: cid_of(1, "old") }),
         Code::UnknownAgency => province_asks(w, Operation::SuspendAgency { agency: uscc(9) }),
