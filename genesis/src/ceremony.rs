@@ -224,10 +224,22 @@ pub fn finish(draft: &str, parts: &[&str]) -> Result<Genesis, Vec<(usize, Proble
     });
     match draft {
         Ok(draft) if problems.is_empty() => {
-            Ok(Genesis::assemble(draft.chain, draft.licence_types, all))
+            read_back(&Genesis::assemble(draft.chain, draft.licence_types, all))
         }
         _ => Err(problems),
     }
+}
+
+/// A document as whoever is sent it will read it: what is too long in all, for instance, is
+/// refused here and not by every province.
+fn read_back(genesis: &Genesis) -> Result<Genesis, Vec<(usize, Problem)>> {
+    Genesis::parse(&genesis.to_toml()).map_err(|problems| {
+        let of_the_whole = |problem: Problem| {
+            let what = format!("the document of these parts could not be read: {}", problem.what);
+            (0, Problem { line: None, what, hint: problem.hint })
+        };
+        problems.into_iter().map(of_the_whole).collect()
+    })
 }
 
 fn wrong_draft(named: Digest) -> Problem {
