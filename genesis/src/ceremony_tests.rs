@@ -91,6 +91,28 @@ fn a_province_sees_what_a_coordinator_changed() {
     check(&|g| drop(g.licence_types.pop()), "not those of the draft");
 }
 
+/// More than a third of the votes are the coordinator's own, and its own part shows a province
+/// nothing of it.
+#[test]
+fn who_has_all_parts_sees_whom_a_coordinator_added() {
+    let (genesis, draft, mut parts) = ceremony();
+    assert_eq!(strangers(&genesis, &parts), Vec::<String>::new());
+    let invented = many_parts(&draft, &parts[0], 2, 1);
+    parts.extend(invented);
+    let changed = join(&draft, &parts).unwrap();
+    let honest = &parts[..4];
+    assert!(honest.iter().all(|part| part.missing_from(&changed).is_empty()));
+    let seen = strangers(&changed, honest);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert!(seen[0].starts_with("the province 00 ") && seen[0].contains("with a vote"), "{seen:?}");
+    assert!(seen[1].starts_with("the province 01 "), "{seen:?}");
+    assert_eq!(strangers(&changed, &parts), Vec::<String>::new());
+    // A stranger's agency or vote alone is seen as well: its province must be there for it.
+    let mut without = changed.clone();
+    without.provinces.retain(|p| p.code.as_str() != "00");
+    assert!(Genesis::parse(&without.to_toml()).is_err());
+}
+
 /// Parts of provinces that never were, each with one agency or with many.
 fn many_parts(draft: &Draft, part: &Part, provinces: usize, agencies: usize) -> Vec<Part> {
     let key = |name: &str| {
