@@ -12,6 +12,8 @@ mod licences;
 
 mod registries;
 
+mod keys;
+
 mod rejections;
 
 mod limits;
