@@ -23,7 +23,7 @@ use crate::{
 /// Most blocks of one reservation: 1,048,576 slots, one whole status list.
 pub const MAX_BLOCKS_PER_RESERVATION: u16 = 256;
 /// Most blocks that one province's agencies are granted at one height. A block's record takes
-/// 530 bytes for ever, and without this bound one key could fill every node's disk.
+/// 530 bytes for ever, and without this bound one province's key could fill every node's disk.
 pub const MAX_BLOCKS_PER_HEIGHT: u32 = 256;
 /// Most blocks, less than half used, that an agency may have by its own reservation: 262,144 slots,
 /// four times what an import reserves at once. Whoever steals an agency's key cannot take more from
