@@ -212,43 +212,43 @@ fn sig_structure(payload: &[u8]) -> Vec<u8> {
     e.into_writer()
 }
 
-/// Fields of a payload.
+/// Fields of a payload; the last are the operations.
 const PAYLOAD_FIELDS: u8 = 7;
 
 /// Checks a payload's version and its number of operations before anything is made of it: an
 /// operation takes far more memory than the few bytes that it may be written in.
 fn check_payload_head(payload: &[u8]) -> Result<(), TransactionError> {
-    let malformed = |e: minicbor::decode::Error| DecodeError::Malformed(e.to_string());
     let mut d = Decoder::new(payload);
-    let mut count = || -> Result<Result<u64, TransactionError>, minicbor::decode::Error> {
-        let fields = d.map()?;
-        for expected in 0..PAYLOAD_FIELDS - 1 {
-            let key = d.u8()?;
-            if key != expected {
-                let why = format!("field {expected} of the payload is expected, not {key}");
-                return Err(minicbor::decode::Error::message(why));
-            }
-            if key == 0 {
-                let version = d.u8()?;
-                if version != PAYLOAD_VERSION {
-                    return Ok(Err(TransactionError::Version(version)));
-                }
-            } else {
-                d.skip()?;
-            }
+    let fields = d.map().map_err(malformed)?;
+    for expected in 0..PAYLOAD_FIELDS {
+        let key = d.u8().map_err(malformed)?;
+        if key != expected {
+            let why = format!("field {expected} of the payload is expected, not {key}");
+            return Err(malformed(minicbor::decode::Error::message(why)));
         }
-        if d.u8()? != PAYLOAD_FIELDS - 1 || fields != Some(PAYLOAD_FIELDS.into()) {
-            return Err(minicbor::decode::Error::message("a payload has fields 0 to 6"));
+        if key == 0 {
+            let version = d.u8().map_err(malformed)?;
+            if version != PAYLOAD_VERSION {
+                return Err(TransactionError::Version(version));
+            }
+        } else if key < PAYLOAD_FIELDS - 1 {
+            d.skip().map_err(malformed)?;
         }
-        let operations = d.array()?;
-        Ok(operations.ok_or(DecodeError::NotDeterministic.into()))
-    };
-    let count = usize::try_from(count().map_err(malformed)??).unwrap_or(usize::MAX);
+    }
+    if fields != Some(PAYLOAD_FIELDS.into()) {
+        return Err(DecodeError::NotDeterministic.into());
+    }
+    let count = d.array().map_err(malformed)?.ok_or(DecodeError::NotDeterministic)?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     if (1..=MAX_OPERATIONS).contains(&count) {
         Ok(())
     } else {
         Err(TransactionError::Operations(count))
     }
+}
+
+fn malformed(error: minicbor::decode::Error) -> TransactionError {
+    DecodeError::Malformed(error.to_string()).into()
 }
 
 /// Where the payload of an envelope stands, and the signature. The envelope must be byte for byte
