@@ -310,7 +310,9 @@ fn set_status<V: StateView>(
         let lineage = StateKey::Lineage(old.agency_index, old.lineage);
         let held = run.overlay.must::<LineageRecord>(&lineage)?.newest;
         if held != *cid {
-            return Err(StateFault(format!("{lineage:?} names {held} and not {cid}, which holds it")));
+            return Err(StateFault(format!(
+                "{lineage:?} names {held} and not {cid}, which holds it"
+            )));
         }
         run.overlay.remove::<LineageRecord>(lineage)?;
     }

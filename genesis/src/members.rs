@@ -190,7 +190,11 @@ pub(crate) fn check(members: &Members, types: &[LicenceTypeRecord], report: &mut
     // Each text is bounded when it is read; several together are bounded here.
     let mut at_most = |what: &str, count: usize, most: usize| {
         if count > most {
-            report(None, format!("{count} {what} in all, more than the {most} allowed"), "remove some");
+            report(
+                None,
+                format!("{count} {what} in all, more than the {most} allowed"),
+                "remove some",
+            );
         }
     };
     at_most("provinces", members.provinces.len(), MOST_VALIDATORS);

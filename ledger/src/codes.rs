@@ -221,49 +221,49 @@ pub fn is_invisible(c: char) -> bool {
 /// are assigned stays normalised for ever, and all of these are (Unicode 15.1). A longer list is a
 /// change of the rules.
 pub const LABEL_CHARACTERS: [(char, char); 43] = [
-    (' ', '~'),                     // ASCII
-    ('\u{a0}', '\u{24f}'),          // Latin
-    ('\u{2b0}', '\u{2ff}'),         // tone letters and other modifiers
-    ('\u{300}', '\u{36f}'),         // combining marks, of romanisations
-    ('\u{391}', '\u{3a1}'),         // Greek
-    ('\u{3a3}', '\u{3c9}'),         // Greek
-    ('\u{400}', '\u{4ff}'),         // Cyrillic
-    ('\u{60c}', '\u{60c}'),         // Arabic, as Uyghur, Kazakh and Kyrgyz write it
+    (' ', '~'),             // ASCII
+    ('\u{a0}', '\u{24f}'),  // Latin
+    ('\u{2b0}', '\u{2ff}'), // tone letters and other modifiers
+    ('\u{300}', '\u{36f}'), // combining marks, of romanisations
+    ('\u{391}', '\u{3a1}'), // Greek
+    ('\u{3a3}', '\u{3c9}'), // Greek
+    ('\u{400}', '\u{4ff}'), // Cyrillic
+    ('\u{60c}', '\u{60c}'), // Arabic, as Uyghur, Kazakh and Kyrgyz write it
     ('\u{61b}', '\u{61b}'),
     ('\u{61f}', '\u{64a}'),
     ('\u{660}', '\u{669}'),
     ('\u{671}', '\u{6d3}'),
-    ('\u{f00}', '\u{f47}'),         // Tibetan
+    ('\u{f00}', '\u{f47}'), // Tibetan
     ('\u{f49}', '\u{f6c}'),
     ('\u{f71}', '\u{f97}'),
     ('\u{f99}', '\u{fbc}'),
-    ('\u{1800}', '\u{180a}'),       // Mongolian
+    ('\u{1800}', '\u{180a}'), // Mongolian
     ('\u{1820}', '\u{1878}'),
-    ('\u{1e00}', '\u{1eff}'),       // Latin with marks, of romanisations
-    ('\u{2010}', '\u{2027}'),       // punctuation
+    ('\u{1e00}', '\u{1eff}'), // Latin with marks, of romanisations
+    ('\u{2010}', '\u{2027}'), // punctuation
     ('\u{2030}', '\u{205e}'),
-    ('\u{2100}', '\u{218b}'),       // letter-like symbols, Roman numerals
-    ('\u{2190}', '\u{21ff}'),       // arrows
-    ('\u{2460}', '\u{24ff}'),       // enclosed numbers
-    ('\u{25a0}', '\u{25ff}'),       // shapes
-    ('\u{3000}', '\u{303f}'),       // Chinese punctuation
-    ('\u{3105}', '\u{312f}'),       // Bopomofo
-    ('\u{3131}', '\u{318e}'),       // Korean
-    ('\u{31a0}', '\u{31bf}'),       // Bopomofo
-    ('\u{3400}', '\u{4dbf}'),       // Chinese, extension A
-    ('\u{4e00}', '\u{9fff}'),       // Chinese
-    ('\u{a000}', '\u{a48c}'),       // Yi
+    ('\u{2100}', '\u{218b}'), // letter-like symbols, Roman numerals
+    ('\u{2190}', '\u{21ff}'), // arrows
+    ('\u{2460}', '\u{24ff}'), // enclosed numbers
+    ('\u{25a0}', '\u{25ff}'), // shapes
+    ('\u{3000}', '\u{303f}'), // Chinese punctuation
+    ('\u{3105}', '\u{312f}'), // Bopomofo
+    ('\u{3131}', '\u{318e}'), // Korean
+    ('\u{31a0}', '\u{31bf}'), // Bopomofo
+    ('\u{3400}', '\u{4dbf}'), // Chinese, extension A
+    ('\u{4e00}', '\u{9fff}'), // Chinese
+    ('\u{a000}', '\u{a48c}'), // Yi
     ('\u{a490}', '\u{a4c6}'),
-    ('\u{ac00}', '\u{d7a3}'),       // Korean
-    ('\u{ff01}', '\u{ff5e}'),       // full-width forms
-    ('\u{20000}', '\u{2a6df}'),     // Chinese, extensions B
-    ('\u{2a700}', '\u{2b739}'),     // C
-    ('\u{2b740}', '\u{2b81d}'),     // D
-    ('\u{2b820}', '\u{2cea1}'),     // E
-    ('\u{2ceb0}', '\u{2ebe0}'),     // F
-    ('\u{2ebf0}', '\u{2ee5d}'),     // I
-    ('\u{30000}', '\u{3134a}'),     // G
-    ('\u{31350}', '\u{323af}'),     // H
+    ('\u{ac00}', '\u{d7a3}'),   // Korean
+    ('\u{ff01}', '\u{ff5e}'),   // full-width forms
+    ('\u{20000}', '\u{2a6df}'), // Chinese, extensions B
+    ('\u{2a700}', '\u{2b739}'), // C
+    ('\u{2b740}', '\u{2b81d}'), // D
+    ('\u{2b820}', '\u{2cea1}'), // E
+    ('\u{2ceb0}', '\u{2ebe0}'), // F
+    ('\u{2ebf0}', '\u{2ee5d}'), // I
+    ('\u{30000}', '\u{3134a}'), // G
+    ('\u{31350}', '\u{323af}'), // H
 ];
 
 /// The characters above that are white space.

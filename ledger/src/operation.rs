@@ -487,9 +487,7 @@ mod tests {
             &[0xa2, 0x00, 0x18, 0x64, 0x01, 0x82, 0x07, 0x41, 0xff],
             &[0xa1, 0x00, 0xa1, 0x00, 0xa1, 0x00, 0xf6],
         ];
-        for (number, name) in
-            [(48, "propose"), (49, "approve"), (50, "reject"), (51, "evidence")]
-        {
+        for (number, name) in [(48, "propose"), (49, "approve"), (50, "reject"), (51, "evidence")] {
             for fields in fields {
                 let bytes = [&[0x82, 0x18, number], fields].concat();
                 let operation: Operation = decode(&bytes, 64).unwrap();

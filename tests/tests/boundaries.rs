@@ -278,11 +278,10 @@ fn an_impurity_is_seen_however_it_is_spelt() {
     check("use std::net::{Ipv4Addr, Ipv6Addr}; use std::time::Duration;", &[]);
     check("// std::fs::read would be wrong", &[]);
     check("use std::{fs, env, thread};", &["std::fs", "std::env", "std::thread"]);
-    check("use std::{\n    fmt, // std::x\n    fs as files,\n    io::{self, Read},\n};", &[
-        "std::fs",
-        "std::io::self",
-        "std::io::Read",
-    ]);
+    check(
+        "use std::{\n    fmt, // std::x\n    fs as files,\n    io::{self, Read},\n};",
+        &["std::fs", "std::io::self", "std::io::Read"],
+    );
     check("use std::fs::metadata;", &["std::fs::metadata"]);
     check("std::thread::Builder::new()", &["std::thread::Builder::new"]);
     check("std::env::args_os()", &["std::env::args_os"]);

@@ -34,9 +34,8 @@ fn lineage(world: &World, name: &str) -> StateKey {
 fn check(damaged: &str, names: Option<&str>, operation: Operation) {
     let mut world = world();
     let transaction = world.sign(of_agency(1), vec![operation]);
-    let outcome = |world: &World| {
-        apply_transaction(&mut Overlay::new(world), &world.context(), &transaction)
-    };
+    let outcome =
+        |world: &World| apply_transaction(&mut Overlay::new(world), &world.context(), &transaction);
     assert!(!matches!(outcome(&world), Err(ApplyError::Fault(_))));
     let key = lineage(&world, damaged);
     match names {

@@ -77,8 +77,9 @@ fn said() -> impl Strategy<Value = Said> {
     let count = || prop_oneof![4 => Just(1usize), 1 => Just(2), 1 => Just(3)];
     let agency = (0u8..3, 0u8..16, vec(draft(of_licences), 3), count());
     let province = (3u8..6, 0u8..16, vec(draft(of_agencies), 3), count());
-    prop_oneof![5 => agency, 1 => province]
-        .prop_map(|(actor, key, drafts, count)| (actor, key, drafts.into_iter().take(count).collect()))
+    prop_oneof![5 => agency, 1 => province].prop_map(|(actor, key, drafts, count)| {
+        (actor, key, drafts.into_iter().take(count).collect())
+    })
 }
 
 fn story() -> impl Strategy<Value = Story> {
@@ -146,7 +147,10 @@ fn operation(world: &World, signer: Actor, draft: &Draft) -> Operation {
     let (agency, cid) = (uscc(n), some_licence(world, issuer, draft.name));
     let key = |purpose| {
         let until = (draft.lineage == 0).then(|| world.height + u64::from(draft.slot));
-        NewKey { valid_until: until, ..new_key(of_agency(n), next_key(world, of_agency(n)), purpose) }
+        NewKey {
+            valid_until: until,
+            ..new_key(of_agency(n), next_key(world, of_agency(n)), purpose)
+        }
     };
     let (from_province, licence_type) = (province("51"), type_code(DRIVING));
     let (key_id, effective) = (u32::from(draft.code % 4), Day(u32::from(draft.slot) * 5));

@@ -10,9 +10,7 @@ use symbolon_ledger::{
     codes::{Day, LAST_DAY, Month},
     hash::Digest,
     keys::SecretKey,
-    operation::{
-        Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
-    },
+    operation::{Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread},
     records::{CountersRecord, KeyRecord, ProvinceRecord, RECORD_VERSION, Record as _},
     state::StateKey,
     transaction::{Payload, VALIDITY_WINDOW},
@@ -460,8 +458,7 @@ fn of_several_faults_the_first_in_the_order_of_the_specification_is_named() {
     check(by(elsewhere, reserve(1)), "not_its_province");
     check(by(home, reserve(3)), "agency_deregistered");
     let add = |n| Operation::AddKey { agency: uscc(n), key: over.clone() };
-    let rotate =
-        |n| Operation::RotateKey { agency: uscc(n), key_id: 99, key: over.clone() };
+    let rotate = |n| Operation::RotateKey { agency: uscc(n), key_id: 99, key: over.clone() };
     for keys in [&add as &dyn Fn(u8) -> Operation, &rotate] {
         check(by(home, keys(9)), "unknown_agency");
         check(by(elsewhere, keys(1)), "not_its_province");
