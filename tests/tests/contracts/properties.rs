@@ -73,7 +73,9 @@ fn draft(kind: impl Strategy<Value = u8>) -> impl Strategy<Value = Draft> {
 fn said() -> impl Strategy<Value = Said> {
     let of_licences =
         prop_oneof![3 => Just(0u8), 12 => LICENCE_KINDS, 1 => Just(18u8), 1 => OTHER_KINDS];
-    let of_agencies = prop_oneof![12 => OTHER_KINDS, 1 => LICENCE_KINDS];
+    // What applies only after something else has is said more often.
+    let after_others = prop_oneof![Just(14u8), Just(15u8), Just(21u8)];
+    let of_agencies = prop_oneof![12 => OTHER_KINDS, 4 => after_others, 1 => LICENCE_KINDS];
     let count = || prop_oneof![4 => Just(1usize), 1 => Just(2), 1 => Just(3)];
     let agency = (0u8..3, 0u8..16, vec(draft(of_licences), 3), count());
     let province = (3u8..6, 0u8..16, vec(draft(of_agencies), 3), count());
