@@ -224,7 +224,9 @@ fn paths_under(root: &str, code: &str) -> Vec<String> {
         let begins = !before.strip_suffix("::").unwrap_or(before).ends_with(part_of_name);
         let lone = before.ends_with("use ") && (after.starts_with(';') || after.starts_with(" as"));
         match after.trim_start().strip_prefix("::") {
-            Some(rest) if begins => write_out(root, rest, &mut paths),
+            Some(rest) if begins => {
+                write_out(root, rest, &mut paths);
+            }
             None if begins && lone => paths.push(root.to_owned()),
             _ => {}
         }
