@@ -85,8 +85,8 @@ fn the_chain_id_and_the_founding_root_of_a_document_never_change() {
         found,
         [
             "e04ca53fa5236583edf373b2333a9b4fe0ced3aacfd61726e5c74f282adcf617",
-            "37b63ce9f9b3361c92e0e6f9e5430cc9c8f7b18438ce5dad30029a2fdd0159a9",
-            "a7f6bd8bbe9b9bdb164abcea061516c252184892de2e21b27f8b8cd583201b36",
+            "4f52670380db4029ec14d2d0941a6dbe12355af1b4f2eaf9495e9946eef226c7",
+            "c3d6cfc1ae46b7e6f5ef05a0e5624fc418330af64113baa8482744f795d9a4c7",
         ]
     );
 }

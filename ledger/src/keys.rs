@@ -69,12 +69,12 @@ impl PublicKey {
     /// [`KeyError::NotAKey`] or [`KeyError::Weak`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: &[u8; PUBLIC_KEY_LEN] = bytes.try_into().map_err(|_| KeyError::NotAKey)?;
-        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAKey)?;
-        // `from_bytes` reduces a non-canonical encoding; the bytes themselves are the identity
-        // of a key here, so only the canonical ones are let in.
-        if key.to_bytes() != *bytes {
+        // `from_bytes` takes a second encoding of a point and keeps its bytes. The bytes are the
+        // identity of a key here, so only the canonical ones are let in.
+        if !is_reduced(bytes) {
             return Err(KeyError::NotAKey);
         }
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAKey)?;
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
@@ -103,6 +103,14 @@ impl PublicKey {
             .verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
             .map_err(|_| KeyError::BadSignature)
     }
+}
+
+/// Whether the coordinate `y` of an encoded point is below the field's prime, 2^255 - 19 (RFC 8032,
+/// section 5.1.3). The highest bit is the sign of `x`; the points with `x` = 0, which have a second
+/// encoding by it, are weak.
+fn is_reduced(point: &[u8; PUBLIC_KEY_LEN]) -> bool {
+    let [lowest, middle @ .., highest] = point;
+    *lowest < 0xed || highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 impl PartialOrd for PublicKey {
@@ -250,6 +258,26 @@ mod tests {
         let read = SecretKey::from_pem(&key.to_pem()).unwrap();
         assert_eq!(read.public_key(), key.public_key());
         assert_eq!(SecretKey::from_pem("nonsense").unwrap_err(), KeyError::NotPem);
+    }
+
+    /// A point whose `y` is below 19 can also be written with `y` + 2^255 - 19.
+    #[test]
+    fn a_key_has_one_encoding() {
+        let mut tried = 0;
+        for y in 0..19u8 {
+            for sign in [0, 0x80] {
+                let mut canonical = [0; PUBLIC_KEY_LEN];
+                (canonical[0], canonical[31]) = (y, sign);
+                let mut other = [0xff; PUBLIC_KEY_LEN];
+                (other[0], other[31]) = (0xed + y, 0x7f | sign);
+                assert_eq!(PublicKey::from_bytes(&other), Err(KeyError::NotAKey), "{y}");
+                if PublicKey::from_bytes(&canonical).is_ok() {
+                    assert!(VerifyingKey::from_bytes(&other).is_ok(), "{y} is on the curve");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried >= 2, "{tried}");
     }
 
     #[test]

@@ -14,7 +14,9 @@ use symbolon_ledger::{
     hash::{Digest, sha256},
     keys::SecretKey,
     log,
-    operation::{Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
+    operation::{
+        Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
+    },
     records::{
         AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus,
         ParametersRecord, ProvinceRecord, RECORD_VERSION, RecognitionRecord, Record,
@@ -172,10 +174,10 @@ fn other_operations() -> Vec<Operation> {
             interval: Interval { from: Day(20_000), until: None },
         },
         Operation::WithdrawRecognition { from_province, licence_type, effective: Day(20_100) },
-        Operation::Propose {},
-        Operation::Approve {},
-        Operation::Reject {},
-        Operation::Evidence {},
+        Operation::Propose(Unread::default()),
+        Operation::Approve(Unread::default()),
+        Operation::Reject(Unread::default()),
+        Operation::Evidence(Unread::default()),
     ]
 }
 
