@@ -14,6 +14,9 @@ mod support;
 #[path = "http/bad_input.rs"]
 mod bad_input;
 
+#[path = "http/lists.rs"]
+mod lists;
+
 #[path = "http/serving.rs"]
 mod serving;
 

@@ -8,10 +8,12 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod proof;
 mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
+pub use proof::ProofBuilder;
 pub use schema::Location;
 pub use view::{Entry, HistoryEntry, Tip, View};
 
