@@ -117,6 +117,18 @@ fn a_full_house_says_when_to_come_back() {
 }
 
 #[test]
+fn a_full_house_does_not_make_the_node_look_dead() {
+    let limits = HttpLimits { requests: 0, reads: 0, ..HttpLimits::default() };
+    let node = Node::start_with(limits);
+    node.commit();
+    assert_eq!(node.get("/v1/status").status, 503);
+    for path in ["/livez", "/readyz", "/metrics", "/version"] {
+        let answer = request(node.admin, "GET", path, &[], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+#[test]
 fn submitters_past_the_limit_are_answered_without_waiting() {
     let node = Node::start_with(HttpLimits { waits: 0, ..HttpLimits::default() });
     let agency = node.agency("44");
