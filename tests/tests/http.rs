@@ -17,6 +17,9 @@ mod bad_input;
 #[path = "http/lists.rs"]
 mod lists;
 
+#[path = "http/described.rs"]
+mod described;
+
 #[path = "http/serving.rs"]
 mod serving;
 
