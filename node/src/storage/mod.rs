@@ -14,7 +14,7 @@ mod view;
 pub use commit::Commit;
 pub use error::StorageError;
 pub use proof::ProofBuilder;
-pub use schema::Location;
+pub use schema::{EventPlace, Location};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{

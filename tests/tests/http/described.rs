@@ -197,8 +197,7 @@ fn check_posts(node: &Node, description: &Description, presentation: &str) {
     assert_eq!(again.status, 200);
     description.check("POST", "/v1/transactions", &again);
     let other = node.by_agency("11", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
-    let refused =
-        node.post_cose("/v1/transactions?wait=commit&timeout_ms=100", other.as_bytes());
+    let refused = node.post_cose("/v1/transactions?wait=commit&timeout_ms=100", other.as_bytes());
     assert_eq!(refused.status, 422);
     description.check("POST", "/v1/transactions", &refused);
     let too_large = vec![b' '; 17 * 1024 * 1024];

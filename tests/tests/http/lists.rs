@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use symbolon_ledger::{
     codes::{Day, TypeCode},
     keys::SecretKey,
-    operation::{Interval, KeyPurpose, NewKey, Operation},
+    operation::{Actor, Interval, KeyPurpose, NewKey, Operation, RevocationClass},
     records::{AgencyIndexRecord, KeyRecord, ProvinceRecord, Record as _, SlotBlockRecord},
     state::StateKey,
 };
@@ -90,7 +90,7 @@ fn an_agency_shows_every_key_that_it_ever_had() {
     let proof = proven(&node, &shown);
     for key in shown["keys"].as_array().unwrap() {
         let id = u32::try_from(key["id"].as_u64().unwrap()).unwrap();
-        let place = StateKey::Key(symbolon_ledger::operation::Actor::Agency(agency), id);
+        let place = StateKey::Key(Actor::Agency(agency), id);
         let record: KeyRecord = proof.get(&place).unwrap().unwrap();
         assert_eq!(record.to_bytes(), bytes(&key["record"]), "key {id}");
     }
@@ -102,8 +102,8 @@ fn a_proof_covers_all_that_its_answer_shows() {
     node.reserve_slots("44");
     let agency = node.agency("44");
     let home = "44".parse().unwrap();
-    let of_agency = symbolon_ledger::operation::Actor::Agency(agency);
-    let of_province = symbolon_ledger::operation::Actor::Province(home);
+    let of_agency = Actor::Agency(agency);
+    let of_province = Actor::Province(home);
     for (path, places) in [
         (
             "/v1/provinces?proof=true".to_owned(),
@@ -215,4 +215,31 @@ fn the_slots_of_one_agency_are_found_among_those_of_others() {
     assert_eq!(numbers(&later, 10), (261..280).chain(283..313).collect::<Vec<_>>());
     assert!(numbers(&format!("/v1/agencies/{other}/slots?after=4294967295"), 10).is_empty());
     assert!(numbers("/v1/agencies/11100000000013127D/slots?free=true&after=312", 10).is_empty());
+}
+
+#[test]
+fn the_newest_event_of_a_licence_is_never_cut_off() {
+    let node = Node::start();
+    node.reserve_slots("44");
+    let licence = node.issue("44", 0);
+    let cid = licence.cid;
+    for _ in 0..5 {
+        let pair = [Operation::Suspend { cid }, Operation::Resume { cid }];
+        node.apply(&node.by_agency("44", pair.iter().cycle().take(256).cloned().collect()));
+    }
+    let last = Operation::Revoke { cid, class: RevocationClass::Penalty };
+    node.apply(&node.by_agency("44", vec![last]));
+    let path = format!("/v1/licences/{cid}/history");
+    for limit in [1_000, 256, 7] {
+        let (items, pages) = all_pages(&node, &path, limit);
+        assert_eq!((items.len(), pages), (1_282, 1_282_usize.div_ceil(limit)), "by {limit}");
+        let events: Vec<_> = items.iter().map(|e| e["event"].as_str().unwrap()).collect();
+        assert_eq!((events[0], events[1], events[1_281]), ("issue", "suspend", "revoke"));
+        let place = |e: &Value| (e["height"].as_u64(), e["operation_index"].as_u64());
+        assert!(items.windows(2).all(|pair| place(&pair[0]) < place(&pair[1])), "by {limit}");
+    }
+    for wrong in ["x", "1", "1.2", "1.2.x", "-1.0.0", "1.0.0.0"] {
+        let answer = node.get(&format!("{path}?after={wrong}"));
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "bad_query"), "{wrong}");
+    }
 }
