@@ -17,9 +17,9 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{Asked, Named, to_base64url},
+    proven::{Proof, Shown},
     registries::{
-        List, One, Page, Proof, Shown, Single, absent, keys_of, one, page, page_size,
-        province_code, records,
+        List, One, Page, Single, absent, keys_of, one, page, page_size, province_code, records,
     },
     words::{Key, record},
 };

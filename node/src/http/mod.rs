@@ -20,6 +20,8 @@ mod bodies;
 
 mod words;
 
+mod proven;
+
 mod transactions;
 
 mod licences;

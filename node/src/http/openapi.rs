@@ -111,6 +111,7 @@ macro_rules! mirror {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
+        #[allow(dead_code, reason = "only the description uses it")]
         pub(super) enum $name { $($variant),+ }
 
         impl From<$original> for $name {

@@ -25,10 +25,11 @@ use super::{
     Server,
     catalogue::LicenceType,
     error::{Problem, ProblemDocument},
-    extract::{Asked, Named, code, to_base64url},
+    extract::{Asked, Named, code},
+    proven::{Proof, Shown},
     words::{Key, day, hex, proof_if, public_key, record},
 };
-use crate::storage::{ProofBuilder, StorageError, View};
+use crate::storage::{StorageError, View};
 
 /// Numbers of the kinds of [`StateKey`] that are listed.
 mod kind {
@@ -119,24 +120,6 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// An item of an answer, and where it was read.
-#[derive(Debug)]
-pub(super) struct Shown<T> {
-    /// The item.
-    pub(super) item: T,
-    /// Places that its proof covers, what matters most first.
-    pub(super) places: Vec<StateKey>,
-    /// Places of what is over: covered as far as there is room.
-    pub(super) ended: Vec<StateKey>,
-}
-
-impl<T> Shown<T> {
-    /// An item that was read at one place.
-    pub(super) fn at(place: StateKey, item: T) -> Self {
-        Self { item, places: vec![place], ended: Vec::new() }
-    }
-}
-
 /// Cuts one page out of all `items`, in the order of their names. The database has another one: in
 /// CBOR the shorter of two texts comes first. With a proof the page ends before the item that would
 /// make it too large to be read.
@@ -171,40 +154,6 @@ pub(super) fn one<T>(view: &View<'_>, proof: bool, shown: Shown<T>) -> Result<On
     let mut proof = Proof::start(proof, view)?;
     proof.cover(&shown, true)?;
     Ok(One { item: shown.item, height: view.tip().height, proof: proof.finish()? })
-}
-
-/// The proof of an answer, if one was asked for.
-pub(super) struct Proof<'a, 'v> {
-    builder: Option<ProofBuilder<'a, 'v>>,
-    ended: Vec<StateKey>,
-}
-
-impl<'a, 'v> Proof<'a, 'v> {
-    /// A proof of nothing yet.
-    pub(super) fn start(asked: bool, view: &'a View<'v>) -> Result<Self, StorageError> {
-        let builder = asked.then(|| ProofBuilder::new(view)).transpose()?;
-        Ok(Self { builder, ended: Vec::new() })
-    }
-
-    /// Covers an item; false when there is no room for it. The first one gets what room there is.
-    pub(super) fn cover<T>(&mut self, shown: &Shown<T>, first: bool) -> Result<bool, StorageError> {
-        let Some(builder) = &mut self.builder else { return Ok(true) };
-        if !builder.add(&shown.places)? {
-            if !first {
-                return Ok(false);
-            }
-            builder.fill(&shown.places)?;
-        }
-        self.ended.extend_from_slice(&shown.ended);
-        Ok(true)
-    }
-
-    /// The proof, base64url.
-    pub(super) fn finish(self) -> Result<Option<String>, StorageError> {
-        let Some(mut builder) = self.builder else { return Ok(None) };
-        builder.fill(&self.ended)?;
-        Ok(Some(to_base64url(&builder.finish())))
-    }
 }
 
 /// What was scanned, without its places.

@@ -272,11 +272,11 @@ impl<'a> View<'a> {
 
     /// The events of a licence, oldest first, those after `after`. A licence has a handful; only
     /// an attack with valid keys would make more, so whoever reads them decides how many.
-    pub fn history(
-        &self,
+    pub fn history<'s>(
+        &'s self,
         cid: &Cid,
         after: Option<EventPlace>,
-    ) -> impl Iterator<Item = Result<HistoryEntry, StorageError>> + use<'_, 'a> {
+    ) -> impl Iterator<Item = Result<HistoryEntry, StorageError>> + use<'s, 'a> {
         let from = after.map_or_else(
             || cid.as_bytes().to_vec(),
             |at| schema::history_key(cid, at.height, at.transaction_index, at.operation_index),

@@ -34,21 +34,21 @@ impl Description {
         let content = &response["content"][media_type];
         assert!(content.is_object(), "{what}: {media_type} is not described");
         if media_type.ends_with("json") {
-            let wrong = self.mismatch(&content["schema"], &answer.json());
+            let wrong = self.mismatch(&content["schema"], &answer.json(), false);
             assert_eq!(wrong, None, "{what}: {}", answer.json());
         } else {
             assert_eq!(content["schema"], json!({"type": "string", "format": "binary"}), "{what}");
         }
     }
 
-    /// What of `value` is otherwise than `schema` says; the part of JSON Schema that we use.
-    fn mismatch(&self, schema: &Value, value: &Value) -> Option<String> {
-        if let Some(reference) = schema["$ref"].as_str() {
-            let schema = self.document.pointer(reference.trim_start_matches('#'));
-            return self.mismatch(schema.unwrap_or_else(|| panic!("{reference}")), value);
+    /// What of `value` is otherwise than `schema` says; the part of JSON Schema that we use. An
+    /// open schema is one of several that describe an object together.
+    fn mismatch(&self, schema: &Value, value: &Value, open: bool) -> Option<String> {
+        if let Some(schema) = self.referred(schema) {
+            return self.mismatch(schema, value, open);
         }
         if let Some(parts) = schema["oneOf"].as_array() {
-            let wrong: Vec<_> = parts.iter().map(|part| self.mismatch(part, value)).collect();
+            let wrong: Vec<_> = parts.iter().map(|part| self.mismatch(part, value, open)).collect();
             let fits = wrong.iter().any(Option::is_none);
             return (!fits).then(|| format!("none of {} fits: {wrong:?}", parts.len()));
         }
@@ -56,21 +56,10 @@ impl Description {
             return (!words.contains(value)).then(|| format!("{value} is not among {words:?}"));
         }
         if let Some(members) = value.as_object() {
-            let described = self.members(schema);
-            for name in described.required {
-                if !members.contains_key(&name) {
-                    return Some(format!("{name} is missing"));
-                }
-            }
-            return members.iter().find_map(|(name, value)| {
-                let Some(schema) = described.schemas.get(name) else {
-                    return Some(format!("{name} is not described"));
-                };
-                self.mismatch(schema, value).map(|wrong| format!("{name}: {wrong}"))
-            });
+            return self.mismatch_of_object(schema, members, value, open);
         }
         if let Some(items) = value.as_array() {
-            return items.iter().find_map(|item| self.mismatch(&schema["items"], item));
+            return items.iter().find_map(|item| self.mismatch(&schema["items"], item, false));
         }
         let found = match value {
             Value::Null => "null",
@@ -83,32 +72,53 @@ impl Description {
         (!fits).then(|| format!("{value} is not of {types}"))
     }
 
-    /// The members of an object, also of one that is put together of several.
-    fn members(&self, schema: &Value) -> Members {
-        if let Some(reference) = schema["$ref"].as_str() {
-            return self.members(self.document.pointer(reference.trim_start_matches('#')).unwrap());
-        }
-        let mut members = Members::default();
-        for part in schema["allOf"].as_array().into_iter().flatten() {
-            let Members { schemas, required } = self.members(part);
-            members.schemas.extend(schemas);
-            members.required.extend(required);
-        }
-        for part in schema["oneOf"].as_array().into_iter().flatten() {
-            members.schemas.extend(self.members(part).schemas);
-        }
-        members.schemas.extend(schema["properties"].as_object().cloned().unwrap_or_default());
+    fn mismatch_of_object(
+        &self,
+        schema: &Value,
+        members: &Members,
+        value: &Value,
+        open: bool,
+    ) -> Option<String> {
+        let parts = schema["allOf"].as_array().into_iter().flatten();
+        let wrong = parts.filter_map(|part| self.mismatch(part, value, true)).next();
         let required = schema["required"].as_array().into_iter().flatten();
-        members.required.extend(required.map(|name| name.as_str().unwrap().to_owned()));
-        members
+        let missing = required
+            .map(|name| name.as_str().unwrap())
+            .find(|name| !members.contains_key(*name))
+            .map(|name| format!("{name} is missing"));
+        let properties = schema["properties"].as_object();
+        let bad = members.iter().find_map(|(name, value)| {
+            let wrong = self.mismatch(properties?.get(name)?, value, false)?;
+            Some(format!("{name}: {wrong}"))
+        });
+        let mut names = Vec::new();
+        self.names(schema, &mut names);
+        let unknown = members.keys().filter(|_| !open).find(|name| !names.contains(*name));
+        wrong.or(missing).or(bad).or(unknown.map(|name| format!("{name} is not described")))
+    }
+
+    /// The names of all members that an object may have.
+    fn names(&self, schema: &Value, names: &mut Vec<String>) {
+        if let Some(schema) = self.referred(schema) {
+            return self.names(schema, names);
+        }
+        names
+            .extend(schema["properties"].as_object().into_iter().flatten().map(|(n, _)| n.clone()));
+        for several in ["allOf", "oneOf"] {
+            for part in schema[several].as_array().into_iter().flatten() {
+                self.names(part, names);
+            }
+        }
+    }
+
+    fn referred(&self, schema: &Value) -> Option<&Value> {
+        let reference = schema["$ref"].as_str()?;
+        let schema = self.document.pointer(reference.trim_start_matches('#'));
+        Some(schema.unwrap_or_else(|| panic!("{reference} is missing")))
     }
 }
 
-#[derive(Default)]
-struct Members {
-    schemas: serde_json::Map<String, Value>,
-    required: Vec<String>,
-}
+type Members = serde_json::Map<String, Value>;
 
 #[test]
 fn every_answer_is_among_those_described() {
