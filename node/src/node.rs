@@ -163,6 +163,17 @@ fn open(
     Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
+/// Checks what HTTP is configured with, as [`run`] does before it listens.
+///
+/// # Errors
+///
+/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, or plain HTTP for
+/// other machines.
+pub fn check_http(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
+    http_addresses(loaded, insecure_public)?.check()?;
+    Ok(())
+}
+
 fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
     let http = &loaded.config.http;
     let tls = match (http.tls_certificate.clone(), http.tls_key.clone()) {
