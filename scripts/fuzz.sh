@@ -47,8 +47,8 @@ flags=(
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The same versions of everything as the workspace has.
 cp Cargo.lock tests/fuzz/Cargo.lock
-RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR="$WHERE" \
-    "${CARGO:-cargo}" build --release --manifest-path tests/fuzz/Cargo.toml --target "$host"
+RUSTFLAGS="${flags[*]}" "${CARGO:-cargo}" build --release --manifest-path tests/fuzz/Cargo.toml \
+    --target "$host" --target-dir "$WHERE"
 
 corpus=$WHERE/corpus/$TARGET
 found=$WHERE/found/$TARGET
@@ -58,4 +58,4 @@ export FUZZ_TARGET=$TARGET
 FUZZ_SEEDS=$corpus "$program" >/dev/null
 say "$TARGET for $SECONDS_LONG seconds"
 "$program" "$corpus" -max_total_time="$SECONDS_LONG" -max_len="$MAX_LEN" -artifact_prefix="$found/" \
-    -print_final_stats=1 -verbosity=1
+    -print_final_stats=1 -verbosity=0

@@ -2,7 +2,8 @@
 //! lists, receipts and state proofs.
 //!
 //! `stock` holds the rows for npm's and PyPI's SD-JWT packages; `proofs` those for
-//! `docs/spec/verify.mjs` on the vectors and on damaged ones, `live` those on what a real network
+//! `docs/spec/verify.mjs` on the vectors and on damaged ones, `spellings` those on what is right but
+//! for its spelling, `live` those on what a real network
 //! gives; `one_ed25519` those about signatures on which verifiers disagree. Everything that they
 //! need is installed by scripts/setup-interop.sh.
 
@@ -22,6 +23,9 @@ mod stock;
 
 #[path = "interop/proofs.rs"]
 mod proofs;
+
+#[path = "interop/spellings.rs"]
+mod spellings;
 
 #[path = "interop/live.rs"]
 mod live;

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::programs::{answer, node};
 
-const RECEIPTS: &str = include_str!("../../vectors/receipts.json");
-const STATE_PROOFS: &str = include_str!("../../vectors/state-proofs.json");
+pub(crate) const RECEIPTS: &str = include_str!("../../vectors/receipts.json");
+pub(crate) const STATE_PROOFS: &str = include_str!("../../vectors/state-proofs.json");
 
 /// Most bytes of a validator set in the vectors.
 const MAX_SET_BYTES: usize = 16 * 1024;
@@ -33,11 +33,11 @@ pub(crate) fn ask(given: &Value) -> Vec<Value> {
     answers.as_array().unwrap().clone()
 }
 
-fn vectors(text: &str) -> Value {
+pub(crate) fn vectors(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-fn trust_of(vectors: &Value) -> Trust {
+pub(crate) fn trust_of(vectors: &Value) -> Trust {
     let trust = &vectors["trust"];
     let digest = |name: &str| trust[name].as_str().unwrap().parse().unwrap();
     let set = from_hex(trust["validators_cbor"].as_str().unwrap());
