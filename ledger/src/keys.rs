@@ -286,6 +286,12 @@ mod tests {
         identity[0] = 1;
         assert_eq!(PublicKey::from_bytes(&identity), Err(KeyError::Weak));
         assert_eq!(PublicKey::from_bytes(&[0; 31]), Err(KeyError::NotAKey));
+        // y = p + k, for every k that fits into 255 bits, with either sign of x.
+        for (k, sign) in (0..19u8).flat_map(|k| [(k, 0x7f), (k, 0xff)]) {
+            let mut second = [0xff; 32];
+            (second[0], second[31]) = (0xed + k, sign);
+            assert!(PublicKey::from_bytes(&second).is_err(), "p + {k}");
+        }
         let encoded = crate::codec::encode(&SecretKey::from_seed(&[7; 32]).public_key());
         let mut deprecated = encoded.clone();
         deprecated[2] = 0x27; // EdDSA, -8
