@@ -413,10 +413,10 @@ impl Host {
             Input::Begin if self.phase == Phase::Prepared => self.begin_and_hear(),
             Input::Tick if self.is_called() => self.begin_and_hear(),
             Input::Begin | Input::Tick => Ok(()),
-            Input::Message { message, from } => self.on_message(message, from),
+            Input::Message { message, from } => self.on_message(&message, from),
             Input::Verified { message, from } => {
                 self.desk.seals.merge(&message);
-                self.on_message(message.into_message(), from)
+                self.on_message(&message.into_message(), from)
             }
             Input::TimeoutElapsed(timer) => self.on_timeout(timer),
             Input::BlockBuilt { round, header } => self.on_built(round, header),

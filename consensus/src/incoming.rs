@@ -24,37 +24,37 @@ use crate::{
 };
 
 impl Host {
-    pub(crate) fn on_message(&mut self, message: Message, from: Peer) -> Result<(), HostError> {
+    pub(crate) fn on_message(&mut self, message: &Message, from: Peer) -> Result<(), HostError> {
         // What comes before its height does is kept by the edge.
         let of_no_use = message.height() != self.height()
             || matches!(self.phase, Phase::Decided(_))
-            || self.is_too_far_ahead(&message)
-            || self.is_counted(&message);
+            || self.is_too_far_ahead(message)
+            || self.is_counted(message);
         if of_no_use {
             return Ok(());
         }
         let desk = &mut self.desk;
-        if let Err(bad) = check_message(&desk.chain_id, &desk.members, &message, &mut desk.seals) {
+        if let Err(bad) = check_message(&desk.chain_id, &desk.members, message, &mut desk.seals) {
             self.blame(from, bad);
             return Ok(());
         }
         if self.phase == Phase::Prepared {
-            if !self.calls_to_begin(&message, from) {
+            if !self.calls_to_begin(message, from) {
                 return Ok(());
             }
             self.begin_and_hear()?;
-            if !self.is_running() || self.is_counted(&message) {
+            if !self.is_running() || self.is_counted(message) {
                 return Ok(());
             }
         }
         self.desk.from = Some(from);
-        match &message {
+        match message {
             Message::Vote(vote) => self.feed(CoreInput::Vote(vote.to_core()))?,
             Message::Polka(polka) => self.feed(CoreInput::PolkaCertificate(polka.to_core()))?,
             Message::Round(votes) => self.feed(CoreInput::RoundCertificate(votes.to_core()))?,
             Message::Proposal(proposal) => self.on_proposal(proposal.clone(), from)?,
         }
-        self.watch(&message);
+        self.watch(message);
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Host {
     pub(crate) fn begin_and_hear(&mut self) -> Result<(), HostError> {
         self.begin()?;
         for (message, from) in std::mem::take(&mut self.calls).into_values() {
-            self.on_message(message, from)?;
+            self.on_message(&message, from)?;
         }
         Ok(())
     }

@@ -219,26 +219,26 @@ const PAYLOAD_FIELDS: u8 = 7;
 /// operation takes far more memory than the few bytes that it may be written in.
 fn check_payload_head(payload: &[u8]) -> Result<(), TransactionError> {
     let mut d = Decoder::new(payload);
-    let fields = d.map().map_err(malformed)?;
+    let fields = d.map().map_err(|e| malformed(&e))?;
     for expected in 0..PAYLOAD_FIELDS {
-        let key = d.u8().map_err(malformed)?;
+        let key = d.u8().map_err(|e| malformed(&e))?;
         if key != expected {
             let why = format!("field {expected} of the payload is expected, not {key}");
-            return Err(malformed(minicbor::decode::Error::message(why)));
+            return Err(malformed(&minicbor::decode::Error::message(why)));
         }
         if key == 0 {
-            let version = d.u8().map_err(malformed)?;
+            let version = d.u8().map_err(|e| malformed(&e))?;
             if version != PAYLOAD_VERSION {
                 return Err(TransactionError::Version(version));
             }
         } else if key < PAYLOAD_FIELDS - 1 {
-            d.skip().map_err(malformed)?;
+            d.skip().map_err(|e| malformed(&e))?;
         }
     }
     if fields != Some(PAYLOAD_FIELDS.into()) {
         return Err(DecodeError::NotDeterministic.into());
     }
-    let count = d.array().map_err(malformed)?.ok_or(DecodeError::NotDeterministic)?;
+    let count = d.array().map_err(|e| malformed(&e))?.ok_or(DecodeError::NotDeterministic)?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if (1..=MAX_OPERATIONS).contains(&count) {
         Ok(())
@@ -247,7 +247,7 @@ fn check_payload_head(payload: &[u8]) -> Result<(), TransactionError> {
     }
 }
 
-fn malformed(error: minicbor::decode::Error) -> TransactionError {
+fn malformed(error: &minicbor::decode::Error) -> TransactionError {
     DecodeError::Malformed(error.to_string()).into()
 }
 

@@ -343,6 +343,7 @@ fn agency_record() -> AgencyRecord {
         successor: None,
         registered_at: 5,
         changed_at: 30,
+        open_blocks: 2,
     }
 }
 

@@ -167,7 +167,7 @@ fn check(file: &Path, part_files: &[PathBuf]) -> Outcome {
             let (part, document) = (part_file.display(), file.display());
             let what = format!("{document} does not say what {part} says");
             let hint = "do not run a node with this document; ask whoever joined the parts";
-            return Err(disagrees("part_differs", what, hint, &missing));
+            return Err(disagrees("part_differs", &what, hint, &missing));
         }
         parts.push(part);
     }
@@ -178,11 +178,11 @@ fn check(file: &Path, part_files: &[PathBuf]) -> Outcome {
     let what = format!("{} has members that none of these parts brought", file.display());
     let hint = "give the parts of all provinces after --part, each from the province itself; whom \
                 nobody knows does not belong into the document";
-    Err(disagrees("unknown_members", what, hint, &strangers))
+    Err(disagrees("unknown_members", &what, hint, &strangers))
 }
 
 /// The document and the parts do not agree, in each of `problems`.
-fn disagrees(code: &'static str, what: String, hint: &'static str, problems: &[String]) -> Failure {
+fn disagrees(code: &'static str, what: &str, hint: &'static str, problems: &[String]) -> Failure {
     let message = format!("{what}:\n  {}", problems.join("\n  "));
     let error = json!({"code": code, "message": what, "hint": hint, "problems": problems});
     Failure::refused(code, message, hint).with_json(json!({ "error": error }))

@@ -143,7 +143,7 @@ pub(super) async fn list_agencies(
     let show = move |view: &View<'_>| {
         let mut all = records(view.scan::<AgencyRecord>(kind::AGENCY)?);
         all.retain(|agency| province.is_none_or(|p| agency.province == p));
-        page(view, all, &part, |agency| agency.uscc.to_string(), |a| show_agency(view, a))
+        page(view, &all, &part, |agency| agency.uscc.to_string(), |a| show_agency(view, a))
     };
     server.read(show).await.map(Json)
 }

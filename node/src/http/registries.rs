@@ -125,7 +125,7 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
 /// make it too large to be read.
 pub(super) fn page<R, T>(
     view: &View<'_>,
-    items: Vec<R>,
+    items: &[R],
     page: &Page,
     name: impl Fn(&R) -> String,
     show: impl Fn(&R) -> Result<Shown<T>, StorageError>,
@@ -260,7 +260,7 @@ pub(super) async fn list_provinces(
 ) -> Result<Json<List<Province>>, Problem> {
     let show = move |view: &View<'_>| {
         let all = records(view.scan::<ProvinceRecord>(kind::PROVINCE)?);
-        page(view, all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
+        page(view, &all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
     };
     server.read(show).await.map(Json)
 }
@@ -299,7 +299,7 @@ pub(super) async fn list_licence_types(
             let place = StateKey::LicenceType(entry.code.clone());
             Ok(Shown::at(place, LicenceType::from(entry)))
         };
-        page(view, all, &asked, |t| t.code.to_string(), show)
+        page(view, &all, &asked, |t| t.code.to_string(), show)
     };
     server.read(show).await.map(Json)
 }
@@ -400,7 +400,7 @@ pub(super) async fn list_recognition(
         let none = all.is_empty();
         let show =
             |(key, shown): &(StateKey, Recognition)| Ok(Shown::at(key.clone(), shown.clone()));
-        let mut list = page(view, all, &part, |(_, shown)| recognition_name(shown), show)?;
+        let mut list = page(view, &all, &part, |(_, shown)| recognition_name(shown), show)?;
         if let (true, Some(by), Some(of), Some(code)) = (none, recognising, issuing, of_type) {
             list.proof = proof_if(part.proof, view, &[StateKey::Recognition(by, of, code)])?;
         }

@@ -87,7 +87,7 @@ impl World {
             return Err(format!("block {} is certified but invalid at node {id}", block.hash()));
         }
         self.report.synced += 1;
-        self.commit_block(id, block, certificate, executed)?;
+        self.commit_block(id, &block, certificate, executed)?;
         // A crash may come between the commit and the reset of the log.
         if self.nodes[id].doom.is_some_and(|left| left == 0) {
             self.crash(id);
@@ -230,13 +230,13 @@ impl World {
         let body = self.nodes[id].disk.bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
         let executed = self.memory(id).executed.remove(&block);
-        self.commit_block(id, body, certificate, executed)
+        self.commit_block(id, &body, certificate, executed)
     }
 
     fn commit_block(
         &mut self,
         id: usize,
-        body: Block,
+        body: &Block,
         certificate: Certificate,
         executed: Option<Executed>,
     ) -> Result<(), String> {
@@ -245,7 +245,7 @@ impl World {
         let set = founding.set_after(&self.plan, height - 1);
         Witness::every_certificate_verifies(&founding.chain_id, &certificate, &set)?;
         let disk = &mut self.nodes[id].disk;
-        let root = disk.machine.commit(&body, executed);
+        let root = disk.machine.commit(body, executed);
         let root =
             root.ok_or_else(|| format!("node {id} decided {block}, which does not apply"))?;
         disk.bodies.clear();
