@@ -200,7 +200,7 @@ mod tests {
                 let at = |i: usize| u32::try_from(i * PIXELS + PIXELS - 1).unwrap();
                 assert_eq!(png.get_pixel(at(x), at(y)).0[0], if dark { 0 } else { 255 });
                 let upper = y % 2 == 0;
-                let light = match lines[y / 2][x] {
+                let light = match lines[y / 2].get(x).copied().unwrap_or(' ') {
                     '█' => true,
                     '▀' => upper,
                     '▄' => !upper,

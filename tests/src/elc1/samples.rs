@@ -72,8 +72,8 @@ impl Sample {
     /// The presentation of the claims that the catalogue shows by default.
     #[must_use]
     pub fn defaults(&self, dice: &mut Dice) -> String {
-        let shown: Vec<&str> =
-            self.licence_type.shown_by_default().map(|claim| claim.key.as_str()).collect();
+        let keys = self.licence_type.shown_by_default().map(|claim| claim.key.as_str());
+        let shown: Vec<&str> = keys.filter(|key| self.holds(key)).collect();
         self.present(&shown, dice)
     }
 

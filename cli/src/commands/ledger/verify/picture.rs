@@ -301,8 +301,9 @@ mod tests {
         imageops::replace(&mut two, &drawn("https://x.example"), 1_200, 10);
         check(&png(&two.into()), "several_codes");
         check(&png(&GrayImage::from_pixel(300, 300, Luma([255])).into()), "no_code");
-        let noise =
-            GrayImage::from_fn(64, 64, |x, y| Luma([(x * 7919 ^ y * 104_729).to_le_bytes()[0]]));
+        let noise = GrayImage::from_fn(64, 64, |x, y| {
+            Luma([((x * 7_919) ^ (y * 104_729)).to_le_bytes()[0]])
+        });
         check(&png(&noise.into()), "no_code");
         let whole = of(&text());
         check(&whole[..whole.len() / 2], "bad_picture");
