@@ -54,13 +54,7 @@ pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failu
             "check that it was written completely",
         ));
     }
-    if bytes.len() as u64 > limit {
-        return Err(Failure::refused(
-            "file_too_large",
-            format!("{what} {name} has more than the {limit} bytes that are read"),
-            "check that it is the right file; split it if it is",
-        ));
-    }
+    within(&bytes, limit, path, what)?;
     Ok(bytes)
 }
 
@@ -76,7 +70,32 @@ pub(crate) fn begins_with(path: &Path, start: &[u8]) -> bool {
 ///
 /// As [`read`], and when it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64, what: &str) -> Result<String, Failure> {
-    String::from_utf8(read(path, limit, what)?).map_err(|e| {
+    utf8(read(path, limit, what)?, path, what)
+}
+
+/// Refuses more than `limit` bytes of `path`.
+///
+/// # Errors
+///
+/// When there are more.
+pub(crate) fn within(bytes: &[u8], limit: u64, path: &Path, what: &str) -> Result<(), Failure> {
+    if bytes.len() as u64 <= limit {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "file_too_large",
+        format!("{what} {} has more than the {limit} bytes that are read", path.display()),
+        "check that it is the right file; split it if it is",
+    ))
+}
+
+/// The bytes of `path` as text.
+///
+/// # Errors
+///
+/// When they are not UTF-8.
+pub(crate) fn utf8(bytes: Vec<u8>, path: &Path, what: &str) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|e| {
         Failure::refused(
             "not_utf8",
             format!(

@@ -41,6 +41,8 @@ fn the_catalogue_has_the_types_of_the_sample_data() {
     for record in &catalogue {
         assert!(record.claims.iter().any(|c| c.unique), "{} has no unique claim", record.code);
         assert!(!record.default_disclosure.is_empty(), "{} shows nothing", record.code);
+        let shown = record.shown_by_default().count();
+        assert_eq!(shown, record.default_disclosure.len(), "{} shows too much", record.code);
         assert!(!(record.verified && record.code.is_local()), "{} cannot be both", record.code);
     }
 }
@@ -152,6 +154,14 @@ fn what_stands_twice_or_is_missing_is_reported() {
                 Some(symbolon_ledger::catalogue::ClaimRole::BirthDate)
         },
         "does not fit its type",
+    );
+    check(&|g| g.licence_types[0].claims[0].sensitivity = 3, "its sensitivity is 3 or 4");
+    check(
+        &|g| {
+            let claim = &mut g.licence_types[0].claims[3];
+            claim.disclosure = symbolon_ledger::catalogue::Disclosure::Always;
+        },
+        "birth_date is always shown",
     );
     for text in ["", "chain = 1", "[chain", "\u{0}", "a = 1\na = 2"] {
         assert!(!Genesis::parse(text).unwrap_err().is_empty(), "{text:?}");
