@@ -103,7 +103,8 @@ pub(super) fn start(
             }
         }
     })?;
-    let (checker, watch) = (router.clone(), router.watch("the check of consensus messages"));
+    let checker = Checker { events: router.events.clone(), network: router.network.clone() };
+    let watch = router.watch("the check of consensus messages");
     thread(CHECKER).spawn(move || {
         let _watch = watch;
         let started = Instant::now();
@@ -166,6 +167,30 @@ impl Router {
         }
     }
 
+    fn check_transactions(&self, transactions: &[Vec<u8>]) -> Acceptance {
+        let mut forward = false;
+        for bytes in transactions {
+            match self.pool.receive(bytes) {
+                Ok(applies) => forward |= applies,
+                Err(error)
+                    if error.kind == SubmitErrorKind::Malformed || error.code == BAD_SIGNATURE =>
+                {
+                    return Acceptance::Reject;
+                }
+                Err(_) => {}
+            }
+        }
+        if forward { Acceptance::Accept } else { Acceptance::Ignore }
+    }
+}
+
+/// The thread that checks consensus messages. It ends when nobody is left to give it any.
+struct Checker {
+    events: Queue,
+    network: NetworkHandle,
+}
+
+impl Checker {
     fn check(&self, edge: &mut Edge, started: Instant, next: ToCheck) {
         // Not the wall clock, which may be set back.
         let now = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -201,21 +226,5 @@ impl Router {
                 Acceptance::Reject
             }
         }
-    }
-
-    fn check_transactions(&self, transactions: &[Vec<u8>]) -> Acceptance {
-        let mut forward = false;
-        for bytes in transactions {
-            match self.pool.receive(bytes) {
-                Ok(applies) => forward |= applies,
-                Err(error)
-                    if error.kind == SubmitErrorKind::Malformed || error.code == BAD_SIGNATURE =>
-                {
-                    return Acceptance::Reject;
-                }
-                Err(_) => {}
-            }
-        }
-        if forward { Acceptance::Accept } else { Acceptance::Ignore }
     }
 }

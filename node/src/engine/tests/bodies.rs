@@ -57,7 +57,8 @@ fn only_what_its_turn_proposes_is_executed_ahead_and_one_of_it() {
     rig.engine.request_body(later.hash(), 1, None).unwrap();
     assert!(rig.engine.examining.contains(&later.hash()), "it is there and need not be fetched");
     rig.work();
-    assert!(rig.wishes().bodies.is_empty() && rig.wishes().blamed.is_empty());
+    let wishes = rig.wishes();
+    assert!(wishes.bodies.is_empty() && wishes.blamed.is_empty(), "{wishes:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn assert_nothing_left_too_early(rig: &Rig) -> usize {
 
 #[test]
 fn a_vote_that_cannot_be_made_durable_is_never_sent_and_the_engine_stops() {
-    let check = |fail: fn(&Disk, u64)| {
+    let check = |fail: fn(&Disk, u64), step: u64| {
         let (mut faults, mut sent) = (0, Vec::new());
         loop {
             let mut rig = Rig::new();
@@ -54,13 +54,14 @@ fn a_vote_that_cannot_be_made_durable_is_never_sent_and_the_engine_stops() {
                 Err(error) => assert!(matches!(error, EngineError::Wal(_)), "{error}"),
                 Ok(()) => break,
             }
-            faults += 1;
+            faults += step;
         }
         assert_eq!(sent.last(), Some(&2), "one prevote, one precommit");
         assert!(sent.contains(&0) && sent.contains(&1), "{sent:?}");
     };
-    check(Disk::fail_after_syncs);
-    check(Disk::fail_after_writes);
+    check(Disk::fail_after_syncs, 1);
+    // An entry takes four writes.
+    check(Disk::fail_after_writes, 3);
 }
 
 #[test]
