@@ -132,7 +132,8 @@ fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn javascript_and_rust_agree_about_every_damaged_byte() {
-    let kinds: [(&str, &str, usize, fn(&[u8], &Trust) -> Value); 2] = [
+    type Says = fn(&[u8], &Trust) -> Value;
+    let kinds: [(&str, &str, usize, Says); 2] = [
         ("receipt", RECEIPTS, 1, receipt_says),
         ("state-proof", STATE_PROOFS, 0, state_proof_says),
     ];
