@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the stock SD-JWT software that the interop tests run, into target/interop and nowhere
 # else: packages of npm and PyPI, pinned with their hashes in tests/interop. Node is this machine's
-# own when it is 20 or newer, and otherwise comes from PyPI (docs/adr/0010-stock-software.md).
+# own when it is 20 or newer, and otherwise comes from PyPI (docs/adr/0014-stock-software.md).
 #
 # scripts/test.sh calls it; `make demo` needs none of it. It does nothing when all is there already,
 # and needs no network then. As root on Debian or Ubuntu it installs python3-venv where that is
