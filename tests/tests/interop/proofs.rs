@@ -4,7 +4,13 @@
 //! or the specification is wrong.
 
 use serde_json::{Map, Value, json};
-use symbolon_ledger::{codec, validators::ValidatorSet};
+use symbolon_ledger::{
+    codec,
+    hash::sha256,
+    state::map_key,
+    state_proof::{OtherLeaf, StateProof},
+    validators::ValidatorSet,
+};
 use symbolon_verify::{receipt, state_proof, trust::Trust};
 use tempfile::TempDir;
 
@@ -98,6 +104,22 @@ fn state_proof_says(bytes: &[u8], trust: &Trust) -> Value {
     })
 }
 
+/// The leaf that stands at a key's own place, called another's, would deny what is there.
+#[test]
+fn a_record_that_is_there_is_not_denied_with_its_own_leaf() {
+    let vectors = vectors(STATE_PROOFS);
+    let good = from_hex(vectors["valid"][0]["cbor"].as_str().unwrap());
+    let mut proof: StateProof = codec::decode(&good, good.len()).unwrap();
+    let entry = &mut proof.entries[0];
+    let record = entry.record.take().unwrap();
+    entry.path.other = Some(OtherLeaf { key: map_key(&entry.key), value: sha256(&record) });
+    let denied = codec::encode(&proof);
+    let proofs = json!([{"kind": "state-proof", "cbor": hex(&denied)}]);
+    let answers = ask(&json!({"trust": vectors["trust"], "proofs": proofs}));
+    assert_eq!(answers[0]["valid"], false, "verify.mjs: {answers:?}");
+    assert!(state_proof::check(&denied, &trust_of(&vectors)).is_err(), "symbolon-verify");
+}
+
 /// `good` with one bit of each byte turned over, another bit from byte to byte.
 fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
     let turn = |at: usize| {
@@ -110,7 +132,8 @@ fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn javascript_and_rust_agree_about_every_damaged_byte() {
-    let kinds: [(&str, &str, usize, fn(&[u8], &Trust) -> Value); 2] = [
+    type Says = fn(&[u8], &Trust) -> Value;
+    let kinds: [(&str, &str, usize, Says); 2] = [
         ("receipt", RECEIPTS, 1, receipt_says),
         ("state-proof", STATE_PROOFS, 0, state_proof_says),
     ];
