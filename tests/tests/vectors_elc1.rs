@@ -96,18 +96,19 @@ fn good() -> Vec<Value> {
     vectors
 }
 
-/// A small presentation and its parts: template, signatures with side entries.
+/// A small presentation and its parts: template, signatures with side entries. Its strings have
+/// escapes, before the one that is taken out and at the end.
 fn small() -> (String, &'static [u8], Vec<u8>) {
     let part = |json: &str| to_base64url(json.as_bytes());
     let salt = to_base64url(&[7; 16]);
     let jwt = format!("{}.{}.{}", part("{}"), part(r#"{"iss":"a"}"#), to_base64url(&[1; 64]));
-    let disclosure = part(&format!(r#"["{salt}","name","陆"]"#));
+    let disclosure = part(&format!(r#"["a\"b","{salt}","陆\\"]"#));
     let mut rest = vec![1; 64];
     rest.push(16);
     rest.extend_from_slice(&[7; 16]);
     (
         format!("{jwt}~{disclosure}~"),
-        "{}\n{\"iss\":\"a\"}\n[\u{1},\"name\",\"陆\"]\n".as_bytes(),
+        "{}\n{\"iss\":\"a\"}\n[\"a\\\"b\",\u{1},\"陆\\\\\"]\n".as_bytes(),
         rest,
     )
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use fast_qr::{ECL, Mode, QRBuilder};
 use symbolon_credential::elc1::encode;
 use symbolon_genesis::presets::catalogue;
+use symbolon_ledger::catalogue::{ClaimSpec, Disclosure};
 
 use super::samples::Sample;
 use crate::sim::dice::Dice;
@@ -78,7 +79,8 @@ pub fn measure() -> Vec<Row> {
                 }
             }
         }
-        let open = licence_type.claims.len().max(claims) - claims;
+        let is_open = |claim: &&ClaimSpec| claim.disclosure == Disclosure::Always;
+        let open = licence_type.claims.iter().filter(is_open).count();
         rows.push(Row {
             code: licence_type.code.to_string(),
             name: licence_type.name_zh.to_string(),

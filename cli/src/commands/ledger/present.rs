@@ -20,11 +20,12 @@ use symbolon_credential::{
 use symbolon_ledger::keys::SecretKey;
 use symbolon_verify::judge::MAX_PRESENTATION_AGE_S;
 
-use super::licence::read_credential;
+use super::{licence::read_credential, shared::plain};
 use crate::{
     args::Context,
     clock, entropy, files, keyfile,
     output::{Answer, Failure, Outcome},
+    qr::Code,
 };
 
 mod choice;
@@ -121,22 +122,19 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     let drawing = args.qr.as_deref().map(Drawing::parse).transpose()?;
     let credential = read_credential(&args.file)?;
     let presented = present(args, context, &credential)?;
-    let elc1 = elc1::encode(&presented.text);
-    if drawing.is_some() || args.out.is_none() {
-        elc1.as_ref().map_err(too_large)?;
-    }
-    let code =
-        elc1.as_ref().ok().and_then(|text| drawing::code(text, presented.level == Level::Paper));
+    let packed = match packed(&presented) {
+        Err(failure) if drawing.is_some() || args.out.is_none() => return Err(failure),
+        packed => packed.ok(),
+    };
     if let Some(path) = &args.out {
         files::write(path, presented.text.as_bytes())?;
     }
-    let drawn = match (&drawing, &code) {
-        (Some(drawing), Some(code)) => drawing.draw(code)?,
-        (Some(_), None) => return Err(too_large(&elc1::EncodeError::NotExact)),
-        (None, _) => None,
+    let drawn = match (&drawing, &packed) {
+        (Some(drawing), Some((_, code))) => drawing.draw(code)?,
+        _ => None,
     };
     context.output.note(format!("note: {}", presented.level.words()));
-    if let Some(code) = &code
+    if let Some((_, code)) = &packed
         && drawing.is_some()
         && code.version() > drawing::MAX_READABLE_VERSION
     {
@@ -150,15 +148,16 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
         "cid": credential.claimed_cid().map(|cid| cid.to_string()),
         "level": presented.level.letter(),
         "presentation": presented.text,
-        "elc1": elc1.as_ref().ok(),
-        "qr_version": code.as_ref().map(crate::qr::Code::version),
-        "qr_correction": code.as_ref().map(|code| code.correction().letter()),
+        "elc1": packed.as_ref().map(|(text, _)| text),
+        "qr_version": packed.as_ref().map(|(_, code)| code.version()),
+        "qr_correction": packed.as_ref().map(|(_, code)| code.correction().letter()),
         "file": drawing.as_ref().and_then(Drawing::path),
         "presentation_file": args.out,
         "disclosed": presented.shown,
         "expires_at": expires_at(&presented),
     });
-    Ok(Answer::new(text(&presented, elc1.ok(), drawn, args, drawing.as_ref()), answer))
+    let elc1 = packed.map(|(text, _)| text);
+    Ok(Answer::new(text(&presented, elc1, drawn, args, drawing.as_ref()), answer))
 }
 
 /// For people: the drawn code, or the text, or where the files are.
@@ -177,7 +176,7 @@ fn text(
     for (what, path) in files {
         lines.extend(path.map(|path| format!("{what:<8} {}", path.display())));
     }
-    lines.push(format!("shows    {}", presented.shown.join(", ")));
+    lines.push(format!("shows    {}", plain(&presented.shown.join(", "))));
     lines.join("\n")
 }
 
@@ -257,10 +256,17 @@ fn expires_at(presented: &Presented) -> Option<String> {
     jiff::Timestamp::from_second(end).ok().map(|end| end.to_string())
 }
 
-fn too_large(error: &elc1::EncodeError) -> Failure {
-    Failure::refused(
-        "no_qr",
-        format!("this presentation does not fit a QR code: {error}"),
-        "show fewer claims with --disclose, or write it as text with --out FILE",
-    )
+/// The text of the presentation's QR code, and the code.
+fn packed(presented: &Presented) -> Result<(String, Code), Failure> {
+    let refuse = |why: &dyn std::fmt::Display| {
+        Failure::refused(
+            "no_qr",
+            format!("this presentation does not fit a QR code: {why}"),
+            "show fewer claims with --disclose, or write it as text with --out FILE",
+        )
+    };
+    let text = elc1::encode(&presented.text).map_err(|e| refuse(&e))?;
+    let code = drawing::code(&text, presented.level == Level::Paper);
+    let code = code.ok_or_else(|| refuse(&"no code is large enough"))?;
+    Ok((text, code))
 }
