@@ -101,7 +101,8 @@ pub(super) struct Licence {
     changed_at: u64,
     /// The record, base64url of its CBOR.
     record: String,
-    /// State proof of the licence, its type and its agency, base64url.
+    /// State proof of the licence, its type, its agency, the agency's province and, when a
+    /// transfer is pending, the number of the agency that may take it over, base64url.
     proof: String,
     /// The block on which this rests.
     as_of: AsOf,
@@ -138,13 +139,13 @@ fn context(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Context
 }
 
 fn show(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Licence, StorageError> {
-    let Context { licence_type, agency, places } = context(view, cid, licence)?;
+    let Context { licence_type, agency, mut places } = context(view, cid, licence)?;
     let province: ProvinceRecord =
-        referred(view, &mut Vec::new(), StateKey::Province(agency.province))?;
+        referred(view, &mut places, StateKey::Province(agency.province))?;
     let transfer_to = match licence.status {
         LicenceStatus::TransferPending { to } => {
             let key = StateKey::AgencyByIndex(to);
-            let target: AgencyIndexRecord = referred(view, &mut Vec::new(), key)?;
+            let target: AgencyIndexRecord = referred(view, &mut places, key)?;
             Some(target.uscc.to_string())
         }
         _ => None,

@@ -15,6 +15,8 @@ mod extract;
 
 mod words;
 
+mod proven;
+
 mod transactions;
 
 mod licences;

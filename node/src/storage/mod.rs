@@ -8,11 +8,13 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod proof;
 mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
-pub use schema::Location;
+pub use proof::ProofBuilder;
+pub use schema::{EventPlace, Location};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{

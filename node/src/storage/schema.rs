@@ -111,6 +111,17 @@ pub fn undecided_key(height: u64, block: &BlockHash) -> Vec<u8> {
     [&height.to_be_bytes()[..], block.as_bytes()].concat()
 }
 
+/// Where in the chain an event is. The order of places is the order of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPlace {
+    /// Height of the block.
+    pub height: u64,
+    /// The transaction's place in the block.
+    pub transaction_index: u32,
+    /// The operation's place in the transaction.
+    pub operation_index: u32,
+}
+
 /// Key of an event in a licence's history.
 #[must_use]
 pub fn history_key(cid: &Cid, height: u64, transaction: u32, operation: u32) -> Vec<u8> {

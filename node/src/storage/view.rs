@@ -5,19 +5,19 @@ use symbolon_contracts::{StateFault, StateView};
 use symbolon_ledger::{
     block::{Block, Header, header_hash},
     codec,
+    codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
     log::{self, Frontier},
     receipt::{RECEIPT_VERSION, Receipt},
-    records::Record,
+    records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
-    state_proof::{ProofEntry, STATE_PROOF_VERSION, StateProof},
     transaction::VALIDITY_WINDOW,
-    tree::{self, NodeStore, StoreError},
+    tree::{NodeStore, StoreError},
 };
 
 use super::{
-    StorageError, Store,
-    schema::{self, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
+    ProofBuilder, StorageError, Store,
+    schema::{self, EventPlace, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
 };
 
 /// Most bytes of the frontier: 64 peaks.
@@ -197,6 +197,31 @@ impl<'a> View<'a> {
         self.scan_prefix(cf::STATE, prefix)
     }
 
+    /// The blocks of status slots of a province in the order of their numbers, after block `after`.
+    pub fn slot_blocks(
+        &self,
+        province: ProvinceCode,
+        after: Option<u32>,
+    ) -> impl Iterator<Item = Result<(u32, SlotBlockRecord), StorageError>> {
+        // The encodings of numbers are in the order of the numbers.
+        let first = StateKey::SlotBlock(province, 0).encode();
+        let prefix = first.split_last().map_or(&[][..], |(_, prefix)| prefix);
+        let from =
+            after.map_or_else(|| first.clone(), |n| StateKey::SlotBlock(province, n).encode());
+        let items = self.scan_from(cf::STATE, prefix, &from).map(|item| {
+            let (key, bytes) = item?;
+            let StateKey::SlotBlock(_, number) = read_state_key(&key)? else {
+                return Err(StorageError::damaged("a block of slots has another key"));
+            };
+            let record = SlotBlockRecord::from_bytes(&bytes)
+                .map_err(|e| StorageError::damaged(format!("slot block {number}: {e}")))?;
+            Ok((number, record))
+        });
+        items.skip_while(move |item| {
+            item.as_ref().is_ok_and(|(number, _)| after.is_some_and(|after| *number <= after))
+        })
+    }
+
     /// Where a transaction lies.
     ///
     /// # Errors
@@ -234,33 +259,20 @@ impl<'a> View<'a> {
         Ok(Some(codec::encode(&receipt)))
     }
 
-    /// What stands at `keys`, with the proof of it, at the tip.
+    /// What stands at `keys`, with the proof of it, at the tip. For the few places behind one
+    /// answer: a list is proven with a [`ProofBuilder`], which knows when to stop.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
+    ///
+    /// # Panics
+    ///
+    /// When the proof would be larger than its readers take, which a few places cannot make it.
     pub fn state_proof(&self, keys: &[StateKey]) -> Result<Vec<u8>, StorageError> {
-        let height = self.tip.height;
-        let entries = keys
-            .iter()
-            .map(|key| {
-                let path =
-                    tree::prove(self, height, key.map_key()).map_err(StorageError::damaged)?;
-                let record = self.raw(key)?.map(Into::into);
-                Ok(ProofEntry { key: key.encode().into(), record, path })
-            })
-            .collect::<Result<Vec<_>, StorageError>>()?;
-        let header = self
-            .header_bytes(height)?
-            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
-        let certificate = self.certificate_bytes(height)?.map(Into::into);
-        let proof = StateProof {
-            version: STATE_PROOF_VERSION,
-            header: header.into(),
-            certificate,
-            entries,
-        };
-        Ok(codec::encode(&proof))
+        let mut proof = ProofBuilder::new(self)?;
+        assert!(proof.add(keys)?, "a proof of {} places is too large to be read", keys.len());
+        Ok(proof.finish())
     }
 
     /// The events of a licence, oldest first, at most a thousand.
@@ -297,17 +309,27 @@ impl<'a> View<'a> {
         Ok(events)
     }
 
-    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
     }
 
-    fn scan_prefix(
-        &self,
+    pub(super) fn scan_prefix<'s>(
+        &'s self,
         family: &str,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s, 'a> {
+        self.scan_from(family, prefix, prefix)
+    }
+
+    /// As [`View::scan_prefix`], from the first key on that is not below `from`.
+    pub(super) fn scan_from<'s>(
+        &'s self,
+        family: &str,
+        prefix: &[u8],
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s, 'a> {
         let prefix = prefix.to_vec();
-        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let mode = IteratorMode::From(from, Direction::Forward);
         let items =
             self.snapshot.iterator_cf_opt(self.store.cf(family), ReadOptions::default(), mode);
         items
