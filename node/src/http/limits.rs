@@ -1,6 +1,6 @@
 //! Bounds on what a caller may take: bytes, time, and a place among others.
 //!
-//! Every request passes [`guard`]: it has a place or is told to come back, it ends in time, a
+//! Every request passes [`guard`] or [`guard_operator`]: it has a place or is told to come back, it ends in time, a
 //! panic does not end the connection, and it is counted. Work that reads the database or checks
 //! signatures runs on blocking threads behind a [`Gate`], so that it never holds up the tasks of
 //! network and consensus. A request that was given up keeps its place until its work ends.
@@ -50,6 +50,12 @@ pub(super) const MAX_COMMIT_WAIT: Duration = Duration::from_secs(60);
 pub(super) const DEFAULT_COMMIT_WAIT: Duration = Duration::from_secs(10);
 /// How long a request waits for a place at a [`Gate`] before it is told to come back.
 const GATE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Requests of the operator at once: probes, a scraper and a person or two. Their own places, so
+/// that nobody outside can make the node look dead or blind.
+pub(super) const OPERATOR_REQUESTS: usize = 16;
+/// How many of these read the database at once.
+pub(super) const OPERATOR_READS: usize = 4;
 
 /// Bytes of headers of one HTTP/1 request.
 pub(super) const MAX_HTTP1_HEADER_BYTES: usize = 32 * 1024;
@@ -142,9 +148,29 @@ impl Gate {
     }
 }
 
-/// What every request passes.
+/// What every request from outside passes.
 pub(super) async fn guard(
     State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    pass(&server, Some(&server.requests), request, next).await
+}
+
+/// What every request of the operator passes. Whether the process answers at all (`/livez`) does
+/// not depend on how much it has to do.
+pub(super) async fn guard_operator(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let places = (request.uri().path() != "/livez").then_some(&server.operator_requests);
+    pass(&server, places, request, next).await
+}
+
+async fn pass(
+    server: &Server,
+    places: Option<&Semaphore>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -152,7 +178,7 @@ pub(super) async fn guard(
     let method = method_name(request.method());
     let route =
         request.extensions().get::<MatchedPath>().map_or("none".into(), |p| p.as_str().to_owned());
-    let mut response = answer(&server, &route, method, request, next).await;
+    let mut response = answer(places, &route, method, request, next).await;
     let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
     if response.status() == StatusCode::NOT_FOUND && is_bare {
         // The pages under /docs know no problem documents.
@@ -169,13 +195,13 @@ pub(super) async fn guard(
 }
 
 async fn answer(
-    server: &Server,
+    places: Option<&Semaphore>,
     route: &str,
     method: &'static str,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_place) = server.requests.try_acquire() else {
+    let Ok(_place) = places.map(Semaphore::try_acquire).transpose() else {
         return Problem::overloaded("requests").into_response();
     };
     let limit = time_limit(route, method);

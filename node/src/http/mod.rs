@@ -167,6 +167,10 @@ struct Server {
     context: HttpContext,
     /// Places for requests being answered.
     requests: Semaphore,
+    /// Places for the operator's requests being answered.
+    operator_requests: Semaphore,
+    /// Blocking reads of the database for the operator.
+    operator_reads: Gate,
     /// Places for submitters who wait.
     waits: Arc<Semaphore>,
     /// Places for event streams.
@@ -196,6 +200,8 @@ impl Server {
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
+            operator_requests: Semaphore::new(limits::OPERATOR_REQUESTS),
+            operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             reads: Gate::new(limits.reads, "reads"),
@@ -205,6 +211,16 @@ impl Server {
             workers,
             stopping: watch::Sender::new(false),
         }))
+    }
+
+    /// As [`Server::read`], in the operator's own places.
+    async fn read_for_operator<T, F>(&self, look: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
+    {
+        let store = self.context.store.clone();
+        self.operator_reads.run(move || look(&store.view()?)).await
     }
 
     /// Reads from one snapshot, on a blocking thread.
