@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt as _;
+use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -24,8 +25,9 @@ use super::{Server, error::Problem, not_found};
 /// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
 /// its JSON around it.
 pub(super) const MAX_TRANSACTION_BODY: usize = 96 * 1024;
-/// Most bytes of a body of `POST /v1/verify`: the longest presentation, with room for JSON.
-pub(super) const MAX_VERIFY_BODY: usize = 64 * 1024;
+/// Most bytes of a body of `POST /v1/verify`: the longest presentation, with room for JSON and the
+/// other members.
+pub(super) const MAX_VERIFY_BODY: usize = MAX_PRESENTATION_LEN + 4 * 1024;
 /// Most bytes of a body of `POST /v1/verify/batch`: 1,000 presentations of 16 KiB.
 pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 /// Most presentations of one batch.
