@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Server, error::Problem, not_found};
+use super::{Server, callers::Share, error::Problem, not_found};
 
 /// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
 /// its JSON around it.
@@ -68,6 +68,10 @@ pub(super) const MAX_HTTP2_STREAMS: u32 = 64;
 /// How often an HTTP/2 connection is asked whether anybody is there.
 pub(super) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
+/// Longest life of a connection: longer than anything that is answered on it. HTTP/2 knows no idle
+/// time here: a caller who does nothing but answer pings would hold a place for ever.
+pub(super) const MAX_CONNECTION_LIFE: Duration = Duration::from_secs(2 * 3_600);
+
 /// How much of the machine HTTP may take. The defaults suit a province's server and a laptop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -89,6 +93,10 @@ pub struct HttpLimits {
     pub waits: usize,
     /// Event streams.
     pub streams: usize,
+    /// Open connections of one address.
+    pub connections_of_one: Share,
+    /// Event streams of one address.
+    pub streams_of_one: Share,
 }
 
 impl Default for HttpLimits {
@@ -103,7 +111,20 @@ impl Default for HttpLimits {
             batches: 4,
             waits: 512,
             streams: 128,
+            // Browsers open six connections to one host; an office of clerks shares an address.
+            connections_of_one: Share { other_machine: 128, this_machine: 1_024 },
+            streams_of_one: Share { other_machine: 16, this_machine: 128 },
         }
+    }
+}
+
+impl HttpLimits {
+    /// The same behind a proxy, from whose one address all callers come. Their shares are the
+    /// proxy's to guard.
+    pub(super) fn behind_a_proxy(self) -> Self {
+        let all = |places| Share { other_machine: places, this_machine: places };
+        let (connections_of_one, streams_of_one) = (all(self.connections), all(self.streams));
+        Self { connections_of_one, streams_of_one, ..self }
     }
 }
 

@@ -1,13 +1,15 @@
 //! HTTP: the node's outside interface.
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
-//! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
+//! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
 //! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
 //! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
 //! operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
+
+mod callers;
 
 mod error;
 
@@ -39,6 +41,7 @@ mod admin;
 
 mod tls;
 
+pub use callers::Share;
 pub use limits::HttpLimits;
 pub use tls::TlsFiles;
 
@@ -74,6 +77,7 @@ use crate::{
     pool::Pool,
     storage::{Store, View},
 };
+use callers::Callers;
 use error::Problem;
 use limits::{
     FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
@@ -175,6 +179,8 @@ struct Server {
     waits: Arc<Semaphore>,
     /// Places for event streams.
     streams: Arc<Semaphore>,
+    /// Whose event streams they are.
+    streaming: Callers,
     /// Blocking reads of the database.
     reads: Gate,
     /// Blocking work that verifies presentations.
@@ -204,6 +210,7 @@ impl Server {
             operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            streaming: Callers::new(limits.streams_of_one),
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
@@ -328,6 +335,22 @@ pub struct HttpListeners {
     public: TcpListener,
     admin: TcpListener,
     tls: Option<RustlsConfig>,
+    behind_proxy: bool,
+}
+
+impl HttpAddresses {
+    /// Checks all that needs no socket, and gives what the TLS files hold.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]: an address would offer plain HTTP to other machines; a TLS file is not what
+    /// it must be.
+    pub fn check(&self) -> Result<Option<RustlsConfig>, HttpError> {
+        let tls = self.tls.as_ref();
+        tls::check_exposure(self.public, tls, self.insecure_public)?;
+        tls::check_exposure(self.admin, None, self.insecure_public)?;
+        tls.map(TlsFiles::load).transpose()
+    }
 }
 
 impl HttpListeners {
@@ -338,14 +361,16 @@ impl HttpListeners {
     /// [`HttpError`]: an address is taken, or would offer plain HTTP to other machines; a TLS
     /// file is not what it must be.
     pub fn bind(addresses: &HttpAddresses) -> Result<Self, HttpError> {
-        let tls = addresses.tls.as_ref();
-        tls::check_exposure(addresses.public, tls, addresses.insecure_public)?;
-        tls::check_exposure(addresses.admin, None, addresses.insecure_public)?;
-        let tls = tls.map(TlsFiles::load).transpose()?;
+        let tls = addresses.check()?;
         let bind = |address| {
             TcpListener::bind(address).map_err(|source| HttpError::Listen { address, source })
         };
-        Ok(Self { public: bind(addresses.public)?, admin: bind(addresses.admin)?, tls })
+        Ok(Self {
+            public: bind(addresses.public)?,
+            admin: bind(addresses.admin)?,
+            tls,
+            behind_proxy: addresses.insecure_public && addresses.tls.is_none(),
+        })
     }
 
     /// The address of the outside interface, with its real port.
@@ -376,15 +401,21 @@ impl HttpListeners {
         context: HttpContext,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HttpError> {
-        let server = Server::new(context)?;
-        let doorkeeper = || Doorkeeper(Arc::new(Semaphore::new(server.context.limits.connections)));
+        let limits = context.limits;
+        let limits = if self.behind_proxy { limits.behind_a_proxy() } else { limits };
+        let server = Server::new(HttpContext { limits, ..context })?;
+        let doorkeeper = || Doorkeeper {
+            places: Arc::new(Semaphore::new(limits.connections)),
+            callers: Callers::new(limits.connections_of_one),
+        };
         let handles = [Handle::new(), Handle::new()];
         let admin = listener(self.admin)?
             .acceptor(doorkeeper())
             .handle(handles[1].clone())
             .serve(admin::routes(server.clone()).into_make_service());
         let plain = listener(self.public)?.handle(handles[0].clone());
-        let routes = public_routes(server.clone()).into_make_service();
+        let routes =
+            public_routes(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let public = async {
             match self.tls {
                 None => plain.acceptor(doorkeeper()).serve(routes).await,

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use symbolon_node::{
     engine::EngineStatus,
-    http::{HttpAddresses, HttpError, HttpLimits, HttpListeners, TlsFiles, description},
+    http::{HttpAddresses, HttpError, HttpLimits, HttpListeners, Share, TlsFiles, description},
 };
 
 use crate::support::{Node, read_answer, request};
