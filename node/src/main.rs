@@ -40,6 +40,9 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// As for `run`: allow addresses other than loopback without TLS.
+        #[arg(long)]
+        insecure_public: bool,
     },
     /// Execute the whole chain again from genesis and compare every root. The node must be
     /// stopped.
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
     abort_on_consensus_panic();
     let result = match arguments.command {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
-        Command::CheckConfig { config } => check_config(&config),
+        Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
         Command::VerifyChain { config, json } => verify(&config, json),
     };
     match result {
@@ -123,8 +126,9 @@ async fn wait_for_signal() {
     }
 }
 
-fn check_config(path: &std::path::Path) -> Result<(), Failure> {
+fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
+    node::check_http(&loaded, insecure_public)?;
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
     Ok(())
 }

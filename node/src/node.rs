@@ -139,6 +139,17 @@ pub async fn run(
     outcome
 }
 
+/// Checks what HTTP is configured with, as [`run`] does before it listens.
+///
+/// # Errors
+///
+/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, or plain HTTP for
+/// other machines.
+pub fn check_http(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
+    http_addresses(loaded, insecure_public)?.check()?;
+    Ok(())
+}
+
 fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
     let http = &loaded.config.http;
     let tls = match (http.tls_certificate.clone(), http.tls_key.clone()) {
