@@ -14,6 +14,12 @@ mod support;
 #[path = "http/bad_input.rs"]
 mod bad_input;
 
+#[path = "http/lists.rs"]
+mod lists;
+
+#[path = "http/described.rs"]
+mod described;
+
 #[path = "http/serving.rs"]
 mod serving;
 

@@ -287,6 +287,7 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();
     description.merge(submit_description);
+    openapi::complete(&mut description);
     // Reading and verifying are open to web pages of any origin: there are no cookies, and what
     // they get is public or their own. Submitting is for programs that hold a key. The fallback
     // comes before the layer, which then answers a preflight to an address that takes no OPTIONS.
