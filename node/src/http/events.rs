@@ -216,7 +216,7 @@ fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
         event: entry.event.clone(),
         status: entry.status.clone(),
         transaction: hex(&entry.transaction),
-        operation_index: entry.operation_index,
+        operation_index: entry.place.operation_index,
         related: entry.related.as_ref().map(hex),
     });
     Ok(BlockEvent {

@@ -134,10 +134,15 @@ pub fn history_key(cid: &Cid, height: u64, transaction: u32, operation: u32) -> 
     .concat()
 }
 
-/// Height and operation's place of a key of `history`; none when it is none.
+/// Where in the chain the event of a key of `history` is; none when it is no such key.
 #[must_use]
-pub fn read_history_key(key: &[u8]) -> Option<(u64, u32)> {
+pub fn read_history_key(key: &[u8]) -> Option<EventPlace> {
     let height = key.get(32..40)?.try_into().ok()?;
-    let operation = key.get(44..48)?.try_into().ok()?;
-    Some((u64::from_be_bytes(height), u32::from_be_bytes(operation)))
+    let transaction_index = key.get(40..44)?.try_into().ok()?;
+    let operation_index = key.get(44..48)?.try_into().ok()?;
+    Some(EventPlace {
+        height: u64::from_be_bytes(height),
+        transaction_index: u32::from_be_bytes(transaction_index),
+        operation_index: u32::from_be_bytes(operation_index),
+    })
 }

@@ -22,9 +22,6 @@ use super::{
 
 /// Most bytes of the frontier: 64 peaks.
 const MAX_FRONTIER_BYTES: usize = 4 * 1024;
-/// Most events of one licence that are read at once. A licence has a handful; only an attack
-/// with valid keys would make more.
-const MAX_HISTORY: usize = 1_000;
 
 /// The bytes of a key and of what stands there.
 pub type Entry = (Box<[u8]>, Box<[u8]>);
@@ -43,12 +40,10 @@ pub struct Tip {
 /// One event in a licence's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// Height of the block.
-    pub height: u64,
+    /// Where in the chain it is.
+    pub place: EventPlace,
     /// The transaction.
     pub transaction: TransactionId,
-    /// The operation's place in it.
-    pub operation_index: u32,
     /// The operation's name.
     pub event: String,
     /// The licence's status after it.
@@ -275,16 +270,20 @@ impl<'a> View<'a> {
         Ok(proof.finish())
     }
 
-    /// The events of a licence, oldest first, at most a thousand.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub fn history(&self, cid: &Cid) -> Result<Vec<HistoryEntry>, StorageError> {
-        self.scan_prefix(cf::HISTORY, cid.as_bytes())
-            .take(MAX_HISTORY)
+    /// The events of a licence, oldest first, those after `after`. A licence has a handful; only
+    /// an attack with valid keys would make more, so whoever reads them decides how many.
+    pub fn history<'s>(
+        &'s self,
+        cid: &Cid,
+        after: Option<EventPlace>,
+    ) -> impl Iterator<Item = Result<HistoryEntry, StorageError>> + use<'s, 'a> {
+        let from = after.map_or_else(
+            || cid.as_bytes().to_vec(),
+            |at| schema::history_key(cid, at.height, at.transaction_index, at.operation_index),
+        );
+        self.scan_from(cf::HISTORY, cid.as_bytes(), &from)
             .map(|item| item.and_then(|(key, value)| read_event(&key, &value)))
-            .collect()
+            .skip_while(move |event| event.as_ref().is_ok_and(|event| Some(event.place) <= after))
     }
 
     /// The licence events of one block, in the order of execution.
@@ -344,14 +343,13 @@ fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
 }
 
 fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
-    let (height, operation_index) =
+    let place =
         schema::read_history_key(key).ok_or_else(|| StorageError::damaged("a key of a history"))?;
     let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
         .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
     Ok(HistoryEntry {
-        height,
+        place,
         transaction: Digest(stored.transaction),
-        operation_index,
         event: stored.event,
         status: stored.status,
         related: stored.related.map(Digest),
