@@ -15,6 +15,9 @@ mod error;
 
 mod extract;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "batches are to be read with it"))]
+mod bodies;
+
 mod words;
 
 mod proven;
