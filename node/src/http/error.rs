@@ -1,4 +1,5 @@
-//! Problem documents (RFC 9457): every answer of 400 and more is one.
+//! Problem documents (RFC 9457): every answer of 400 and more to a request is one. What is no
+//! request, hyper refuses by itself, without a document.
 //!
 //! A problem says three things: a stable `code` for programs, what is wrong (`detail`), and how to
 //! mend it (`hint`). What the caller need not know, such as which file of the database is
