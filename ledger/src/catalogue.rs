@@ -99,7 +99,7 @@ pub struct ClaimSpec {
     /// The form of its value.
     #[n(3)]
     pub value: ClaimType,
-    /// Whether a licence may lack it.
+    /// Whether a licence must have it.
     #[n(4)]
     pub mandatory: bool,
     /// Whether it may be withheld.
