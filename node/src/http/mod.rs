@@ -230,7 +230,7 @@ impl Server {
         F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let store = self.context.store.clone();
-        self.operator_reads.run(move || look(&store.view()?)).await
+        self.operator_reads.run(move || noting(&store, look)).await
     }
 
     /// Reads from one snapshot, on a blocking thread.
