@@ -218,31 +218,6 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The blocks of status slots of a province in the order of their numbers, after block `after`.
-    pub fn slot_blocks(
-        &self,
-        province: ProvinceCode,
-        after: Option<u32>,
-    ) -> impl Iterator<Item = Result<(u32, SlotBlockRecord), StorageError>> {
-        // The encodings of numbers are in the order of the numbers.
-        let first = StateKey::SlotBlock(province, 0).encode();
-        let prefix = first.split_last().map_or(&[][..], |(_, prefix)| prefix);
-        let from =
-            after.map_or_else(|| first.clone(), |n| StateKey::SlotBlock(province, n).encode());
-        let items = self.scan_from(cf::STATE, prefix, &from).map(|item| {
-            let (key, bytes) = item?;
-            let StateKey::SlotBlock(_, number) = read_state_key(&key)? else {
-                return Err(StorageError::damaged("a block of slots has another key"));
-            };
-            let record = SlotBlockRecord::from_bytes(&bytes)
-                .map_err(|e| StorageError::damaged(format!("slot block {number}: {e}")))?;
-            Ok((number, record))
-        });
-        items.skip_while(move |item| {
-            item.as_ref().is_ok_and(|(number, _)| after.is_some_and(|after| *number <= after))
-        })
-    }
-
     /// Where a transaction lies.
     ///
     /// # Errors

@@ -283,43 +283,8 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
             let key_id = TRANSACTION_KEY;
             province_asks(w, Operation::RotateKey { agency: uscc(1), key_id, key })
         }
-        Code::RotationsUsedUp => {
-            fill_keys(w, MAX_OWN_KEYS - 1);
-            let rotate = |id| {
-                let key = agency_key(id, KeyPurpose::Credential);
-                Operation::RotateKey { agency: uscc(1), key_id: CREDENTIAL_KEY, key }
-            };
-            w.commits(of_agency(1), vec![rotate(MAX_OWN_KEYS - 1)]);
-            let next = Operation::RotateKey {
-                agency: uscc(1),
-                key_id: MAX_OWN_KEYS - 1,
-                key: agency_key(MAX_OWN_KEYS, KeyPurpose::Credential),
-            };
-            assert_eq!(province_asks(w, next.clone()), "ok");
-            w.asks(of_agency(1), vec![next])
-        }
-        Code::KeyOutlives => {
-            let until = |id, until| NewKey {
-                valid_until: until,
-                ..agency_key(id, KeyPurpose::Transaction)
-            };
-            let end = w.height + 100;
-            let add = Operation::AddKey { agency: uscc(1), key: until(2, Some(end)) };
-            w.commits(of_province("44"), vec![add]);
-            let rotate = |until| Operation::RotateKey { agency: uscc(1), key_id: 2, key: until };
-            let mut longer = "ok";
-            for (key, expected) in [
-                (until(3, Some(end)), "ok"),
-                (until(3, Some(end - 1)), "ok"),
-                (until(3, Some(end + 1)), "key_outlives"),
-                (until(3, None), "key_outlives"),
-            ] {
-                assert_eq!(province_asks(w, rotate(key.clone())), "ok");
-                longer = w.asks(of_agency(1), vec![rotate(key)]);
-                assert_eq!(longer, expected);
-            }
-            longer
-        }
+        Code::RotationsUsedUp => rotations_used_up(w),
+        Code::KeyOutlives => key_outlives(w),
         Code::KeysBusy => {
             let add = |id| add(agency_key(id, KeyPurpose::Credential));
             let many = |count| (2..2 + count).map(add).collect();
@@ -330,6 +295,43 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),
         _ => return None,
     })
+}
+
+fn rotations_used_up(w: &mut World) -> &'static str {
+    fill_keys(w, MAX_OWN_KEYS - 1);
+    let rotate = |id| {
+        let key = agency_key(id, KeyPurpose::Credential);
+        Operation::RotateKey { agency: uscc(1), key_id: CREDENTIAL_KEY, key }
+    };
+    w.commits(of_agency(1), vec![rotate(MAX_OWN_KEYS - 1)]);
+    let next = Operation::RotateKey {
+        agency: uscc(1),
+        key_id: MAX_OWN_KEYS - 1,
+        key: agency_key(MAX_OWN_KEYS, KeyPurpose::Credential),
+    };
+    assert_eq!(province_asks(w, next.clone()), "ok");
+    w.asks(of_agency(1), vec![next])
+}
+
+fn key_outlives(w: &mut World) -> &'static str {
+    let until =
+        |id, until| NewKey { valid_until: until, ..agency_key(id, KeyPurpose::Transaction) };
+    let end = w.height + 100;
+    let add = Operation::AddKey { agency: uscc(1), key: until(2, Some(end)) };
+    w.commits(of_province("44"), vec![add]);
+    let rotate = |until| Operation::RotateKey { agency: uscc(1), key_id: 2, key: until };
+    let mut longer = "ok";
+    for (key, expected) in [
+        (until(3, Some(end)), "ok"),
+        (until(3, Some(end - 1)), "ok"),
+        (until(3, Some(end + 1)), "key_outlives"),
+        (until(3, None), "key_outlives"),
+    ] {
+        assert_eq!(province_asks(w, rotate(key.clone())), "ok");
+        longer = w.asks(of_agency(1), vec![rotate(key)]);
+        assert_eq!(longer, expected);
+    }
+    longer
 }
 
 /// Gives agency 1 `count` keys, straight in the state.
