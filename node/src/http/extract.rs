@@ -153,6 +153,26 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// A body that is said to be JSON, as its exact bytes, with the headers that came with it.
+#[derive(Debug, Clone)]
+pub(super) struct JsonBytes {
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_type(request.headers(), APPLICATION_JSON) {
+            return Err(unsupported(APPLICATION_JSON));
+        }
+        let headers = request.headers().clone();
+        let Body(bytes) = Body::from_request(request, state).await?;
+        Ok(Self { headers, bytes })
+    }
+}
+
 /// A JSON body.
 #[derive(Debug, Clone)]
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -161,10 +181,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_type(request.headers(), APPLICATION_JSON) {
-            return Err(unsupported(APPLICATION_JSON));
-        }
-        let Body(bytes) = Body::from_request(request, state).await?;
+        let JsonBytes { bytes, .. } = JsonBytes::from_request(request, state).await?;
         parse_json(&bytes).map(Self)
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
-//! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
-//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
-//! operator. The shapes are described at `/docs` of a running node and in
+//! requests are read, [`memory`] for what is remembered between them, then the modules of the
+//! addresses: [`transactions`], [`licences`], [`verify`], [`tickets`], [`compat`], [`agencies`],
+//! [`registries`], [`blocks`], [`events`], and [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -15,11 +15,21 @@ mod extract;
 
 mod words;
 
+mod memory;
+
+mod idempotency;
+
+mod origin;
+
 mod transactions;
 
 mod licences;
 
 mod verify;
+
+mod tickets;
+
+mod compat;
 
 mod agencies;
 
@@ -38,6 +48,7 @@ mod admin;
 mod tls;
 
 pub use limits::HttpLimits;
+pub use origin::{NotAnOrigin, PublicOrigin};
 pub use tls::TlsFiles;
 
 use std::{
@@ -73,11 +84,14 @@ use crate::{
     storage::{Store, View},
 };
 use error::Problem;
+use idempotency::{Answers, IDEMPOTENCY_KEY};
 use limits::{
     FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
     MAX_HTTP2_HEADER_BYTES, MAX_HTTP2_STREAMS,
 };
+use tickets::Tickets;
 use tls::Doorkeeper;
+use verify::recall::Recall;
 
 /// How long open requests may go on after the node was told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -103,6 +117,8 @@ pub struct HttpContext {
     pub metrics: Arc<Metrics>,
     /// How much of the machine HTTP may take.
     pub limits: HttpLimits,
+    /// Under which address outsiders reach this node, if it was told.
+    pub public_origin: Option<PublicOrigin>,
 }
 
 impl fmt::Debug for HttpContext {
@@ -177,6 +193,14 @@ struct Server {
     submissions: Gate,
     /// Batches, from the first byte of their bodies on.
     batches: Gate,
+    /// What was shown here, and the challenges given here.
+    recall: Recall,
+    /// Presentations that are left here for a minute.
+    tickets: Tickets,
+    /// Answers to requests that may be sent again.
+    answers: Answers,
+    /// Whether this node itself serves HTTPS.
+    encrypted: bool,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
     /// Told when the node goes down, so that streams end.
@@ -184,7 +208,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(context: HttpContext) -> Result<Arc<Self>, HttpError> {
+    fn new(context: HttpContext, encrypted: bool) -> Result<Arc<Self>, HttpError> {
         let limits = context.limits;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = rayon::ThreadPoolBuilder::new()
@@ -200,6 +224,10 @@ impl Server {
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
             batches: Gate::new(limits.batches, "batches"),
+            recall: Recall::new(),
+            tickets: Tickets::new(),
+            answers: Answers::new(),
+            encrypted,
             workers,
             stopping: watch::Sender::new(false),
         }))
@@ -232,7 +260,7 @@ impl Server {
 ///
 /// [`HttpError::Threads`].
 pub fn router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(public_routes(Server::new(context)?))
+    Ok(public_routes(Server::new(context, false)?))
 }
 
 /// The operator's interface.
@@ -241,7 +269,7 @@ pub fn router(context: HttpContext) -> Result<Router, HttpError> {
 ///
 /// [`HttpError::Threads`].
 pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(admin::routes(Server::new(context)?))
+    Ok(admin::routes(Server::new(context, false)?))
 }
 
 /// The OpenAPI description of the outside interface.
@@ -255,6 +283,8 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(transactions::routes())
         .merge(licences::routes())
         .merge(verify::routes())
+        .merge(tickets::routes())
+        .merge(compat::routes())
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
@@ -277,6 +307,7 @@ fn cors() -> CorsLayer {
             header::ACCEPT,
             header::CONTENT_TYPE,
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static(IDEMPOTENCY_KEY),
         ])
         .max_age(PREFLIGHT_AGE)
 }
@@ -289,6 +320,16 @@ fn public_routes(server: Arc<Server>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(server.clone(), limits::guard))
         .with_state(server)
+}
+
+/// Fresh random bytes.
+fn random_bytes<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        Problem::internal()
+    })?;
+    Ok(bytes)
 }
 
 async fn not_found() -> Problem {
@@ -358,7 +399,7 @@ impl HttpListeners {
         context: HttpContext,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HttpError> {
-        let server = Server::new(context)?;
+        let server = Server::new(context, self.tls.is_some())?;
         let doorkeeper = || Doorkeeper(Arc::new(Semaphore::new(server.context.limits.connections)));
         let handles = [Handle::new(), Handle::new()];
         let admin = listener(self.admin)?
