@@ -216,3 +216,27 @@ fn a_memory_is_not_asked_about_what_is_not_signed_for_this_request() {
         Some(Reason::BadSignature)
     );
 }
+
+#[test]
+fn no_byte_of_a_presentation_can_change_unnoticed() {
+    let scene = Scene::new();
+    let text = bind(&scene.shown(), &binding(SELF_PRESENTED, "n1", 0), &scene.holder);
+    assert_eq!(verdict(&scene, &text).outcome, Outcome::Valid);
+    for at in 0..text.len() {
+        let old = text.as_bytes()[at];
+        // One bit, and another character of the alphabet, which no parser refuses.
+        for new in [old ^ 1, if old == b'A' { b'B' } else { b'A' }] {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = new;
+            let Ok(changed) = String::from_utf8(changed) else { continue };
+            let Ok(presentation) = Parsed::parse(&changed) else { continue };
+            let verdict = judge(&presentation, &ledger(&scene), &scene.request);
+            assert_eq!(verdict.outcome, Outcome::Invalid, "byte {at}: {verdict:?}");
+        }
+    }
+    for end in 0..text.len() {
+        let Ok(presentation) = Parsed::parse(&text[..end]) else { continue };
+        let cut = judge(&presentation, &ledger(&scene), &scene.request);
+        assert_ne!(cut.holder_bound, Some(true), "the first {end} bytes");
+    }
+}
