@@ -2,7 +2,7 @@
 //!
 //! Every block is executed again from genesis into a second, empty database; every parent hash,
 //! every root, every validator set and every certificate is compared, and in the end every
-//! record of the state.
+//! record of the state and every entry of what is derived from the blocks: tree, indices, history.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::{
     execution::{self, ExecutionError, Known},
-    storage::{Commit, StorageError, Store},
+    storage::{Commit, StorageError, Store, schema::cf},
 };
 
 /// What was found to hold.
@@ -50,9 +50,14 @@ pub enum VerifyError {
         /// What is wrong.
         reason: String,
     },
-    /// The state is not what the blocks lead to.
-    #[error("the state differs from what the blocks lead to: {0}")]
-    State(String),
+    /// What is derived from the blocks is not what they lead to.
+    #[error("{family} differs from what the blocks lead to: {what}")]
+    Differs {
+        /// The column family.
+        family: &'static str,
+        /// In what way.
+        what: &'static str,
+    },
 }
 
 /// Executes the chain in `store` again, in a folder of its own beside it.
@@ -75,7 +80,11 @@ pub fn verify_chain(
         transactions += execute_again(&view, &again, height)?;
         progress(height, tip);
     }
-    let records = compare_states(&view, &again.view()?)?;
+    let again = again.view()?;
+    let records = compare(&view, &again, cf::STATE)?;
+    for family in cf::DERIVED {
+        compare(&view, &again, family)?;
+    }
     Ok(Report { height: tip, transactions, records, state_root: view.tip().header.state_root })
 }
 
@@ -136,25 +145,26 @@ fn execute_again(
     Ok(block.transactions.len() as u64)
 }
 
-/// Both databases hold the same records, and every one is proved by the tip's root.
-fn compare_states(
+/// Both databases hold the same in this column family; gives how much.
+fn compare(
     view: &crate::storage::View<'_>,
     again: &crate::storage::View<'_>,
+    family: &'static str,
 ) -> Result<u64, VerifyError> {
-    let differ = |what: &str| VerifyError::State(what.to_owned());
-    let mut records = 0;
-    let mut expected = again.state_records(&[]);
-    for found in view.state_records(&[]) {
+    let differ = |what| VerifyError::Differs { family, what };
+    let mut entries = 0;
+    let mut expected = again.entries(family, &[]);
+    for found in view.entries(family, &[]) {
         let (found, expected) = (found?, expected.next().transpose()?);
         if expected != Some(found) {
-            return Err(differ("a record was changed, added or removed"));
+            return Err(differ("an entry was changed, added or removed"));
         }
-        records += 1;
+        entries += 1;
     }
     if expected.next().is_some() {
-        return Err(differ("a record is missing"));
+        return Err(differ("an entry is missing"));
     }
-    Ok(records)
+    Ok(entries)
 }
 
 /// A folder that goes when it is no longer needed.
@@ -171,5 +181,28 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use symbolon_genesis::presets;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_that_does_not_follow_from_the_blocks_is_found_in_every_family() {
+        let (genesis, _) = presets::devnet_from_seed(4, &[1; 32], 1_700_000_000_000, 1);
+        for family in [cf::STATE].into_iter().chain(cf::DERIVED) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), &genesis).unwrap();
+            assert_eq!(verify_chain(&store, &genesis, |_, _| {}).unwrap().height, 0);
+            store.put_for_a_test(family, b"\xff", b"made up");
+            let found = verify_chain(&store, &genesis, |_, _| {}).unwrap_err();
+            assert!(
+                matches!(found, VerifyError::Differs { family: f, .. } if f == family),
+                "{found}"
+            );
+        }
     }
 }

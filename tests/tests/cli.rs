@@ -12,15 +12,12 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use symbolon_credential::sd_jwt::{KeyBinding, Parsed, bind};
-use symbolon_ledger::keys::SecretKey;
-use symbolon_tests::devnet::{Devnet, agent, await_that, binary, json_of};
+use symbolon_tests::devnet::{Devnet, await_that, binary, json_of};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
 const DRIVING: &str = "local:driving-licence";
@@ -419,72 +416,4 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         assert!(plain.contains("error: ") && plain.contains("\nhint: "), "{line}: {plain}");
     }
     assert!(!bench.path("bad").exists() || count(&bench.path("bad"), ".sdjwt") == 0);
-}
-
-/// What the holder's wallet does: shows some claims, signed for `audience` and `nonce`, now.
-fn show(bench: &Bench, cid: &str, (audience, nonce): (&str, &str)) -> String {
-    let text = fs::read_to_string(bench.path(&format!("gd/{cid}.sdjwt"))).unwrap();
-    let pem = fs::read_to_string(bench.path(&format!("gd/{cid}.holder.pem"))).unwrap();
-    let shown = Parsed::parse(text.trim()).unwrap().present(&["name", "address"]).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let binding = KeyBinding {
-        audience: audience.to_owned(),
-        nonce: nonce.to_owned(),
-        issued_at: now.as_secs(),
-    };
-    bind(&shown, &binding, &SecretKey::from_pem(&pem).unwrap())
-}
-
-#[test]
-fn a_challenge_is_asked_for_signed_and_answered_once() {
-    let bench = Bench::new();
-    let cid = bench.issue("gd");
-    let challenge = bench.ask("verify --challenge --audience https://police.example --as 51", 0);
-    let (nonce, audience) =
-        (challenge["nonce"].as_str().unwrap(), challenge["audience"].as_str().unwrap());
-    assert_eq!(audience, "https://police.example");
-    fs::write(bench.path("shown.txt"), show(&bench, &cid, (audience, nonce))).unwrap();
-    let line = format!("verify shown.txt --nonce {nonce} --audience {audience} --as 51");
-    let verdict = bench.ask(&line, 0);
-    assert_eq!((&verdict["outcome"], &verdict["holder_bound"]), (&"valid".into(), &true.into()));
-    assert_eq!(bench.ask(&line, 1)["reason"], "replayed");
-
-    let said = text(&bench.run("verify --challenge --devnet . --as 51").stdout);
-    for part in
-        ["nonce       elic", "audience    urn:elic:verifier:51", "symbolon present FILE --nonce"]
-    {
-        assert!(said.contains(part), "{part:?} in\n{said}");
-    }
-    for line in ["verify --challenge shown.txt", "verify --challenge --nonce x", "verify"] {
-        assert_eq!(bench.run(&format!("{line} --devnet .")).status.code(), Some(2), "{line}");
-    }
-}
-
-#[test]
-fn a_ticket_is_fetched_at_one_node_and_verified_at_another_with_sensitive_claims_masked() {
-    let bench = Bench::new();
-    let cid = bench.issue("gd");
-    let presentation = show(&bench, &cid, ("urn:elic:qr", "n1"));
-    let node = bench.net.node("44").http.clone();
-    let leave = || {
-        let body = serde_json::json!({"presentation": presentation});
-        let mut answer = agent().post(format!("{node}/v1/tickets")).send_json(&body).unwrap();
-        let left: Value = answer.body_mut().read_json().unwrap();
-        left["url"].as_str().unwrap().to_owned()
-    };
-    let link = leave();
-    let shown = bench.run(&format!("verify {link} --devnet . --as 51"));
-    let said = text(&shown.stdout);
-    assert_eq!(shown.status.code(), Some(0), "{said}{}", text(&shown.stderr));
-    assert!(said.contains("姓名 Name: 陆园琼\n"), "{said}");
-    assert!(said.contains("住址 Address: 广东省深圳***\n"), "{said}");
-    assert!(!said.contains("文明里"), "{said}");
-    let used = bench.ask(&format!("verify {link} --as 51"), 1);
-    assert_eq!(used["error"]["code"], "unknown_ticket");
-
-    let whole =
-        text(&bench.run(&format!("verify {} --show-all --devnet . --as 11", leave())).stdout);
-    assert!(whole.contains("住址 Address: 广东省深圳市南山区文明里335号\n"), "{whole}");
-    let elsewhere = bench.ask("verify http://licences.example/t/AAAAAAAAAAAAAAAAAAAAAA", 2);
-    assert_eq!(elsewhere["error"]["code"], "no_ticket_link");
 }

@@ -45,7 +45,7 @@ pub struct Request {
     /// The province whose recognition is asked for.
     pub recognising_province: ProvinceCode,
     /// Whom a holder's signature must be meant for; `None` asks for one that is meant for whoever
-    /// scans it ([`crate::showing::SELF_PRESENTED`]).
+    /// scans it ([`symbolon_credential::sd_jwt::SELF_PRESENTED`]).
     pub audience: Option<String>,
     /// The challenge that the holder must have signed, if one was made.
     pub nonce: Option<String>,

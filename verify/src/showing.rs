@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use symbolon_credential::sd_jwt::{KeyBinding, SignatureChecked};
+use symbolon_credential::sd_jwt::{KeyBinding, SELF_PRESENTED, SignatureChecked};
 use symbolon_ledger::{
     hash::{Digest, sha256, tagged_hash},
     keys::PublicKey,
@@ -19,8 +19,6 @@ use crate::{
     verdict::{CheckName, CheckResult, Message, Outcome, Reason, Verdict},
 };
 
-/// The audience of a presentation that its holder makes for whoever scans it.
-pub const SELF_PRESENTED: &str = "urn:elic:qr";
 /// What the digest of a showing begins with. It stays in a verifier's memory: no wire format.
 const SHOWING: &str = "symbolon/showing/1";
 

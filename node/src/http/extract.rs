@@ -141,16 +141,26 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             return Err(Problem::timeout("the request's body"));
         };
         let bytes = read.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "the request's body is larger than this address takes",
-                "send less at once; docs/reference/http-api.md lists the limits",
-            ),
-            _ => Problem::bad("bad_body", "the body did not arrive whole", "send it again"),
+            StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
+            _ => broken_body(),
         })?;
         Ok(Self(bytes))
     }
+}
+
+/// The body is larger than allowed.
+pub(super) fn body_too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the request's body is larger than this address takes",
+        "send less at once; docs/reference/http-api.md lists the limits",
+    )
+}
+
+/// The connection broke within the body.
+pub(super) fn broken_body() -> Problem {
+    Problem::bad("bad_body", "the body did not arrive whole", "send it again")
 }
 
 /// A body that is said to be JSON, as its exact bytes, with the headers that came with it.
@@ -164,9 +174,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_type(request.headers(), APPLICATION_JSON) {
-            return Err(unsupported(APPLICATION_JSON));
-        }
+        must_be_json(request.headers())?;
         let headers = request.headers().clone();
         let Body(bytes) = Body::from_request(request, state).await?;
         Ok(Self { headers, bytes })
@@ -197,6 +205,11 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
     })?;
     serde_json::from_str(text)
         .map_err(|e| Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body"))
+}
+
+/// Refuses a body that is not said to be JSON.
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_type(headers, APPLICATION_JSON) { Ok(()) } else { Err(unsupported(APPLICATION_JSON)) }
 }
 
 /// Whether the body is said to be of `media_type`, whatever its parameters.

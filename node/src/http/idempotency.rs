@@ -124,7 +124,8 @@ where
 {
     let Some(key) = read_key(headers)? else { return work.await.map(json_answer) };
     let key = sha256(format!("{route} {key}").as_bytes());
-    let place = match Place::take(server, key, sha256(bytes))? {
+    let body = digest(bytes.clone()).await?;
+    let place = match Place::take(server, key, body)? {
         Begun::Answered(answer) => return Ok(json_answer(answer)),
         Begun::First(place) => place,
     };
@@ -134,6 +135,11 @@ where
         Ok(answer)
     });
     worked.await.unwrap_or_else(|_| Err(Problem::internal())).map(json_answer)
+}
+
+/// The digest of a body, which may have 16 MiB: on a blocking thread.
+async fn digest(body: Bytes) -> Result<Digest, Problem> {
+    tokio::task::spawn_blocking(move || sha256(&body)).await.map_err(|_| Problem::internal())
 }
 
 /// A value as the bytes of its JSON.

@@ -17,20 +17,20 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     response::Response,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use symbolon_verify::verdict::{Outcome, Verdict};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    bodies::{AtMost, LargeBody, parse_list},
     error::{Problem, ProblemDocument},
-    extract::{JsonBytes, parse_json},
+    extract::{JsonBytes, must_be_json, parse_json},
     idempotency::{json_bytes, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
@@ -47,10 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     let one = OpenApiRouter::default()
         .routes(routes!(verify))
         .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
-    let batch = OpenApiRouter::default()
-        .routes(routes!(verify_batch))
-        .layer(DefaultBodyLimit::max(MAX_BATCH_BODY));
-    one.merge(batch).merge(challenges::routes())
+    one.routes(routes!(verify_batch)).merge(challenges::routes())
 }
 
 /// Presentations to be verified at one height.
@@ -58,7 +55,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchBody {
     /// 1 to 1,000 of them.
-    items: Vec<VerifyBody>,
+    #[schema(value_type = Vec<VerifyBody>)]
+    items: AtMost<VerifyBody, MAX_BATCH>,
     /// Whether each verdict carries its state proof; true when absent.
     #[serde(default = "yes")]
     proof: bool,
@@ -151,26 +149,25 @@ pub(super) async fn verify_batch(
     State(server): State<Arc<Server>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let place = server.batches.enter().await?;
-    let JsonBytes { headers, bytes } = JsonBytes::from_request(request, &()).await?;
-    let work = judge_batch(server.clone(), bytes.clone(), place);
-    once(&server, ("/v1/verify/batch", &headers, &bytes), work).await
+    must_be_json(request.headers())?;
+    let headers = request.headers().clone();
+    let body = server.large.read(request, MAX_BATCH_BODY).await?;
+    let bytes = body.bytes.clone();
+    once(&server, ("/v1/verify/batch", &headers, &bytes), judge_batch(server.clone(), body)).await
 }
 
-async fn judge_batch(
-    server: Arc<Server>,
-    bytes: Bytes,
-    _place: OwnedSemaphorePermit,
-) -> Result<Bytes, Problem> {
-    let body: BatchBody = parse_json(&bytes)?;
-    if !(1..=MAX_BATCH).contains(&body.items.len()) {
-        let detail = format!("{} items; a batch has 1 to {MAX_BATCH}", body.items.len());
-        return Err(Problem::bad("too_many_items", detail, "split the batch"));
-    }
+async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Problem> {
+    let _place = server.batches.enter().await?;
     let worker = server.clone();
     let judge = move |view: &View<'_>| {
-        let court = Court::open(&worker, view, body.proof)?;
-        let hear = || body.items.par_iter().map(|item| hear_item(&court, item)).collect();
+        let batch: BatchBody = parse_list(&body.bytes)?;
+        let AtMost(items) = batch.items;
+        if items.is_empty() {
+            let detail = format!("no items; a batch has 1 to {MAX_BATCH}");
+            return Err(Problem::bad("too_many_items", detail, "give at least one"));
+        }
+        let court = Court::open(&worker, view, batch.proof)?;
+        let hear = || items.par_iter().map(|item| hear_item(&court, item)).collect();
         let heard: Result<Vec<HeardItem>, Problem> = worker.workers.install(hear);
         let verdicts = close_items(&court, heard?)?;
         Ok(Verdicts { height: view.tip().height, verdicts })

@@ -33,7 +33,7 @@ fn value(node: &Node, licence: &Licence, key: &str) -> String {
 }
 
 /// A request to compare, complete.
-fn comparison(presentation: &str, fields: Value) -> Value {
+fn comparison(presentation: &str, fields: &Value) -> Value {
     json!({
         "head": {"accessId": "province-31", "accessToken": "d41d8cd98f00b204e9800998ecf8427e"},
         "data": {"certTypeCode": TYPE, "certData": fields, "useCause": "办理落户",
@@ -58,7 +58,7 @@ fn fields_are_compared_and_nothing_is_told_but_whether_all_match() {
     let (node, licence) = scene();
     let (name, class) = (value(&node, &licence, "name"), value(&node, &licence, "vehicle_class"));
     let compare = |presentation: &str, fields: Value| {
-        let answer = node.post_json(VERIFY, &comparison(presentation, fields));
+        let answer = node.post_json(VERIFY, &comparison(presentation, &fields));
         assert_eq!(status(&answer), 0);
         answer
     };
@@ -89,7 +89,7 @@ fn fields_are_compared_and_nothing_is_told_but_whether_all_match() {
     assert_eq!(compare(&shown, json!({"准驾车型": class})).body, yes.body);
     assert_eq!(compare(&shown, json!({"姓名": name})).body, no.body);
     // Another type.
-    let mut other = comparison(whole, json!({"姓名": name}));
+    let mut other = comparison(whole, &json!({"姓名": name}));
     other["data"]["certTypeCode"] = json!("11100000MB0143028R001");
     assert_eq!(node.post_json(VERIFY, &other).body, no.body);
 
@@ -110,13 +110,13 @@ fn a_signed_presentation_is_compared_once_and_doubt_is_no_no() {
     let class = value(&node, &licence, "vehicle_class");
     let shown =
         |nonce: &str| node.present(&licence, (&["vehicle_class"], &holder()), (SELF, nonce));
-    let body = comparison(&shown("n1"), json!({"准驾车型": class}));
+    let body = comparison(&shown("n1"), &json!({"准驾车型": class}));
     assert_eq!(node.post_json(VERIFY, &body).json()["data"], json!({"match": true}));
     assert_eq!(node.post_json(VERIFY, &body).json()["data"], json!({"match": false}));
 
     node.wait(node.genesis.chain.max_staleness_ms / 1_000 + 1);
     for fields in [json!({"准驾车型": class}), json!({"准驾车型": "A1"})] {
-        let answer = node.post_json(VERIFY, &comparison(&shown("n2"), fields));
+        let answer = node.post_json(VERIFY, &comparison(&shown("n2"), &fields));
         assert_eq!(status(&answer), 902);
         assert_eq!(answer.json().get("data"), None, "neither yes nor no");
     }
@@ -125,7 +125,7 @@ fn a_signed_presentation_is_compared_once_and_doubt_is_no_no() {
 #[test]
 fn what_is_missing_or_of_no_form_in_a_comparison_is_named() {
     let (node, licence) = scene();
-    let good = comparison(&licence.text, json!({"姓名": "某"}));
+    let good = comparison(&licence.text, &json!({"姓名": "某"}));
     let with = |path: &[&str], value: Value| {
         let mut body = good.clone();
         let mut place = &mut body;

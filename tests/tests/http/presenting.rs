@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::{Value, json};
+use symbolon_credential::elc1;
 use symbolon_ledger::{
     hash::sha256,
     keys::SecretKey,
@@ -79,6 +80,35 @@ fn a_code_is_valid_once_then_replayed_and_after_a_minute_stale() {
     node.apply(&node.by_agency("44", vec![revoke]));
     let verdict = node.verify(&json!({"presentation": shown(&node, &licence, SELF, "n5")})).json();
     assert_eq!(of(&verdict), ("invalid", "revoked", Some(true)), "{verdict}");
+}
+
+#[test]
+fn a_packed_code_is_the_same_showing_as_its_text() {
+    let (node, licence) = scene();
+    let presentation = shown(&node, &licence, SELF, "n1");
+    let packed = elc1::encode(&presentation).unwrap();
+    let body = |text: &str| json!({"presentation": text});
+    assert_eq!(of(&node.verify(&body(&format!(" {packed}\n"))).json()), VALID);
+    for text in [&packed, &presentation] {
+        assert_eq!(of(&node.verify(&body(text)).json()), invalid("replayed"));
+    }
+    // A ticket holds the text, however it was left.
+    let left = node.post_json("/v1/tickets", &body(&packed)).json();
+    let path = left["url"].as_str().unwrap().split(&node.public.to_string()).nth(1).unwrap();
+    assert_eq!(node.get(path).body, presentation.as_bytes());
+    let items = json!({"items": [body(&packed), body(&packed[..packed.len() - 2]), body("ELC1:")]});
+    let batch = node.post_json("/v1/verify/batch", &items).json();
+    assert_eq!(of(&batch["verdicts"][0]), invalid("replayed"));
+    for place in [1, 2] {
+        assert_eq!(batch["verdicts"][place]["error"]["code"], "malformed_presentation");
+    }
+    let compared = json!({"data": {"certTypeCode": TYPE, "certData": {"name": "x"},
+        "useCause": "x", "presentation": packed}});
+    assert_eq!(node.post_json("/v1/compat/verifyCertInfo", &compared).status, 200);
+    for wrong in ["ELC1:", "ELC1:!", "ELC1:6BF", &packed.replace("ELC1", "ELC2"), &packed[..60]] {
+        refused(&node.verify(&body(wrong)), 400, "malformed_presentation");
+        refused(&node.post_json("/v1/tickets", &body(wrong)), 400, "malformed_presentation");
+    }
 }
 
 /// For each second after it was signed, asked twice: never accepted a second time.

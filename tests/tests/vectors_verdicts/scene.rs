@@ -176,6 +176,7 @@ fn agency() -> AgencyRecord {
         successor: None,
         registered_at: 1,
         changed_at: 1,
+        open_blocks: 1,
     }
 }
 

@@ -4,18 +4,14 @@
 //! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours. Claims
 //! are shown masked, as the catalogue's classes demand, unless `--show-all` is given.
 //!
-//! Beside it: [`challenge`] (a nonce for the holder to sign) and [`ticket`] (a presentation behind a
-//! link).
-
-mod challenge;
-
-mod ticket;
+//! Beside it: [`picture`] (a QR code is found here and sent as the text that it is), [`challenge`]
+//! (a nonce for the holder to sign) and [`ticket`] (a presentation behind a link).
 
 use std::path::Path;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
+use symbolon_credential::{elc1, sd_jwt::MAX_PRESENTATION_LEN};
 use symbolon_ledger::codes::ProvinceCode;
 
 use super::shared::{parse_province, plain};
@@ -26,13 +22,17 @@ use crate::{
     output::{Answer, Failure, Outcome, Status},
 };
 
-/// How the text of a QR code begins.
-const QR_PREFIX: &str = "ELC1:";
+mod picture;
+
+mod challenge;
+
+mod ticket;
 
 /// Verify a presented licence
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A file, the presented text itself, the link of a ticket, or - for standard input
+    /// A file (text, or a PNG or JPEG of a QR code), the presented text itself, the link of a
+    /// ticket, or - for standard input
     #[arg(value_name = "FILE|TEXT|URL|-", required_unless_present = "challenge")]
     presentation: Option<String>,
     /// Judge dates and recognition at this time: YYYY-MM-DD, or an RFC 3339 instant
@@ -91,17 +91,25 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     Ok(Answer::new(show(&verdict, args.show_all), verdict).with_status(status))
 }
 
-/// The presentation that the argument is, or that the file or the ticket which it names holds.
+/// The presentation that the argument is, or that the file or the ticket which it names holds or
+/// shows.
 fn read(argument: &str) -> Result<String, Failure> {
     if ticket::is_link(argument) {
         return ticket::fetch(argument);
     }
-    let is_text = argument.starts_with(QR_PREFIX) || argument.contains('~');
-    if is_text && !Path::new(argument).exists() {
+    let path = Path::new(argument);
+    let is_text = argument.starts_with(elc1::PREFIX) || argument.contains('~');
+    if is_text && !path.exists() {
         return Ok(argument.trim().to_owned());
     }
-    let limit = MAX_PRESENTATION_LEN as u64 + 2;
-    let content = files::read_text(Path::new(argument), limit, "the presentation")?;
+    let what = "the presentation";
+    let bytes = files::read(path, picture::MAX_BYTES, what)?;
+    if picture::form(&bytes).is_some() {
+        let code = picture::read(&bytes)?;
+        return if ticket::is_link(&code) { ticket::fetch(&code) } else { Ok(code) };
+    }
+    files::within(&bytes, MAX_PRESENTATION_LEN as u64 + 2, path, what)?;
+    let content = files::utf8(bytes, path, what)?;
     Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
 }
 

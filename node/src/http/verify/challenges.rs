@@ -12,9 +12,12 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
-use symbolon_credential::encoding::{from_base64url, to_base64url};
+use symbolon_credential::{
+    encoding::{from_base64url, to_base64url},
+    sd_jwt::SELF_PRESENTED,
+};
 use symbolon_ledger::codes::{ProvinceCode, is_invisible};
-use symbolon_verify::{judge::MAX_CHALLENGE_AGE_S, showing::SELF_PRESENTED};
+use symbolon_verify::judge::MAX_CHALLENGE_AGE_S;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

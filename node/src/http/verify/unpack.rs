@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
-use symbolon_credential::sd_jwt::Parsed;
+use symbolon_credential::{elc1, sd_jwt::Parsed};
 
 use crate::http::error::Problem;
-
-/// How a presentation packed for QR codes begins.
-const QR_PREFIX: &str = "ELC1:";
 
 /// The presentation in `text`, with the white space around it left out.
 pub(in crate::http) fn parse(text: &str) -> Result<Parsed, Problem> {
@@ -23,11 +20,13 @@ fn unpack(text: &str) -> Result<Cow<'_, str>, Problem> {
     if text.is_empty() {
         return Err(malformed("the presentation is empty".to_owned(), "give the SD-JWT text"));
     }
-    if text.starts_with(QR_PREFIX) {
-        let hint = "this version reads SD-JWT text; give the text of the credential file";
-        return Err(malformed("a presentation packed for QR codes".to_owned(), hint));
+    if !text.starts_with(elc1::PREFIX) {
+        return Ok(Cow::Borrowed(text));
     }
-    Ok(Cow::Borrowed(text))
+    elc1::decode(text).map(Cow::Owned).map_err(|error| {
+        let hint = "scan the whole code again, and give its text as it is";
+        malformed(error.to_string(), hint)
+    })
 }
 
 fn malformed(detail: String, hint: &str) -> Problem {
@@ -40,7 +39,7 @@ mod tests {
 
     #[test]
     fn what_is_no_presentation_is_refused_with_a_hint() {
-        for text in ["", "  ", "no licence", "ELC1:ABC", "a.b.c~"] {
+        for text in ["", "  ", "no licence", "ELC1:", "ELC1:ABC", "elc1:6BF", "a.b.c~"] {
             let problem = parse(text).unwrap_err();
             assert_eq!(problem.code, "malformed_presentation", "{text}");
             assert!(!problem.hint.is_empty());

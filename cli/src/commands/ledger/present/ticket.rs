@@ -26,9 +26,8 @@ impl Ticket {
     /// For people.
     pub(super) fn lines(&self) -> String {
         format!(
-            "link        {}\n\
-             until       {}\n\
-             whoever has this link can fetch the presentation, once",
+            "link     {}\n\
+             until    {}",
             plain(&self.url),
             plain(&self.expires_at)
         )

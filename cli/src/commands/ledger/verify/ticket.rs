@@ -26,6 +26,11 @@ pub(super) fn is_link(argument: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| argument.starts_with(scheme))
 }
 
+/// Whether a text is the link of a ticket that would be fetched.
+pub(super) fn is_ticket(text: &str) -> bool {
+    is_link(text) && split(text).is_ok()
+}
+
 /// Fetches the presentation, which then is at its node no more.
 pub(super) fn fetch(link: &str) -> Result<String, Failure> {
     let (origin, path) = split(link)?;
@@ -77,6 +82,7 @@ mod tests {
             let link = format!("{origin}/t/{ticket}");
             let expected = (origin, format!("/t/{ticket}"));
             assert_eq!(split(&link).unwrap(), (expected.0, expected.1.as_str()));
+            assert!(is_ticket(&link));
         }
         for wrong in [
             "https://node.example".to_owned(),
@@ -93,6 +99,7 @@ mod tests {
             format!("http://127.0.0.1.evil.example/t/{ticket}"),
         ] {
             assert_eq!(split(&wrong).unwrap_err().code, "no_ticket_link", "{wrong}");
+            assert!(!is_ticket(&wrong), "{wrong}");
         }
     }
 }
