@@ -4,7 +4,7 @@
 //! A node is believed no more than its proofs: what a command keeps (receipts) can be checked
 //! later without the node. Retrying is the caller's: see [`crate::signing`].
 
-use std::{thread, time::Duration};
+use std::{net::IpAddr, thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -111,16 +111,21 @@ impl Node {
     ///
     /// When it names none.
     pub(crate) fn of(context: &Context) -> Result<Self, Failure> {
-        let url = context.node_url()?;
+        Ok(Self::at(&context.node_url()?))
+    }
+
+    /// The node at an origin.
+    pub(crate) fn at(url: &str) -> Self {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&url) {
+        if is_loopback(url) {
             config = config.proxy(None);
         }
-        Ok(Self { url, agent: Agent::new_with_config(config.build()), patience: 0 })
+        let agent = Agent::new_with_config(config.build());
+        Self { url: url.to_owned(), agent, patience: 0 }
     }
 
     /// The same node, which answered before and may be started again: long work waits for it.
@@ -161,6 +166,37 @@ impl Node {
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         let answer = request.header("accept", "application/json").call();
         self.json(answer).map(|(_, value)| value)
+    }
+
+    /// The text of `media_type` at `path`, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn text(
+        &self,
+        path: &str,
+        media_type: &str,
+        limit: u64,
+    ) -> Result<String, NodeError> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.header("accept", media_type).call();
+        let answer = answer.map_err(|e| self.unreachable(&e))?;
+        if answer.status().as_u16() != 200 {
+            return match self.json(Ok(answer)) {
+                Ok(_) => Err(self.strange("an answer without a body")),
+                Err(error) => Err(error),
+            };
+        }
+        let said = answer.headers().get("content-type").and_then(|v| v.to_str().ok());
+        if said.and_then(|v| v.split(';').next()).map(str::trim) != Some(media_type) {
+            return Err(self.strange(&format!("something else than {media_type}")));
+        }
+        let mut body = answer.into_body();
+        let bytes = body.with_config().limit(limit).read_to_vec();
+        let bytes = bytes.map_err(|e| self.unreachable(&e))?;
+        String::from_utf8(bytes).map_err(|_| self.strange("a text that is not UTF-8"))
     }
 
     /// Every item of the list at `path`, page by page.
@@ -310,7 +346,12 @@ fn problem(status: u16, body: Value) -> Problem {
 /// A node on this machine is never asked through a proxy that the environment names.
 pub(crate) fn is_loopback(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or_default();
-    ["127.", "localhost", "[::1]"].iter().any(|h| host.starts_with(h))
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    let plain = name.trim_start_matches('[').trim_end_matches(']');
+    plain == "localhost" || plain.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whatever may not stand in a query, as `%XX`.
@@ -358,6 +399,11 @@ mod tests {
     #[test]
     fn queries_carry_any_text() {
         assert_eq!(escape("local:a b/c&d=é"), "local:a%20b%2Fc%26d%3D%C3%A9");
-        assert!(is_loopback("http://127.0.0.1:8101") && !is_loopback("https://a.example"));
+        for near in ["http://127.0.0.1:8101", "http://localhost", "http://[::1]:8101"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in ["https://a.example", "http://127.0.0.1.a.example", "http://localhost.example"] {
+            assert!(!is_loopback(far), "{far}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 
+use crate::http::{NotAnOrigin, PublicOrigin};
+
 /// Most bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Most bytes of a genesis file.
@@ -78,6 +80,10 @@ pub struct HttpConfig {
     /// Private key, PEM.
     #[serde(default)]
     pub tls_key: Option<PathBuf>,
+    /// Scheme, host and port under which outsiders reach the listener, for the links that this
+    /// node gives out. Needed behind a proxy.
+    #[serde(default)]
+    pub public_origin: Option<String>,
 }
 
 /// A listener.
@@ -154,6 +160,8 @@ pub struct Loaded {
     pub identity: Option<(ProvinceCode, SecretKey)>,
     /// Key of its peer id.
     pub network_key: SecretKey,
+    /// Under which address outsiders reach it, if configured.
+    pub public_origin: Option<PublicOrigin>,
 }
 
 /// Reads a configuration file and everything that it names. Paths in it are relative to it.
@@ -184,7 +192,12 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let identity = identity(&config, &genesis, province)?;
     let network_key = read_key("network key", &config.network_key)?;
     check_network_key(&config, &genesis, province, &network_key)?;
-    Ok(Loaded { config, genesis, province, identity, network_key })
+    let public_origin = config.http.public_origin.as_deref().map(str::parse).transpose();
+    let public_origin = public_origin.map_err(|e: NotAnOrigin| ConfigError::Value {
+        key: "http.public_origin",
+        problem: e.to_string(),
+    })?;
+    Ok(Loaded { config, genesis, province, identity, network_key, public_origin })
 }
 
 /// Reads a founding document.

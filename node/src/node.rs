@@ -127,6 +127,7 @@ pub async fn run(
         clock,
         metrics,
         limits: HttpLimits::default(),
+        public_origin: loaded.public_origin,
     };
     let (stop_http, http_stopped) = watch::channel(false);
     let server = listeners.serve(context, http_stopped);

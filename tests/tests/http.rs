@@ -29,6 +29,15 @@ mod waiting;
 #[path = "http/encrypted.rs"]
 mod encrypted;
 
+#[path = "http/presenting.rs"]
+mod presenting;
+
+#[path = "http/retries.rs"]
+mod retries;
+
+#[path = "http/compat.rs"]
+mod compat;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use symbolon_ledger::hash::sha256;
 use symbolon_tests::devnet::{agent, binary, free_base_port, get, json_of};
 use tempfile::TempDir;
@@ -127,6 +127,33 @@ fn download(url: &str, accept: &str) -> Vec<u8> {
     answer.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap()
 }
 
+/// Leaves a presentation at a node, fetches it, and has it verified and compared, with all that a
+/// node remembers of it for a while.
+fn leave_and_compare(http: &str, presentation: &str) {
+    let post = |path: &str, body: Value| {
+        let key = format!("\"{}\"", sha256(body.to_string().as_bytes()));
+        let url = format!("{http}{path}");
+        let mut answer =
+            agent().post(&url).header("idempotency-key", key).send_json(&body).unwrap();
+        assert!(answer.status().is_success(), "{url}");
+        answer.body_mut().read_json::<Value>().unwrap()
+    };
+    let left = post("/v1/tickets", json!({"presentation": presentation}));
+    let fetched = download(left["url"].as_str().unwrap(), "application/dc+sd-jwt");
+    assert_eq!(fetched, presentation.as_bytes());
+    let verdict = post("/v1/verify", json!({"presentation": presentation}));
+    let claims = verdict["claims"].as_array().unwrap();
+    let fields: BTreeMap<&str, &str> = claims
+        .iter()
+        .map(|c| (c["label_zh"].as_str().unwrap(), c["value"].as_str().unwrap()))
+        .collect();
+    let data = json!({"certTypeCode": "local:driving-licence", "certData": fields,
+        "useCause": fields["姓名"], "presentation": presentation});
+    let compared = post("/v1/compat/verifyCertInfo", json!({"data": data}));
+    assert_eq!(compared["head"]["status"], 0);
+    post("/v1/compat/queryCertInfo", json!({"data": {"presentation": presentation}}));
+}
+
 #[test]
 fn nothing_personal_is_in_blocks_files_logs_or_metrics() {
     let secrets = Secrets::of_sample_data();
@@ -149,6 +176,8 @@ fn nothing_personal_is_in_blocks_files_logs_or_metrics() {
             node["http"].as_str().unwrap(),
         ]);
         assert!(secrets.find(verdict.as_bytes()).is_some(), "the verdict shows the claims");
+        let presentation = std::fs::read_to_string(file).unwrap();
+        leave_and_compare(node["http"].as_str().unwrap(), presentation.trim());
     }
 
     for node in &nodes {

@@ -7,21 +7,24 @@
 //! registration, a compromise, a final status. What may have changed since (an absence, a
 //! suspension, "active") counts only on a header younger than `max_staleness_ms`.
 //!
-//! Not here: what was shown before (replay), which needs a memory, and fetching anything.
+//! Not here: what was shown before, which needs a memory ([`hear`] leaves it open for
+//! [`crate::showing`]), and fetching anything.
 
 use symbolon_credential::{
     date,
-    sd_jwt::{Disclosed, KeyBinding, ParseError, Parsed, SignatureChecked},
+    sd_jwt::{Disclosed, ParseError, Parsed, SignatureChecked},
 };
 use symbolon_ledger::{
+    catalogue::{Disclosure, LicenceTypeRecord},
     codes::ProvinceCode,
     operation::KeyPurpose,
     records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus},
 };
 
 use crate::{
-    message::{message, with_holder},
+    message::{Holder, answer, joined, lead, with_holder},
     naming::{as_of_block, name_records, recognise, shown_claims},
+    showing::{HolderFinding, Judged, Seen, holder},
     verdict::{Check, CheckName, CheckResult, LedgerStatus, Outcome, Reason, Verdict},
     view::LedgerView,
 };
@@ -29,6 +32,10 @@ use crate::{
 /// Oldest self-presented holder signature accepted, in seconds: a screenshot passed on is good
 /// for no longer.
 pub const MAX_PRESENTATION_AGE_S: u64 = 60;
+/// Oldest holder's signature on a challenge accepted, in seconds: time enough to scan, choose and
+/// sign. A challenge is answered once, but this program cannot know how long another verifier
+/// remembers its own, so an answer does not count for ever.
+pub const MAX_CHALLENGE_AGE_S: u64 = 300;
 /// How far ahead the holder's clock may be, in seconds.
 pub const MAX_CLOCK_LEAD_S: u64 = 10;
 
@@ -37,7 +44,8 @@ pub const MAX_CLOCK_LEAD_S: u64 = 10;
 pub struct Request {
     /// The province whose recognition is asked for.
     pub recognising_province: ProvinceCode,
-    /// Whom a holder's signature must be meant for, if that matters.
+    /// Whom a holder's signature must be meant for; `None` asks for one that is meant for whoever
+    /// scans it ([`symbolon_credential::sd_jwt::SELF_PRESENTED`]).
     pub audience: Option<String>,
     /// The challenge that the holder must have signed, if one was made.
     pub nonce: Option<String>,
@@ -95,7 +103,7 @@ pub enum Ledger {
     Unavailable(Unavailable),
 }
 
-/// Judges a well-formed presentation.
+/// Judges a well-formed presentation, for a verifier that remembers nothing.
 ///
 /// ```
 /// use symbolon_credential::sd_jwt::{ParseError, Parsed};
@@ -113,15 +121,22 @@ pub enum Ledger {
 /// ```
 #[must_use]
 pub fn judge(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Verdict {
+    hear(presentation, ledger, request).verdict(Seen::First)
+}
+
+/// Judges a well-formed presentation, for a verifier that remembers what was shown: it asks its
+/// memory about [`Judged::showing`] and closes with [`Judged::verdict`].
+#[must_use]
+pub fn hear(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Judged {
     let mut bench = Bench::default();
     bench.pass(CheckName::Format, "a presentation of a licence in SD-JWT form");
     match ledger {
         Ledger::At(view) => Case { presentation, view, request }.hear(bench),
         Ledger::Unavailable(why) => {
             bench.doubt(CheckName::IssuerKey, Reason::LedgerUnavailable, why.detail());
-            let mut verdict = bench.close(request, None, false);
-            verdict.cid = presentation.claimed_cid().map(|cid| cid.to_string());
-            verdict
+            let mut judged = bench.close(request, None, false);
+            judged.verdict.cid = presentation.claimed_cid().map(|cid| cid.to_string());
+            judged
         }
     }
 }
@@ -131,7 +146,7 @@ pub fn judge(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Verdi
 pub fn malformed(error: &ParseError, request: &Request) -> Verdict {
     let mut bench = Bench::default();
     bench.fail(CheckName::Format, Reason::MalformedPresentation, &error.to_string());
-    bench.close(request, None, false)
+    bench.close(request, None, false).verdict(Seen::First)
 }
 
 /// Every check, in order.
@@ -179,7 +194,7 @@ impl Bench {
     }
 
     /// The verdict, with what the caller does not know left empty.
-    fn close(mut self, request: &Request, view: Option<&LedgerView>, absent: bool) -> Verdict {
+    fn close(mut self, request: &Request, view: Option<&LedgerView>, absent: bool) -> Judged {
         for name in ORDER {
             if !self.checks.iter().any(|c| c.name == name) {
                 self.skip(name, "not reached: an earlier check did not pass");
@@ -193,6 +208,7 @@ impl Bench {
             (None, None) => (Outcome::Valid, None),
         };
         let recognised = recognise(request, view);
+        let lead = lead(recognised, request, view);
         let mut verdict = Verdict {
             outcome,
             reason,
@@ -208,13 +224,13 @@ impl Bench {
             superseded_by: None,
             as_of: view.map(|v| as_of_block(&v.as_of)),
             checks: self.checks,
-            message: message(outcome, reason, recognised, request, view),
+            message: joined(&lead, &answer(outcome, reason, view)),
             proof: None,
         };
         if let Some(view) = view {
             name_records(&mut verdict, view);
         }
-        verdict
+        Judged { verdict, showing: None, lead }
     }
 }
 
@@ -228,19 +244,22 @@ struct Case<'c> {
 impl<'c> Case<'c> {
     /// Makes all checks. Later ones are made even after a failure where that is possible, so that
     /// the list shows everything that is wrong.
-    fn hear(&self, mut bench: Bench) -> Verdict {
+    fn hear(&self, mut bench: Bench) -> Judged {
         self.issuer_key(&mut bench);
         let checked = self.signature(&mut bench);
-        let disclosed = checked.and_then(|c| disclosures(c, &mut bench));
+        let licence_type = self.view.licence_type.as_ref();
+        let disclosed = checked.and_then(|c| disclosures(c, licence_type, &mut bench));
         let absent = self.ledger(&mut bench);
         self.compromise(&mut bench);
         self.status(&mut bench);
         self.dates(checked, &mut bench);
-        let holder_bound = self.holder_binding(checked, &mut bench);
+        let HolderFinding { bound, showing, .. } = self.holder_binding(checked, &mut bench);
 
-        let mut verdict = bench.close(self.request, Some(self.view), absent);
+        let mut judged = bench.close(self.request, Some(self.view), absent);
+        judged.showing = showing;
+        let verdict = &mut judged.verdict;
         verdict.cid = self.presentation.claimed_cid().map(|cid| cid.to_string());
-        verdict.holder_bound = holder_bound;
+        verdict.holder_bound = bound;
         if let Some(checked) = checked {
             let day = |seconds| date::day_of(seconds).to_string();
             verdict.valid_from = checked.not_before().map(day);
@@ -249,8 +268,11 @@ impl<'c> Case<'c> {
         if let Some(disclosed) = disclosed {
             verdict.claims = shown_claims(&disclosed, self.view);
         }
-        verdict.message = with_holder(verdict.message, verdict.outcome, holder_bound);
-        verdict
+        if verdict.outcome == Outcome::Valid {
+            let paper = checked.is_some_and(|c| c.holder_key().is_none());
+            with_holder(&mut verdict.message, Holder::of(bound, paper));
+        }
+        judged
     }
 
     /// Whether the header is too old for what may have changed since.
@@ -438,70 +460,35 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// Whether the holder signed this presentation; `None` when no signature came with it.
+    /// Whether the holder signed this presentation, for this request, and lately.
     fn holder_binding(
         &self,
         checked: Option<SignatureChecked<'_>>,
         bench: &mut Bench,
-    ) -> Option<bool> {
-        const NAME: CheckName = CheckName::HolderBinding;
-        let Some(checked) = checked else {
-            bench.skip(NAME, "the holder's key is not known to be the issuer's word");
-            return None;
+    ) -> HolderFinding {
+        let finding = match checked {
+            Some(checked) => holder(checked, self.request),
+            None => HolderFinding::skipped("the holder's key is not known to be the issuer's word"),
         };
-        let binding = match checked.key_binding() {
-            Ok(Some(binding)) => binding,
-            Ok(None) if self.request.nonce.is_some() => {
-                let detail = "a challenge was made and the holder did not sign it";
-                bench.fail(NAME, Reason::BadHolderBinding, detail);
-                return None;
-            }
-            Ok(None) => {
-                let detail = "no holder's signature was presented: compare the person";
-                bench.skip(NAME, detail);
-                return None;
-            }
-            Err(error) => {
-                bench.fail(NAME, Reason::BadHolderBinding, &error.to_string());
-                return Some(false);
-            }
-        };
-        let fault = self.binding_fault(&binding);
-        match fault {
-            Some((reason, detail)) => bench.fail(NAME, reason, detail),
-            None => bench.pass(NAME, "the holder signed this presentation"),
+        match finding.reason {
+            Some(reason) => bench.fail(CheckName::HolderBinding, reason, &finding.detail),
+            None => bench.note(CheckName::HolderBinding, finding.result, &finding.detail),
         }
-        Some(fault.is_none())
-    }
-
-    /// A signature on this verifier's challenge is fresh by itself; any other is held against the
-    /// clock, which `at_ms` does not move.
-    fn binding_fault(&self, binding: &KeyBinding) -> Option<(Reason, &'static str)> {
-        let request = self.request;
-        if request.audience.as_ref().is_some_and(|audience| *audience != binding.audience) {
-            return Some((Reason::BadHolderBinding, "signed for another verifier"));
-        }
-        match &request.nonce {
-            Some(nonce) if *nonce == binding.nonce => return None,
-            Some(_) => return Some((Reason::BadHolderBinding, "signed for another challenge")),
-            None => {}
-        }
-        let now = request.now_ms / 1_000;
-        if binding.issued_at > now.saturating_add(MAX_CLOCK_LEAD_S) {
-            return Some((Reason::StalePresentation, "signed in the future; check both clocks"));
-        }
-        if now.saturating_sub(binding.issued_at) > MAX_PRESENTATION_AGE_S {
-            return Some((
-                Reason::StalePresentation,
-                "signed more than a minute ago; ask the holder to show it anew",
-            ));
-        }
-        None
+        finding
     }
 }
 
-fn disclosures(checked: SignatureChecked<'_>, bench: &mut Bench) -> Option<Disclosed> {
+fn disclosures(
+    checked: SignatureChecked<'_>,
+    licence_type: Option<&LicenceTypeRecord>,
+    bench: &mut Bench,
+) -> Option<Disclosed> {
     match checked.disclose() {
+        Ok(disclosed) if shows_forbidden(&disclosed, licence_type) => {
+            let detail = "a claim is shown that the catalogue forbids to show";
+            bench.fail(CheckName::Disclosures, Reason::BadDisclosure, detail);
+            None
+        }
         Ok(disclosed) => {
             let (shown, withheld) = (disclosed.claims().len(), disclosed.withheld());
             let detail = format!("{shown} claims shown, {withheld} withheld");
@@ -513,6 +500,12 @@ fn disclosures(checked: SignatureChecked<'_>, bench: &mut Bench) -> Option<Discl
             None
         }
     }
+}
+
+fn shows_forbidden(disclosed: &Disclosed, licence_type: Option<&LicenceTypeRecord>) -> bool {
+    let claims = licence_type.map_or(&[][..], |t| &t.claims);
+    let mut forbidden = claims.iter().filter(|c| c.disclosure == Disclosure::Never);
+    forbidden.any(|c| disclosed.claims().contains_key(c.key.as_str()))
 }
 
 /// Whether the key was registered and in its span at `height`; compromise is another check.

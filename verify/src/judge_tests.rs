@@ -1,7 +1,7 @@
 //! The verdict over every combination that matters: what is wrong, alone and together.
 
-use symbolon_credential::sd_jwt::bind;
 use symbolon_ledger::{
+    catalogue::Disclosure,
     codes::Day,
     hash::Digest,
     operation::{Interval, RevocationClass},
@@ -290,6 +290,8 @@ fn first_and_last_second_of_validity_are_those_of_beijing_days() {
     };
     assert_eq!(verdict(&[at(0)]).outcome, Outcome::Valid);
     assert_eq!(verdict(&[at(1)]).outcome, Outcome::Valid);
+    assert_eq!(verdict(&[TOO_EARLY]).reason, Some(Reason::NotYetValid));
+    assert_eq!(verdict(&[EXPIRED]).reason, Some(Reason::Expired));
     let verdict = verdict(&[]);
     assert_eq!(verdict.valid_from.as_deref(), Some("2024-01-01"));
     assert_eq!(verdict.valid_until.as_deref(), Some("2027-12-31"));
@@ -345,76 +347,6 @@ fn recognition_is_always_said_and_never_changes_the_outcome() {
     }
 }
 
-fn binding(age: i64) -> KeyBinding {
-    let now = NOW_MS / 1_000;
-    KeyBinding {
-        audience: "https://police.example".to_owned(),
-        nonce: "n1".to_owned(),
-        issued_at: now.saturating_add_signed(-age),
-    }
-}
-
-#[test]
-fn the_holders_signature_is_judged_when_there_is_one() {
-    use Reason::{BadHolderBinding as Bad, StalePresentation as Stale};
-    let ask = |audience: Option<&str>, nonce: Option<&str>| {
-        (audience.map(str::to_owned), nonce.map(str::to_owned))
-    };
-    let police = Some("https://police.example");
-    let rows = [
-        (ask(None, None), 0, None),
-        (ask(None, None), 60, None),
-        (ask(None, None), 61, Some(Stale)),
-        (ask(None, None), -10, None),
-        (ask(None, None), -11, Some(Stale)),
-        (ask(police, None), 5, None),
-        (ask(Some("https://bank.example"), None), 5, Some(Bad)),
-        (ask(police, Some("n1")), 5, None),
-        (ask(police, Some("n1")), 3_600, None), // fresh by the challenge
-        (ask(police, Some("n2")), 5, Some(Bad)),
-    ];
-    for (i, ((audience, nonce), age, reason)) in rows.into_iter().enumerate() {
-        let mut scene = Scene::new();
-        scene.request.audience = audience;
-        scene.request.nonce = nonce;
-        let text = bind(&scene.shown(), &binding(age), &scene.holder);
-        let verdict = judge_scene(&scene, &text);
-        assert_eq!(verdict.reason, reason, "row {i}");
-        assert_eq!(verdict.holder_bound, Some(reason.is_none()), "row {i}");
-    }
-}
-
-#[test]
-fn freshness_of_a_presentation_is_not_moved_by_at() {
-    let mut scene = Scene::new();
-    scene.request.at_ms = Some(NOW_MS - 3_600_000);
-    let text = bind(&scene.shown(), &binding(3_600), &scene.holder);
-    assert_eq!(judge_scene(&scene, &text).reason, Some(Reason::StalePresentation));
-}
-
-#[test]
-fn a_wrong_holders_signature_is_invalid_and_none_is_null() {
-    let scene = Scene::new();
-    let forged = judge_scene(&scene, &bind(&scene.shown(), &binding(0), &scene.issuer));
-    let expected = (Outcome::Invalid, Some(Reason::BadHolderBinding), Some(false));
-    assert_eq!((forged.outcome, forged.reason, forged.holder_bound), expected);
-
-    let unbound = judge_scene(&scene, &scene.shown());
-    assert_eq!((unbound.outcome, unbound.holder_bound), (Outcome::Valid, None));
-    assert!(unbound.message.en.contains("compare the person"), "{}", unbound.message.en);
-
-    let paper = Scene::with_holder(false);
-    let printed = judge_scene(&paper, &paper.shown());
-    assert_eq!((printed.outcome, printed.holder_bound), (Outcome::Valid, None));
-    let pasted = judge_scene(&paper, &bind(&paper.shown(), &binding(0), &paper.holder));
-    assert_eq!(pasted.reason, Some(Reason::BadHolderBinding));
-
-    let mut challenged = Scene::new();
-    challenged.request.nonce = Some("n1".to_owned());
-    let ignored = judge_scene(&challenged, &challenged.shown());
-    assert_eq!((ignored.reason, ignored.holder_bound), (Some(Reason::BadHolderBinding), None));
-}
-
 #[test]
 fn forged_disclosures_are_invalid_and_show_no_claims() {
     let scene = Scene::new();
@@ -426,11 +358,30 @@ fn forged_disclosures_are_invalid_and_show_no_claims() {
 }
 
 #[test]
+fn a_claim_that_the_catalogue_forbids_to_show_is_a_bad_disclosure() {
+    const FORBIDDEN: Change = |s| {
+        s.view.licence_type.as_mut().unwrap().claims[1].disclosure = Disclosure::Never;
+    };
+    let shown = verdict(&[FORBIDDEN]);
+    assert_eq!((shown.outcome, shown.reason), (Outcome::Invalid, Some(Reason::BadDisclosure)));
+    assert!(shown.claims.is_empty());
+    assert!(!format!("{shown:?}").contains("C1"), "no value is told");
+
+    let mut scene = Scene::new();
+    FORBIDDEN(&mut scene);
+    let withheld = Parsed::parse(&scene.credential).unwrap().present(&["name"]).unwrap();
+    assert_eq!(judge_scene(&scene, &withheld).outcome, Outcome::Valid);
+}
+
+#[test]
 fn claims_issuer_and_type_are_named_from_the_ledger() {
     let verdict = verdict(&[SUPERSEDED]);
     let keys: Vec<_> =
         verdict.claims.iter().map(|c| (c.key.as_str(), c.label_zh.as_str())).collect();
     assert_eq!(keys, [("name", "姓名"), ("class", "准驾车型")]);
+    let values: Vec<_> =
+        verdict.claims.iter().map(|c| (c.value.as_str(), c.display.as_str())).collect();
+    assert_eq!(values, [("陆园琼", "陆***"), ("C1", "***")], "class 3 is masked for people only");
     assert_eq!(verdict.issuer.as_ref().unwrap().province, "44");
     assert_eq!(verdict.licence_type.as_ref().unwrap().code, "local:driving-licence");
     assert_eq!(verdict.superseded_by, Some(Digest([8; 32]).to_string()));
@@ -438,6 +389,16 @@ fn claims_issuer_and_type_are_named_from_the_ledger() {
     assert_eq!(verdict.as_of.as_ref().unwrap().time, "2026-11-23T03:59:55Z");
     let shown = format!("{verdict:?}");
     assert!(!shown.contains("陆园琼"), "{shown}");
+}
+
+#[test]
+fn what_the_catalogue_does_not_know_is_shown_masked() {
+    const FEWER: Change = |s| s.view.licence_type.as_mut().unwrap().claims.truncate(1);
+    let verdict = verdict(&[FEWER]);
+    let last = verdict.claims.last().unwrap();
+    let labels = (last.label_zh.as_str(), last.label_en.as_str());
+    assert_eq!((last.key.as_str(), labels), ("class", ("class", "class")));
+    assert_eq!((last.value.as_str(), last.display.as_str()), ("C1", "***"));
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! Read in this order: [`trust`] (what is believed, and headers checked against it), [`receipt`]
 //! (a transaction is final), [`state_proof`] (what stood in the state), [`verdict`] (the one
 //! answer for people and machines), [`view`] (the records that an answer rests on), [`judge`] (how
-//! the answer is found).
+//! the answer is found), [`showing`] (the holder's part of it), [`display`] (claims as people are
+//! shown them).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -22,6 +23,10 @@ pub mod verdict;
 pub mod view;
 
 pub mod judge;
+
+pub mod showing;
+
+pub mod display;
 
 mod naming;
 

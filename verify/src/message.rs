@@ -9,37 +9,69 @@ use crate::{
     view::LedgerView,
 };
 
-/// The message of a verdict.
-pub(crate) fn message(
-    outcome: Outcome,
-    reason: Option<Reason>,
+/// What is known of the person who shows a valid licence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The holder signed this presentation.
+    Signed,
+    /// The credential names a holder's key, and nobody signed with it.
+    Silent,
+    /// The credential names no holder's key.
+    Paper,
+}
+
+impl Holder {
+    pub(crate) fn of(bound: Option<bool>, paper: bool) -> Self {
+        match bound {
+            Some(true) => Self::Signed,
+            _ if paper => Self::Paper,
+            _ => Self::Silent,
+        }
+    }
+}
+
+/// Two parts of a message, one after the other.
+pub(crate) fn joined(first: &Message, second: &Message) -> Message {
+    Message { zh: format!("{}{}", first.zh, second.zh), en: format!("{}{}", first.en, second.en) }
+}
+
+/// Adds to the message of a valid licence what is known of its bearer, and what a person must
+/// still do when no signature says that it is the holder.
+pub(crate) fn with_holder(message: &mut Message, holder: Holder) {
+    let (zh, en) = match holder {
+        Holder::Signed => ("持证人已签名确认本次出示。", " The holder signed this presentation."),
+        Holder::Silent => {
+            ("未核验持证人，请核对本人。", " The holder is not verified: compare the person.")
+        }
+        Holder::Paper => (
+            "纸质版不含持证人密钥，未核验持证人，请核对本人。",
+            " A paper licence has no holder's key, so the holder is not verified: compare the person.",
+        ),
+    };
+    message.zh.push_str(zh);
+    message.en.push_str(en);
+}
+
+/// What the message begins with: that the asking province does not recognise the licence. Empty
+/// when it does, and when that cannot be said.
+pub(crate) fn lead(
     recognised: Recognised,
     request: &Request,
     view: Option<&LedgerView>,
 ) -> Message {
     let asking = view.and_then(|v| v.asking_province.as_ref());
-    let (first_zh, first_en) = non_recognition(recognised, request, asking);
-    let (zh, en) = answer(outcome, reason, view);
-    Message { zh: format!("{first_zh}{zh}"), en: format!("{first_en}{en}") }
+    let (zh, en) = non_recognition(recognised, request, asking);
+    Message { zh, en }
 }
 
-/// Adds what a person must still do when nobody's signature binds the licence to its bearer.
-pub(crate) fn with_holder(
-    message: Message,
+/// The outcome and its reason.
+pub(crate) fn answer(
     outcome: Outcome,
-    holder_bound: Option<bool>,
+    reason: Option<Reason>,
+    view: Option<&LedgerView>,
 ) -> Message {
-    match (outcome, holder_bound) {
-        (Outcome::Valid, Some(true)) => Message {
-            zh: format!("{}持证人已签名确认本次出示。", message.zh),
-            en: format!("{} The holder signed this presentation.", message.en),
-        },
-        (Outcome::Valid, _) => Message {
-            zh: format!("{}未核验持证人，请核对本人。", message.zh),
-            en: format!("{} The holder is not verified: compare the person.", message.en),
-        },
-        _ => message,
-    }
+    let (zh, en) = words(outcome, reason, view);
+    Message { zh, en }
 }
 
 fn non_recognition(
@@ -60,7 +92,7 @@ fn non_recognition(
     (format!("{zh}不承认该证照：{why_zh}。"), format!("Not recognised in {en}: {why_en}. "))
 }
 
-fn answer(outcome: Outcome, reason: Option<Reason>, view: Option<&LedgerView>) -> (String, String) {
+fn words(outcome: Outcome, reason: Option<Reason>, view: Option<&LedgerView>) -> (String, String) {
     match (outcome, reason) {
         (Outcome::Valid, _) | (_, None) => valid(view),
         (Outcome::Invalid, Some(reason)) => {
@@ -109,9 +141,10 @@ fn texts(reason: Reason) -> (&'static str, &'static str) {
             "the issuer or its key is not registered for this",
         ),
         Reason::BadSignature => ("签发机关的签名不符", "the issuer's signature does not match"),
-        Reason::BadDisclosure => {
-            ("出示的信息不是签发机关签名的内容", "what is shown is not what the issuer signed")
-        }
+        Reason::BadDisclosure => (
+            "出示的信息不是签发机关签名的内容，或属于不得出示的信息",
+            "what is shown is not what the issuer signed, or may not be shown",
+        ),
         Reason::LedgerMismatch => {
             ("证照内容与账本登记不一致", "the credential disagrees with its registration")
         }
@@ -159,5 +192,105 @@ fn next_step(reason: Reason) -> (&'static str, &'static str) {
             "Ask for a later date, or ask a node that keeps more",
         ),
         _ => ("请一分钟后重试，或改问其他节点", "Ask again in a minute, or ask another node"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    /// Every reason, with the outcome that it goes with.
+    const REASONS: [(Outcome, Reason); 19] = [
+        (Outcome::Invalid, Reason::MalformedPresentation),
+        (Outcome::Invalid, Reason::IssuerNotAuthorised),
+        (Outcome::Invalid, Reason::BadSignature),
+        (Outcome::Invalid, Reason::BadDisclosure),
+        (Outcome::Invalid, Reason::LedgerMismatch),
+        (Outcome::Invalid, Reason::IssuerKeyCompromised),
+        (Outcome::Invalid, Reason::Revoked),
+        (Outcome::Invalid, Reason::Superseded),
+        (Outcome::Invalid, Reason::Suspended),
+        (Outcome::Invalid, Reason::TransferPending),
+        (Outcome::Invalid, Reason::NotYetValid),
+        (Outcome::Invalid, Reason::Expired),
+        (Outcome::Invalid, Reason::BadHolderBinding),
+        (Outcome::Invalid, Reason::StalePresentation),
+        (Outcome::Invalid, Reason::Replayed),
+        (Outcome::Unknown, Reason::NotOnLedger),
+        (Outcome::Undetermined, Reason::StaleLedger),
+        (Outcome::Undetermined, Reason::LedgerUnavailable),
+        (Outcome::Undetermined, Reason::BeforeRetainedWindow),
+    ];
+
+    #[test]
+    fn every_reason_is_said_in_both_languages() {
+        let mut table = String::new();
+        for (outcome, reason) in REASONS {
+            let Message { zh, en } = answer(outcome, Some(reason), None);
+            table.push_str(&format!("{reason:?}\n  {zh}\n  {en}\n"));
+            let blurred = outcome == Outcome::Undetermined && en.contains("Invalid:");
+            assert!(!blurred, "{reason:?} is shown as invalid");
+        }
+        expect![[r#"
+            MalformedPresentation
+              无效：提交的内容不是证照出示文本。
+              Invalid: what was submitted is not a presentation of a licence.
+            IssuerNotAuthorised
+              无效：签发机关或其密钥未登记，或无权签发。
+              Invalid: the issuer or its key is not registered for this.
+            BadSignature
+              无效：签发机关的签名不符。
+              Invalid: the issuer's signature does not match.
+            BadDisclosure
+              无效：出示的信息不是签发机关签名的内容，或属于不得出示的信息。
+              Invalid: what is shown is not what the issuer signed, or may not be shown.
+            LedgerMismatch
+              无效：证照内容与账本登记不一致。
+              Invalid: the credential disagrees with its registration.
+            IssuerKeyCompromised
+              无效：签发时所用密钥可能已被盗用。
+              Invalid: it was issued with a key that may have been in other hands.
+            Revoked
+              无效：证照已被吊销、撤销或注销。
+              Invalid: it is revoked.
+            Superseded
+              无效：证照已被新证取代，请出示新证。
+              Invalid: it is superseded; ask for its successor.
+            Suspended
+              无效：证照已被暂扣。
+              Invalid: it is suspended.
+            TransferPending
+              无效：证照正在转往其他机关。
+              Invalid: it is being transferred to another agency.
+            NotYetValid
+              无效：证照尚未生效。
+              Invalid: its first day of validity is yet to come.
+            Expired
+              无效：证照已过有效期。
+              Invalid: it has expired.
+            BadHolderBinding
+              无效：持证人签名不符。
+              Invalid: the holder's signature does not match this request.
+            StalePresentation
+              无效：出示已过时，请持证人重新出示。
+              Invalid: the presentation is not fresh; ask the holder to show it anew.
+            Replayed
+              无效：该出示已被使用过，请持证人重新出示。
+              Invalid: this presentation was used before; ask the holder to show it anew.
+            NotOnLedger
+              未知：签名无误，但账本证明没有登记过该证照。请向签发机关核实。
+              Unknown: the signature holds, but the ledger proves that it has no such licence. Ask the issuing agency.
+            StaleLedger
+              暂时无法判定：本节点的账本数据不够新。这不表示证照无效。请一分钟后重试，或改问其他节点。
+              Cannot be decided now: this node's state of the ledger is too old. This does not mean that the licence is invalid. Ask again in a minute, or ask another node.
+            LedgerUnavailable
+              暂时无法判定：暂时读不到账本。这不表示证照无效。请一分钟后重试，或改问其他节点。
+              Cannot be decided now: the ledger cannot be read now. This does not mean that the licence is invalid. Ask again in a minute, or ask another node.
+            BeforeRetainedWindow
+              暂时无法判定：所问时间早于本节点保留的数据。这不表示证照无效。请改问较近的日期，或向保留更久数据的节点查询。
+              Cannot be decided now: the time asked for is before what this node keeps. This does not mean that the licence is invalid. Ask for a later date, or ask a node that keeps more.
+        "#]].assert_eq(&table);
     }
 }

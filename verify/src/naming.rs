@@ -4,9 +4,14 @@
 //! its issuer signed.
 
 use symbolon_credential::sd_jwt::{Disclosed, IDENTIFIER_CLAIM};
-use symbolon_ledger::{catalogue::Disclosure, codes::Day, records::LicenceStatus};
+use symbolon_ledger::{
+    catalogue::{ClaimType, Disclosure},
+    codes::Day,
+    records::LicenceStatus,
+};
 
 use crate::{
+    display::{FIRST_MASKED_LEVEL, display, escaped},
     judge::Request,
     verdict::{
         AsOfBlock, Issuer, LedgerStatus, Recognised, RecognitionReason, ShownClaim, TypeName,
@@ -86,20 +91,26 @@ pub(crate) fn shown_claims(disclosed: &Disclosed, view: &LedgerView) -> Vec<Show
             label_zh: spec.label_zh.to_string(),
             label_en: spec.label_en.to_string(),
             value: value.clone(),
+            display: display(value, &spec.value, spec.sensitivity),
         })
     });
-    let unlisted = claims.iter().filter(|(key, _)| specs.iter().all(|s| s.key.as_str() != *key));
-    let other = unlisted.map(|(key, value)| {
-        let (zh, en) = match key.as_str() {
-            IDENTIFIER_CLAIM => ("证照标识", "licence identifier"),
-            key => (key, key),
-        };
-        ShownClaim {
-            key: key.clone(),
-            label_zh: zh.to_owned(),
-            label_en: en.to_owned(),
-            value: value.clone(),
-        }
-    });
-    known.chain(other).collect()
+    let listed = |key: &String| specs.iter().any(|s| s.key.as_str() == *key);
+    let other = claims.iter().filter(|(key, _)| !listed(key));
+    known.chain(other.map(|(key, value)| unlisted(key, value))).collect()
+}
+
+/// A claim that the catalogue does not know: its class is not known either, so it is masked. The
+/// identifier is a document's number, which the person at the counter compares.
+fn unlisted(key: &str, value: &str) -> ShownClaim {
+    let (label_zh, label_en, sensitivity) = match key {
+        IDENTIFIER_CLAIM => ("证照标识".to_owned(), "licence identifier".to_owned(), 1),
+        key => (escaped(key), escaped(key), FIRST_MASKED_LEVEL),
+    };
+    ShownClaim {
+        key: key.to_owned(),
+        label_zh,
+        label_en,
+        value: value.to_owned(),
+        display: display(value, &ClaimType::Text { max: u32::MAX }, sensitivity),
+    }
 }

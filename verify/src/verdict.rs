@@ -154,8 +154,11 @@ pub struct ShownClaim {
     pub label_zh: String,
     /// English label.
     pub label_en: String,
-    /// Its value: personal data.
+    /// Its value: personal data, exactly as the issuer signed it.
     pub value: String,
+    /// The value as people are shown it: masked as its class demands, and with the characters
+    /// that do not show written out ([`crate::display`]).
+    pub display: String,
 }
 
 impl fmt::Debug for ShownClaim {

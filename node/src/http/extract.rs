@@ -163,6 +163,24 @@ pub(super) fn broken_body() -> Problem {
     Problem::bad("bad_body", "the body did not arrive whole", "send it again")
 }
 
+/// A body that is said to be JSON, as its exact bytes, with the headers that came with it.
+#[derive(Debug, Clone)]
+pub(super) struct JsonBytes {
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        must_be_json(request.headers())?;
+        let headers = request.headers().clone();
+        let Body(bytes) = Body::from_request(request, state).await?;
+        Ok(Self { headers, bytes })
+    }
+}
+
 /// A JSON body.
 #[derive(Debug, Clone)]
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -171,10 +189,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_type(request.headers(), APPLICATION_JSON) {
-            return Err(unsupported(APPLICATION_JSON));
-        }
-        let Body(bytes) = Body::from_request(request, state).await?;
+        let JsonBytes { bytes, .. } = JsonBytes::from_request(request, state).await?;
         parse_json(&bytes).map(Self)
     }
 }
@@ -190,6 +205,11 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
     })?;
     serde_json::from_str(text)
         .map_err(|e| Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body"))
+}
+
+/// Refuses a body that is not said to be JSON.
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_type(headers, APPLICATION_JSON) { Ok(()) } else { Err(unsupported(APPLICATION_JSON)) }
 }
 
 /// Whether the body is said to be of `media_type`, whatever its parameters.

@@ -110,9 +110,9 @@ pub(super) struct Licence {
 }
 
 /// What a licence refers to by number, and where all of it stands.
-struct Context {
-    licence_type: LicenceTypeRecord,
-    agency: AgencyRecord,
+pub(super) struct Context {
+    pub(super) licence_type: LicenceTypeRecord,
+    pub(super) agency: AgencyRecord,
     places: Vec<StateKey>,
 }
 
@@ -128,7 +128,12 @@ fn referred<R: symbolon_ledger::records::Record>(
     Ok(record)
 }
 
-fn context(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Context, StorageError> {
+/// Reads the type and the agency of a licence.
+pub(super) fn context(
+    view: &View<'_>,
+    cid: Cid,
+    licence: &LicenceRecord,
+) -> Result<Context, StorageError> {
     let mut places = vec![StateKey::Licence(cid)];
     let number = StateKey::LicenceTypeByIndex(licence.type_index);
     let TypeIndexRecord { code, .. } = referred(view, &mut places, number)?;

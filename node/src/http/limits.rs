@@ -30,6 +30,8 @@ pub(super) const MAX_TRANSACTION_BODY: usize = 96 * 1024;
 pub(super) const MAX_VERIFY_BODY: usize = MAX_PRESENTATION_LEN + 4 * 1024;
 /// Most bytes of a body of `POST /v1/verify/batch`: 1,000 presentations of 16 KiB.
 pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
+/// Bytes of bodies of batches that may be in memory at once: four of the largest.
+pub(super) const MAX_LARGE_BODIES: usize = 4 * MAX_BATCH_BODY;
 /// Most presentations of one batch.
 pub(super) const MAX_BATCH: usize = 1_000;
 
@@ -86,7 +88,7 @@ pub struct HttpLimits {
     /// Transactions being admitted. Their own places, so that no crowd of verifiers can keep an
     /// agency from submitting.
     pub submissions: usize,
-    /// Batches being read and verified: each may hold 16 MiB, and as much again while it is
+    /// Batches being parsed and verified: each may hold 16 MiB, and as much again once it is
     /// parsed.
     pub batches: usize,
     /// Submitters waiting for a commit.

@@ -1,10 +1,11 @@
 //! HTTP: the node's outside interface.
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
-//! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
-//! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
-//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
-//! operator. The shapes are described at `/docs` of a running node and in
+//! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
+//! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
+//! them, then the modules of the addresses: [`transactions`], [`licences`], [`verify`],
+//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for
+//! the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -15,10 +16,15 @@ mod error;
 
 mod extract;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "batches are to be read with it"))]
 mod bodies;
 
 mod words;
+
+mod memory;
+
+mod idempotency;
+
+mod origin;
 
 mod proven;
 
@@ -27,6 +33,10 @@ mod transactions;
 mod licences;
 
 mod verify;
+
+mod tickets;
+
+mod compat;
 
 mod agencies;
 
@@ -46,6 +56,7 @@ mod tls;
 
 pub use callers::Share;
 pub use limits::HttpLimits;
+pub use origin::{NotAnOrigin, PublicOrigin};
 pub use tls::TlsFiles;
 
 use std::{
@@ -80,13 +91,17 @@ use crate::{
     pool::Pool,
     storage::{Store, View},
 };
+use bodies::Budget;
 use callers::Callers;
 use error::Problem;
+use idempotency::{Answers, IDEMPOTENCY_KEY};
 use limits::{
     FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
-    MAX_HTTP2_HEADER_BYTES, MAX_HTTP2_STREAMS,
+    MAX_HTTP2_HEADER_BYTES, MAX_HTTP2_STREAMS, MAX_LARGE_BODIES,
 };
+use tickets::Tickets;
 use tls::Doorkeeper;
+use verify::recall::Recall;
 
 /// How long open requests may go on after the node was told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -112,6 +127,8 @@ pub struct HttpContext {
     pub metrics: Arc<Metrics>,
     /// How much of the machine HTTP may take.
     pub limits: HttpLimits,
+    /// Under which address outsiders reach this node, if it was told.
+    pub public_origin: Option<PublicOrigin>,
 }
 
 impl fmt::Debug for HttpContext {
@@ -190,8 +207,18 @@ struct Server {
     checks: Gate,
     /// Blocking work that admits transactions.
     submissions: Gate,
-    /// Batches, from the first byte of their bodies on.
+    /// Bytes of batches that are being read or worked on.
+    large: Budget,
+    /// Batches that are worked on.
     batches: Gate,
+    /// What was shown here, and the challenges given here.
+    recall: Recall,
+    /// Presentations that are left here for a minute.
+    tickets: Tickets,
+    /// Answers to requests that may be sent again.
+    answers: Answers,
+    /// Whether this node itself serves HTTPS.
+    encrypted: bool,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
     /// Told when the node goes down, so that streams end.
@@ -199,7 +226,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(context: HttpContext) -> Result<Arc<Self>, HttpError> {
+    fn new(context: HttpContext, encrypted: bool) -> Result<Arc<Self>, HttpError> {
         let limits = context.limits;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = rayon::ThreadPoolBuilder::new()
@@ -217,7 +244,12 @@ impl Server {
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
+            large: Budget::new(MAX_LARGE_BODIES),
             batches: Gate::new(limits.batches, "batches"),
+            recall: Recall::new(),
+            tickets: Tickets::new(),
+            answers: Answers::new(),
+            encrypted,
             workers,
             stopping: watch::Sender::new(false),
         }))
@@ -273,7 +305,7 @@ fn noting<T>(
 ///
 /// [`HttpError::Threads`].
 pub fn router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(public_routes(Server::new(context)?))
+    Ok(public_routes(Server::new(context, false)?))
 }
 
 /// The operator's interface.
@@ -282,7 +314,7 @@ pub fn router(context: HttpContext) -> Result<Router, HttpError> {
 ///
 /// [`HttpError::Threads`].
 pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(admin::routes(Server::new(context)?))
+    Ok(admin::routes(Server::new(context, false)?))
 }
 
 /// The OpenAPI description of the outside interface.
@@ -296,6 +328,8 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(transactions::routes())
         .merge(licences::routes())
         .merge(verify::routes())
+        .merge(tickets::routes())
+        .merge(compat::routes())
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
@@ -319,6 +353,7 @@ fn cors() -> CorsLayer {
             header::ACCEPT,
             header::CONTENT_TYPE,
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static(IDEMPOTENCY_KEY),
         ])
         .max_age(PREFLIGHT_AGE)
 }
@@ -331,6 +366,16 @@ fn public_routes(server: Arc<Server>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(server.clone(), limits::guard))
         .with_state(server)
+}
+
+/// Fresh random bytes.
+fn random_bytes<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        Problem::internal()
+    })?;
+    Ok(bytes)
 }
 
 async fn not_found() -> Problem {
@@ -420,7 +465,7 @@ impl HttpListeners {
     ) -> Result<(), HttpError> {
         let limits = context.limits;
         let limits = if self.behind_proxy { limits.behind_a_proxy() } else { limits };
-        let server = Server::new(HttpContext { limits, ..context })?;
+        let server = Server::new(HttpContext { limits, ..context }, self.tls.is_some())?;
         let doorkeeper = || Doorkeeper {
             places: Arc::new(Semaphore::new(limits.connections)),
             callers: Callers::new(limits.connections_of_one),

@@ -36,6 +36,8 @@ pub(super) const BROWSER_PATH: &str = "/docs";
         (name = "transactions", description = "Submitting, and what became of it"),
         (name = "licences", description = "What the ledger says of a licence"),
         (name = "verification", description = "Is this presented licence good?"),
+        (name = "compatibility", description = "The national shared service's shapes, for systems \
+            that speak them: docs/reference/compat.md"),
         (name = "registries", description = "Provinces, agencies, licence types, recognition"),
         (name = "chain", description = "Blocks, certificates, events, this node"),
     ),
@@ -231,7 +233,11 @@ pub(super) struct VerdictClaim {
     key: String,
     label_zh: String,
     label_en: String,
+    /// The value, exactly as the issuer signed it.
     value: String,
+    /// The value as people are shown it: masked as its class demands, with characters that do
+    /// not show written out.
+    display: String,
 }
 
 /// The block that a verdict rests on.

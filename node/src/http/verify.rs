@@ -1,73 +1,53 @@
 //! Verification: a presentation and the ledger at one height give one verdict.
 //!
-//! This module reads and proves; [`symbolon_verify`] judges. What a presentation says of a person
-//! is in the answer and nowhere else: it is not logged, not counted and not kept.
+//! [`court`] reads and proves, [`symbolon_verify`] judges, [`recall`] remembers what was shown
+//! here, [`challenges`] gives nonces. What a presentation says of a person is in the answer and
+//! nowhere else: it is not logged, not counted, and not kept, but for the answer to a request with
+//! an `Idempotency-Key` ([`super::idempotency`]).
+
+pub(super) mod unpack;
+
+pub(super) mod court;
+
+mod challenges;
+
+pub(super) mod recall;
 
 use std::sync::Arc;
 
 use axum::{
-    Json,
-    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request, State},
+    response::Response,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use symbolon_credential::sd_jwt::Parsed;
-use symbolon_ledger::{codes::ProvinceCode, state::StateKey};
-use symbolon_verify::{
-    judge::{Ledger, Request as Question, judge},
-    verdict::{Outcome, Verdict},
-    view::{AsOf, LedgerView, ReadError},
-};
+use symbolon_verify::verdict::{Outcome, Verdict};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    bodies::{AtMost, LargeBody, parse_list},
     error::{Problem, ProblemDocument},
-    extract::{JsonBody, code, to_base64url},
+    extract::{JsonBytes, must_be_json, parse_json},
+    idempotency::{json_bytes, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
-    registries::find_parameters,
 };
-use crate::{
-    metrics::Kind,
-    storage::{StorageError, View},
-};
+use crate::{metrics::Kind, storage::View};
+use court::{Court, VerifyBody};
+use recall::Heard;
 
-/// How a presentation packed for QR codes begins.
-const QR_PREFIX: &str = "ELC1:";
 /// Longest audience or nonce, in bytes.
 const MAX_BINDING_TEXT: usize = 512;
-/// Beijing is eight hours ahead of UTC.
-const BEIJING_OFFSET: &str = "+08:00";
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     let one = OpenApiRouter::default()
         .routes(routes!(verify))
         .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
-    let batch = OpenApiRouter::default()
-        .routes(routes!(verify_batch))
-        .layer(DefaultBodyLimit::max(MAX_BATCH_BODY));
-    one.merge(batch)
-}
-
-/// What is to be verified, and for whom.
-#[derive(Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct VerifyBody {
-    /// SD-JWT text: the issuer-signed JWT, disclosures and perhaps a key-binding JWT, each after
-    /// a `~`.
-    presentation: String,
-    /// Whom the holder's signature must be meant for.
-    audience: Option<String>,
-    /// The challenge that the holder must have signed.
-    nonce: Option<String>,
-    /// Code of the province whose recognition is asked for; the answering node's when absent.
-    recognising_province: Option<String>,
-    /// Another time at which licence dates and recognition are judged: RFC 3339, or a day
-    /// `YYYY-MM-DD` in Beijing. It never moves the freshness of the presentation.
-    at: Option<String>,
+    one.routes(routes!(verify_batch)).merge(challenges::routes())
 }
 
 /// Presentations to be verified at one height.
@@ -75,7 +55,8 @@ pub(super) struct VerifyBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchBody {
     /// 1 to 1,000 of them.
-    items: Vec<VerifyBody>,
+    #[schema(value_type = Vec<VerifyBody>)]
+    items: AtMost<VerifyBody, MAX_BATCH>,
     /// Whether each verdict carries its state proof; true when absent.
     #[serde(default = "yes")]
     proof: bool,
@@ -126,74 +107,109 @@ impl From<Problem> for ItemError {
     }
 }
 
-/// A question that can be put to the judge.
-struct Case {
-    presentation: Parsed,
-    question: Question,
-}
-
-/// What all cases of one request share.
-struct Court<'a, 'v> {
-    view: &'a View<'v>,
-    max_staleness_ms: u64,
-    now_ms: u64,
-    home: Option<ProvinceCode>,
-    proof: bool,
-}
-
 /// Verifies a presentation.
 ///
-/// Anything that can be parsed gets 200 and a verdict, also when the answer is no.
+/// Anything that can be parsed gets 200 and a verdict, also when the answer is no. A presentation
+/// that its holder signed is accepted once at this node; a retry with the same `Idempotency-Key`
+/// and body gets the same answer.
 #[utoipa::path(post, path = "/v1/verify", tag = "verification", request_body = VerifyBody,
+    params(("idempotency-key" = Option<String>, Header, description = "A random text of 1 to 128 characters, new for each request and the same for its retries")),
     responses((status = 200, body = VerdictBody), (status = 400, body = ProblemDocument),
-        (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
+        (status = 409, body = ProblemDocument), (status = 413, body = ProblemDocument),
+        (status = 415, body = ProblemDocument), (status = 422, body = ProblemDocument),
         (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify(
     State(server): State<Arc<Server>>,
-    JsonBody(body): JsonBody<VerifyBody>,
-) -> Result<Json<Verdict>, Problem> {
+    JsonBytes { headers, bytes }: JsonBytes,
+) -> Result<Response, Problem> {
+    let work = judge_one(server.clone(), bytes.clone());
+    once(&server, ("/v1/verify", &headers, &bytes), work).await
+}
+
+async fn judge_one(server: Arc<Server>, bytes: Bytes) -> Result<Bytes, Problem> {
+    let body: VerifyBody = parse_json(&bytes)?;
     let worker = server.clone();
-    let hear = move |view: &View<'_>| Court::open(&worker, view, true)?.answer(&body);
-    let verdict = server.check(hear).await?;
+    let judge = move |view: &View<'_>| Court::open(&worker, view, true)?.verdict(&body);
+    let verdict = server.check(judge).await?;
     count(&server, &verdict);
-    Ok(Json(verdict))
+    Ok(json_bytes(&verdict))
 }
 
 /// Verifies up to 1,000 presentations, all at one height.
 ///
-/// An item that cannot be read has `{"error": {code, detail, hint}}` in its place.
+/// An item that cannot be read has `{"error": {code, detail, hint}}` in its place. A retry with
+/// the same `Idempotency-Key` and body gets the same answer.
 #[utoipa::path(post, path = "/v1/verify/batch", tag = "verification", request_body = BatchBody,
+    params(("idempotency-key" = Option<String>, Header, description = "As for one presentation")),
     responses((status = 200, body = Verdicts), (status = 400, body = ProblemDocument),
-        (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
+        (status = 409, body = ProblemDocument), (status = 413, body = ProblemDocument),
+        (status = 415, body = ProblemDocument), (status = 422, body = ProblemDocument),
         (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify_batch(
     State(server): State<Arc<Server>>,
     request: Request,
-) -> Result<Json<Verdicts>, Problem> {
+) -> Result<Response, Problem> {
+    must_be_json(request.headers())?;
+    let headers = request.headers().clone();
+    let body = server.large.read(request, MAX_BATCH_BODY).await?;
+    let bytes = body.bytes.clone();
+    once(&server, ("/v1/verify/batch", &headers, &bytes), judge_batch(server.clone(), body)).await
+}
+
+async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Problem> {
     let _place = server.batches.enter().await?;
-    let JsonBody(body) = JsonBody::<BatchBody>::from_request(request, &()).await?;
-    if !(1..=MAX_BATCH).contains(&body.items.len()) {
-        let detail = format!("{} items; a batch has 1 to {MAX_BATCH}", body.items.len());
-        return Err(Problem::bad("too_many_items", detail, "split the batch"));
-    }
     let worker = server.clone();
-    let hear = move |view: &View<'_>| {
-        let court = Court::open(&worker, view, body.proof)?;
-        let answers = worker.workers.install(|| {
-            body.items.par_iter().map(|item| court.answer_item(item)).collect::<Result<_, _>>()
-        })?;
-        Ok(Verdicts { height: view.tip().height, verdicts: answers })
+    let judge = move |view: &View<'_>| {
+        let batch: BatchBody = parse_list(&body.bytes)?;
+        let AtMost(items) = batch.items;
+        if items.is_empty() {
+            let detail = format!("no items; a batch has 1 to {MAX_BATCH}");
+            return Err(Problem::bad("too_many_items", detail, "give at least one"));
+        }
+        let court = Court::open(&worker, view, batch.proof)?;
+        let hear = || items.par_iter().map(|item| hear_item(&court, item)).collect();
+        let heard: Result<Vec<HeardItem>, Problem> = worker.workers.install(hear);
+        let verdicts = close_items(&court, heard?)?;
+        Ok(Verdicts { height: view.tip().height, verdicts })
     };
-    let verdicts = server.check(hear).await?;
+    let verdicts = server.check(judge).await?;
     for answer in &verdicts.verdicts {
         if let Answer::Verdict(verdict) = answer {
             count(&server, verdict);
         }
     }
-    Ok(Json(verdicts))
+    Ok(json_bytes(&verdicts))
 }
 
-fn count(server: &Server, verdict: &Verdict) {
+/// An item that was judged, or what is wrong with the item itself.
+type HeardItem = Result<Heard, ItemError>;
+
+fn hear_item(court: &Court<'_, '_>, item: &VerifyBody) -> Result<HeardItem, Problem> {
+    match court.hear(item) {
+        Ok(heard) => Ok(Ok(heard)),
+        Err(problem) if problem.status.is_client_error() => Ok(Err(problem.into())),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Closes the items in their order, so that of two equal ones always the second is refused.
+fn close_items(court: &Court<'_, '_>, items: Vec<HeardItem>) -> Result<Vec<Answer>, Problem> {
+    let mut heard = Vec::new();
+    let keep = |item: HeardItem| item.map(|h| heard.push(h)).err();
+    let unreadable: Vec<Option<ItemError>> = items.into_iter().map(keep).collect();
+    let mut verdicts = court.close(heard)?.into_iter();
+    let answer = |error: Option<ItemError>| match error {
+        Some(error) => Answer::Unreadable { error },
+        None => {
+            let verdict = verdicts.next().expect("each item that was heard has its verdict");
+            Answer::Verdict(Box::new(verdict))
+        }
+    };
+    Ok(unreadable.into_iter().map(answer).collect())
+}
+
+/// Counts a verdict that was given.
+pub(super) fn count(server: &Server, verdict: &Verdict) {
     let kind = match verdict.outcome {
         Outcome::Valid => "valid",
         Outcome::Invalid => "invalid",
@@ -201,133 +217,4 @@ fn count(server: &Server, verdict: &Verdict) {
         Outcome::Undetermined => "undetermined",
     };
     server.context.metrics.verdicts.get_or_create(&Kind { kind }).inc();
-}
-
-impl<'a, 'v> Court<'a, 'v> {
-    fn open(server: &Server, view: &'a View<'v>, proof: bool) -> Result<Self, Problem> {
-        Ok(Self {
-            view,
-            max_staleness_ms: find_parameters(view)?.max_staleness_ms,
-            now_ms: (server.context.clock)(),
-            home: server.context.province,
-            proof,
-        })
-    }
-
-    fn answer_item(&self, item: &VerifyBody) -> Result<Answer, Problem> {
-        match self.answer(item) {
-            Ok(verdict) => Ok(Answer::Verdict(Box::new(verdict))),
-            Err(problem) if problem.status.is_client_error() => {
-                Ok(Answer::Unreadable { error: problem.into() })
-            }
-            Err(fault) => Err(fault),
-        }
-    }
-
-    fn answer(&self, body: &VerifyBody) -> Result<Verdict, Problem> {
-        let Case { presentation, question } = self.prepare(body)?;
-        let as_of = AsOf::of(&self.view.tip().header);
-        let get = |key: &StateKey| self.view.raw(key);
-        let records = LedgerView::read(as_of, &presentation, question.recognising_province, get)
-            .map_err(|error| match error {
-                ReadError::Source(error) => error,
-                record @ ReadError::Record { .. } => StorageError::damaged(record),
-            })?;
-        let proof = if self.proof { Some(self.view.state_proof(&records.keys)?) } else { None };
-        let mut verdict = judge(&presentation, &Ledger::At(Box::new(records)), &question);
-        verdict.proof = proof.as_deref().map(to_base64url);
-        Ok(verdict)
-    }
-
-    fn prepare(&self, body: &VerifyBody) -> Result<Case, Problem> {
-        let presentation = parse(&body.presentation)?;
-        let recognising_province = match &body.recognising_province {
-            Some(text) => self.province(text)?,
-            None => self.home.ok_or_else(|| {
-                let hint = "give recognising_province: this node belongs to no province";
-                Problem::bad("bad_province", "recognising_province is missing", hint)
-            })?,
-        };
-        for (name, text) in [("audience", &body.audience), ("nonce", &body.nonce)] {
-            if text.as_ref().is_some_and(|t| t.len() > MAX_BINDING_TEXT) {
-                let detail = format!("{name} is longer than {MAX_BINDING_TEXT} bytes");
-                return Err(Problem::bad("bad_json", detail, "shorten it"));
-            }
-        }
-        let question = Question {
-            recognising_province,
-            audience: body.audience.clone(),
-            nonce: body.nonce.clone(),
-            now_ms: self.now_ms,
-            at_ms: body.at.as_deref().map(read_instant).transpose()?,
-            // Dates and recognition are in the newest records, whatever the time asked for.
-            earliest_at_ms: None,
-            max_staleness_ms: self.max_staleness_ms,
-        };
-        Ok(Case { presentation, question })
-    }
-
-    fn province(&self, text: &str) -> Result<ProvinceCode, Problem> {
-        let hint = "GET /v1/provinces lists the provinces of this chain";
-        let province: ProvinceCode = code(text, "bad_province", hint)?;
-        if self.view.raw(&StateKey::Province(province))?.is_none() {
-            let detail = format!("recognising_province: no province {province}");
-            return Err(Problem::bad("bad_province", detail, hint));
-        }
-        Ok(province)
-    }
-}
-
-fn parse(text: &str) -> Result<Parsed, Problem> {
-    let text = text.trim();
-    let malformed =
-        |detail: String, hint: &str| Problem::bad("malformed_presentation", detail, hint);
-    if text.is_empty() {
-        return Err(malformed("the presentation is empty".into(), "give the SD-JWT text"));
-    }
-    if text.starts_with(QR_PREFIX) {
-        let hint = "this version reads SD-JWT text; give the text of the credential file";
-        return Err(malformed("a presentation packed for QR codes".into(), hint));
-    }
-    Parsed::parse(text).map_err(|error| {
-        let hint = "give the whole SD-JWT text, from eyJ to the last ~ or key-binding JWT";
-        malformed(error.to_string(), hint)
-    })
-}
-
-/// Reads an instant, or the first instant of a day in Beijing, as milliseconds since 1970.
-fn read_instant(text: &str) -> Result<u64, Problem> {
-    let bad = || {
-        let hint = "give an instant such as 2026-11-23T08:00:00Z, or a day such as 2026-11-23";
-        Problem::bad("bad_at", "at is no time since 1970", hint)
-    };
-    let day = symbolon_credential::date::parse(text).is_some();
-    let spelt = if day { format!("{text}T00:00:00{BEIJING_OFFSET}") } else { text.to_owned() };
-    let instant: jiff::Timestamp = spelt.parse().map_err(|_| bad())?;
-    u64::try_from(instant.as_millisecond()).map_err(|_| bad())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_an_instant_or_a_day_in_beijing() {
-        let ms = |text: &str| read_instant(text).ok();
-        assert_eq!(ms("2026-11-23T16:00:00Z"), Some(1_795_449_600_000));
-        assert_eq!(ms("2026-11-24"), Some(1_795_449_600_000));
-        assert_eq!(ms("2026-11-24T00:00:00+08:00"), Some(1_795_449_600_000));
-        for wrong in ["", "now", "2026-02-30", "1969-12-31T00:00:00Z", "2026-11-23T16:00:00"] {
-            assert_eq!(ms(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_presentation_is_refused_with_a_hint() {
-        for text in ["", "  ", "no licence", "ELC1:ABC", "a.b.c~"] {
-            let problem = parse(text).unwrap_err();
-            assert_eq!(problem.code, "malformed_presentation", "{text}");
-            assert!(!problem.hint.is_empty());
-        }
-    }
 }

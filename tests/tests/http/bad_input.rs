@@ -107,7 +107,15 @@ fn bodies_that_cannot_be_read_are_named() {
     let post = |path: &str, headers: &[(&str, &str)], body: &[u8]| {
         request(node.public, "POST", path, headers, body)
     };
-    for path in ["/v1/verify", "/v1/verify/batch", "/v1/transactions"] {
+    for path in [
+        "/v1/verify",
+        "/v1/verify/batch",
+        "/v1/challenges",
+        "/v1/tickets",
+        "/v1/compat/verifyCertInfo",
+        "/v1/compat/queryCertInfo",
+        "/v1/transactions",
+    ] {
         refused(&post(path, &[], b"{}"), 415, "unsupported_media_type");
         refused(
             &post(path, &[("content-type", "text/plain")], b"{}"),
@@ -125,6 +133,9 @@ fn bodies_that_cannot_be_read_are_named() {
     let too_large = vec![b' '; 17 * 1024 * 1024];
     for (path, size) in [
         ("/v1/verify", MAX_PRESENTATION_LEN + 4 * 1024 + 1),
+        ("/v1/tickets", MAX_PRESENTATION_LEN + 4 * 1024 + 1),
+        ("/v1/compat/verifyCertInfo", MAX_PRESENTATION_LEN + 4 * 1024 + 1),
+        ("/v1/challenges", 16 * 1024 + 1),
         ("/v1/transactions", 96 * 1024 + 1),
         ("/v1/verify/batch", 16 * 1024 * 1024 + 1),
     ] {

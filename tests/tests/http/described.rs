@@ -196,6 +196,21 @@ fn check_posts(node: &Node, description: &Description, presentation: &str) {
     for body in [items, json!({"items": []})] {
         description.check("POST", "/v1/verify/batch", &node.post_json("/v1/verify/batch", &body));
     }
+    let compared = json!({"data": {"certTypeCode": TYPE, "certData": {"name": "x"},
+        "useCause": "x", "presentation": presentation}});
+    let cid = symbolon_credential::sd_jwt::Parsed::parse(presentation).unwrap().claimed_cid();
+    for (path, good) in [
+        ("/v1/challenges", json!({"audience": "https://a.example"})),
+        ("/v1/tickets", json!({"presentation": presentation})),
+        ("/v1/compat/verifyCertInfo", compared),
+        ("/v1/compat/queryCertInfo", json!({"data": {"cid": cid.unwrap().to_string()}})),
+        ("/v1/compat/queryCertInfo", json!({"data": {}})),
+    ] {
+        for body in [good, json!({"x": 1}), json!([])] {
+            description.check("POST", path, &node.post_json(path, &body));
+        }
+    }
+    description.check("GET", "/t/{ticket}", &node.get("/t/AAAAAAAAAAAAAAAAAAAAAA"));
     let agency = node.agency("44");
     let reserve = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
     for body in [reserve.as_bytes(), b"", &reserve.as_bytes()[1..]] {

@@ -246,7 +246,7 @@ fn web_pages_of_other_origins_may_read_and_verify_but_not_submit() {
         let headers = [
             origin,
             ("access-control-request-method", "POST"),
-            ("access-control-request-headers", "content-type"),
+            ("access-control-request-headers", "content-type,idempotency-key"),
         ];
         request(node.public, "OPTIONS", path, &headers, b"")
     };
@@ -268,6 +268,11 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/licences/{cid}/history",
         "/v1/verify",
         "/v1/verify/batch",
+        "/v1/challenges",
+        "/v1/tickets",
+        "/t/{ticket}",
+        "/v1/compat/verifyCertInfo",
+        "/v1/compat/queryCertInfo",
         "/v1/agencies",
         "/v1/agencies/{uscc}",
         "/v1/licence-types",

@@ -28,7 +28,7 @@ use symbolon_ledger::{
 use symbolon_node::{
     engine::EngineStatus,
     execution,
-    http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners, TlsFiles},
+    http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners, PublicOrigin, TlsFiles},
     metrics::Metrics,
     pool::{Pool, PoolOutlets},
     storage::{Commit, Store},
@@ -100,14 +100,23 @@ impl Node {
     }
 
     pub(crate) fn start_with(limits: HttpLimits) -> Self {
-        Self::start_as(limits, None)
+        Self::start_as(limits, None, None)
     }
 
     pub(crate) fn start_encrypted(tls: TlsFiles) -> Self {
-        Self::start_as(HttpLimits::default(), Some(tls))
+        Self::start_as(HttpLimits::default(), Some(tls), None)
     }
 
-    fn start_as(limits: HttpLimits, tls: Option<TlsFiles>) -> Self {
+    /// A node that was told under which origin outsiders reach it.
+    pub(crate) fn start_at(origin: &str) -> Self {
+        Self::start_as(HttpLimits::default(), None, Some(origin.parse().unwrap()))
+    }
+
+    fn start_as(
+        limits: HttpLimits,
+        tls: Option<TlsFiles>,
+        public_origin: Option<PublicOrigin>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (genesis, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
         let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
@@ -126,6 +135,7 @@ impl Node {
             clock: Arc::new(move || clock.load(Ordering::SeqCst)),
             metrics: Arc::new(Metrics::new()),
             limits,
+            public_origin,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -308,6 +318,16 @@ impl Node {
     /// A driving licence of the agency of `province` in `slot`, and the operation that registers
     /// it.
     pub(crate) fn prepare_licence(&self, province: &str, slot: u32) -> (Licence, Operation) {
+        self.prepare_for(province, slot, None)
+    }
+
+    /// The same with a holder's key in it.
+    fn prepare_for(
+        &self,
+        province: &str,
+        slot: u32,
+        holder: Option<&SecretKey>,
+    ) -> (Licence, Operation) {
         let code: ProvinceCode = province.parse().unwrap();
         let entry = self.genesis.licence_types.iter().find(|t| t.code.as_str() == TYPE).unwrap();
         let claims = claims::validate(entry, &sample_row(slot)).unwrap();
@@ -331,7 +351,7 @@ impl Node {
                 identifier: None,
                 status_province: &code,
                 status_slot: slot,
-                holder_key: None,
+                holder_key: holder.map(SecretKey::public_key).as_ref(),
                 issued_on: symbolon_credential::date::parse("2026-11-01").unwrap(),
             },
             &salts,
@@ -354,6 +374,40 @@ impl Node {
         let (licence, operation) = self.prepare_licence(province, slot);
         self.apply(&self.by_agency(province, vec![operation]));
         licence
+    }
+
+    /// Issues one to `holder`, committed.
+    pub(crate) fn issue_to(&self, province: &str, slot: u32, holder: &SecretKey) -> Licence {
+        let (licence, operation) = self.prepare_for(province, slot, Some(holder));
+        self.apply(&self.by_agency(province, vec![operation]));
+        licence
+    }
+
+    /// Lets `seconds` pass on this node's clock.
+    pub(crate) fn wait(&self, seconds: u64) {
+        self.now_ms.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+
+    /// The same, and a block in the end, so that what the ledger says is fresh.
+    pub(crate) fn wait_and_commit(&self, seconds: u64) {
+        self.wait(seconds);
+        self.commit();
+    }
+
+    /// The claims `shown` of a licence, signed by `holder` now for `audience` and `nonce`.
+    pub(crate) fn present(
+        &self,
+        licence: &Licence,
+        (shown, holder): (&[&str], &SecretKey),
+        (audience, nonce): (&str, &str),
+    ) -> String {
+        let shown = sd_jwt::Parsed::parse(&licence.text).unwrap().present(shown).unwrap();
+        let binding = sd_jwt::KeyBinding {
+            audience: audience.to_owned(),
+            nonce: nonce.to_owned(),
+            issued_at: self.now_ms.load(Ordering::SeqCst) / 1_000,
+        };
+        sd_jwt::bind(&shown, &binding, holder)
     }
 
     /// Tells it to go down.
@@ -425,6 +479,14 @@ pub(crate) fn request(
     stream.write_all(head.as_bytes()).unwrap();
     // A server that has seen enough may answer and close before it has read everything.
     let _ = stream.write_all(body);
+    read_answer(&mut stream)
+}
+
+/// Sends these bytes on a connection of their own.
+pub(crate) fn exchange(to: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let _ = stream.write_all(bytes);
     read_answer(&mut stream)
 }
 

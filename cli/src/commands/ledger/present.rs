@@ -3,7 +3,8 @@
 //! Works without a network: what it needs is the credential, the holder's key beside it, and the
 //! catalogue that this program carries. Level A (fresh, for whoever scans it) is made when nothing
 //! is asked for, level B when a verifier gave a nonce, level D when the credential has no holder's
-//! key. What each level proves, and what it does not: `docs/citizen/README.md`.
+//! key. Level C leaves one of these at a node ([`ticket`]), which needs a network, and shows the
+//! link. What each level proves, and what it does not: `docs/citizen/README.md`.
 //!
 //! The presentation itself is the holder's data: it goes to standard output or to a file, and
 //! nothing of it but the claims' keys is ever said on standard error.
@@ -30,9 +31,11 @@ use crate::{
 
 mod choice;
 mod drawing;
+mod ticket;
 
 use choice::Wanted;
 use drawing::Drawing;
+use ticket::Ticket;
 
 /// Longest audience or nonce, in bytes: what nodes accept.
 const MAX_BINDING_TEXT: usize = 512;
@@ -66,6 +69,9 @@ pub(crate) struct PresentArgs {
     /// Write the presentation as SD-JWT text
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Leave the presentation at the node of --node for a minute, and show the link to it
+    #[arg(long)]
+    ticket: bool,
     /// The licence type as a node gives it, where this program's catalogue lacks it
     #[arg(long, value_name = "FILE.json")]
     licence_type_file: Option<PathBuf>,
@@ -123,18 +129,27 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     let credential = read_credential(&args.file)?;
     let presented = present(args, context, &credential)?;
     let packed = match packed(&presented) {
-        Err(failure) if drawing.is_some() || args.out.is_none() => return Err(failure),
+        Err(failure) if !args.ticket && (drawing.is_some() || args.out.is_none()) => {
+            return Err(failure);
+        }
         packed => packed.ok(),
     };
+    let ticket = args.ticket.then(|| ticket::leave(&presented.text, context)).transpose()?;
+    // A link is short: it takes all the correction that there is.
+    let link = ticket.as_ref().and_then(|ticket| drawing::code(&ticket.url, true));
+    let code = if args.ticket { link.as_ref() } else { packed.as_ref().map(|(_, code)| code) };
     if let Some(path) = &args.out {
         files::write(path, presented.text.as_bytes())?;
     }
-    let drawn = match (&drawing, &packed) {
-        (Some(drawing), Some((_, code))) => drawing.draw(code)?,
+    let drawn = match (&drawing, code) {
+        (Some(drawing), Some(code)) => drawing.draw(code)?,
         _ => None,
     };
     context.output.note(format!("note: {}", presented.level.words()));
-    if let Some((_, code)) = &packed
+    if ticket.is_some() {
+        context.output.note("note: level C: whoever has the link can fetch this, once");
+    }
+    if let Some(code) = code
         && drawing.is_some()
         && code.version() > drawing::MAX_READABLE_VERSION
     {
@@ -146,18 +161,26 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     }
     let answer = json!({
         "cid": credential.claimed_cid().map(|cid| cid.to_string()),
-        "level": presented.level.letter(),
+        "level": if ticket.is_some() { "C" } else { presented.level.letter() },
         "presentation": presented.text,
         "elc1": packed.as_ref().map(|(text, _)| text),
-        "qr_version": packed.as_ref().map(|(_, code)| code.version()),
-        "qr_correction": packed.as_ref().map(|(_, code)| code.correction().letter()),
+        "qr_version": code.map(crate::qr::Code::version),
+        "qr_correction": code.map(|code| code.correction().letter()),
         "file": drawing.as_ref().and_then(Drawing::path),
         "presentation_file": args.out,
         "disclosed": presented.shown,
         "expires_at": expires_at(&presented),
+        "ticket": ticket.as_ref().map(Ticket::json),
     });
     let elc1 = packed.map(|(text, _)| text);
-    Ok(Answer::new(text(&presented, elc1, drawn, args, drawing.as_ref()), answer))
+    let mut text = text(&presented, elc1, drawn, args, drawing.as_ref());
+    if let Some(ticket) = &ticket {
+        text = match drawing.is_some() || args.out.is_some() {
+            true => format!("{text}\n{}", ticket.lines()),
+            false => ticket.lines(),
+        };
+    }
+    Ok(Answer::new(text, answer))
 }
 
 /// For people: the drawn code, or the text, or where the files are.

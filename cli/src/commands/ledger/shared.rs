@@ -18,10 +18,10 @@ pub(super) fn committed_answer(committed: &Committed, first: &str, extra: Value)
     Answer::new(text, answer)
 }
 
-/// Text from elsewhere as a terminal may be given it: nothing that moves a cursor or hides.
+/// Text from elsewhere as a terminal may be given it: what would move a cursor, reorder or hide is
+/// written out.
 pub(super) fn plain(text: &str) -> String {
-    let shown = |c: char| !c.is_control() && !symbolon_ledger::codes::is_invisible(c);
-    text.chars().map(|c| if shown(c) { c } else { '\u{fffd}' }).collect()
+    symbolon_verify::display::escaped(text)
 }
 
 /// Reads a unified social credit code.
@@ -61,6 +61,6 @@ mod tests {
 
     #[test]
     fn a_terminal_is_given_no_orders() {
-        assert_eq!(plain("a\u{1b}[31mb\u{202e}"), "a\u{fffd}[31mb\u{fffd}");
+        assert_eq!(plain("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
     }
 }

@@ -1,8 +1,11 @@
 //! `symbolon verify`: one clear answer about a presented licence.
 //!
 //! The node judges; this shows its verdict in English and Chinese, and ends with the outcome's own
-//! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours.
-//! A picture's code is found here ([`picture`]) and sent as the text that it is.
+//! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours. Claims
+//! are shown masked, as the catalogue's classes demand, unless `--show-all` is given.
+//!
+//! Beside it: [`picture`] (a QR code is found here and sent as the text that it is), [`challenge`]
+//! (a nonce for the holder to sign) and [`ticket`] (a presentation behind a link).
 
 use std::path::Path;
 
@@ -21,30 +24,42 @@ use crate::{
 
 mod picture;
 
+mod challenge;
+
+mod ticket;
+
 /// Verify a presented licence
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A file (text, or a PNG or JPEG of a QR code), the presented text itself, or - for standard
-    /// input
-    #[arg(value_name = "FILE|TEXT|-")]
-    presentation: String,
+    /// A file (text, or a PNG or JPEG of a QR code), the presented text itself, the link of a
+    /// ticket, or - for standard input
+    #[arg(value_name = "FILE|TEXT|URL|-", required_unless_present = "challenge")]
+    presentation: Option<String>,
     /// Judge dates and recognition at this time: YYYY-MM-DD, or an RFC 3339 instant
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Judge recognition for this province [default: the answering node's]
     #[arg(long, value_name = "CODE", value_parser = parse_province)]
     province: Option<ProvinceCode>,
-    /// The audience that the presentation must be made for
+    /// The audience that the presentation must be made for [default: whoever scans it]
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
-    /// The nonce that the presentation must carry
+    /// The nonce that the presentation must carry: of --challenge at this node, or one's own
     #[arg(long, value_name = "TEXT")]
     nonce: Option<String>,
+    /// Show sensitive claims whole
+    #[arg(long)]
+    show_all: bool,
+    #[command(flatten)]
+    challenge: challenge::ChallengeArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
-    let presentation = read(&args.presentation)?;
+    let Some(presentation) = &args.presentation else {
+        return challenge::run(args.audience.as_deref(), context);
+    };
+    let presentation = read(presentation)?;
     let mut body = Map::new();
     body.insert("presentation".to_owned(), json!(presentation));
     let optional = [
@@ -73,11 +88,15 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
             ));
         }
     };
-    Ok(Answer::new(show(&verdict), verdict).with_status(status))
+    Ok(Answer::new(show(&verdict, args.show_all), verdict).with_status(status))
 }
 
-/// The presentation that the argument is, or that the file which it names holds or shows.
+/// The presentation that the argument is, or that the file or the ticket which it names holds or
+/// shows.
 fn read(argument: &str) -> Result<String, Failure> {
+    if ticket::is_link(argument) {
+        return ticket::fetch(argument);
+    }
     let path = Path::new(argument);
     let is_text = argument.starts_with(elc1::PREFIX) || argument.contains('~');
     if is_text && !path.exists() {
@@ -86,15 +105,16 @@ fn read(argument: &str) -> Result<String, Failure> {
     let what = "the presentation";
     let bytes = files::read(path, picture::MAX_BYTES, what)?;
     if picture::form(&bytes).is_some() {
-        return picture::read(&bytes);
+        let code = picture::read(&bytes)?;
+        return if ticket::is_link(&code) { ticket::fetch(&code) } else { Ok(code) };
     }
     files::within(&bytes, MAX_PRESENTATION_LEN as u64 + 2, path, what)?;
     let content = files::utf8(bytes, path, what)?;
     Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
-/// A verdict for people.
-fn show(verdict: &Value) -> String {
+/// A verdict for people: claims masked, or with `show_all` whole.
+fn show(verdict: &Value, show_all: bool) -> String {
     let outcome = match text(verdict, "outcome") {
         "valid" => "VALID  有效",
         "invalid" => "INVALID  无效",
@@ -126,8 +146,12 @@ fn show(verdict: &Value) -> String {
     if as_of.is_object() {
         line("as of", format!("height {}, {}", as_of["height"], text(as_of, "time")));
     }
-    list(&mut lines, "claims 证照内容", &verdict["claims"], |claim| {
-        format!("{} {}: {}", text(claim, "label_zh"), text(claim, "label_en"), text(claim, "value"))
+    let (shown, title) = match show_all {
+        true => ("value", "claims 证照内容"),
+        false => ("display", "claims 证照内容 (sensitive ones masked 已脱敏: --show-all)"),
+    };
+    list(&mut lines, title, &verdict["claims"], |claim| {
+        format!("{} {}: {}", text(claim, "label_zh"), text(claim, "label_en"), text(claim, shown))
     });
     list(&mut lines, "checks 核验项目", &verdict["checks"], |check| {
         let mark = match text(check, "result") {
@@ -178,22 +202,26 @@ mod tests {
             "message": {"zh": "此证照已被吊销", "en": "this licence has been revoked"},
             "licence_type": {"code": "local:x", "name_zh": "驾驶证", "name_en": "Driving licence"},
             "issuer": {"uscc": "1", "name": "某局", "province": "44"},
-            "claims": [{"key": "name", "label_zh": "姓名", "label_en": "Name", "value": "某\u{1b}某"}],
+            "claims": [{"key": "name", "label_zh": "姓名", "label_en": "Name",
+                "value": "某\u{1b}某\u{202e}", "display": "某***\u{200b}"}],
             "checks": [{"name": "status", "result": "fail", "detail": "revoked at height 9"}],
             "as_of": {"height": 12, "time": "2026-11-23T00:00:00Z"},
         });
-        let shown = show(&verdict);
+        let shown = show(&verdict, false);
         for part in [
             "INVALID  无效",
             "此证照已被吊销",
             "recognised  NO (no agreement)",
             "issuer      某局, province 44",
-            "  姓名 Name: 某\u{fffd}某",
+            "  姓名 Name: 某***\\u{200b}\n",
             "  FAIL     status       revoked at height 9",
             "as of       height 12",
         ] {
             assert!(shown.contains(part), "{part:?} in\n{shown}");
         }
+        let whole = show(&verdict, true);
+        assert!(whole.contains("  姓名 Name: 某\\u{1b}某\\u{202e}\n"), "{whole}");
+        assert!(!whole.contains("***"), "{whole}");
     }
 
     #[test]
@@ -201,5 +229,6 @@ mod tests {
         assert_eq!(read("ELC1:ABC").unwrap(), "ELC1:ABC");
         assert_eq!(read("a.b.c~d~").unwrap(), "a.b.c~d~");
         assert_eq!(read("no-such-file").unwrap_err().code, "unreadable_file");
+        assert_eq!(read("https://a.example/x").unwrap_err().code, "no_ticket_link");
     }
 }

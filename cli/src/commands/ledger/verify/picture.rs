@@ -2,7 +2,7 @@
 //!
 //! A picture comes from anybody, so everything about it is bounded before it costs anything: its
 //! bytes, its pixels as its header states them, the memory of its decoder. What a code says is only
-//! read, never followed; and of a code that is no licence nothing is repeated, since it may be
+//! read here, never followed; and of a code that is no licence nothing is repeated, since it may be
 //! somebody's data or made to be shown.
 
 use std::io::Cursor;
@@ -16,6 +16,7 @@ use rxing::{
 };
 use symbolon_credential::{elc1, sd_jwt::Parsed};
 
+use super::ticket;
 use crate::output::Failure;
 
 /// Most bytes of a picture: a telephone's photograph has 3 to 12 MB.
@@ -79,10 +80,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<String, Failure> {
     }
 }
 
-/// The content of a code, if it is a licence.
+/// The content of a code, if it is a licence or the link of a ticket.
 fn licence(code: &str) -> Result<String, Failure> {
     let code = code.trim();
-    if code.starts_with(elc1::PREFIX) || Parsed::parse(code).is_ok() {
+    let is_licence = code.starts_with(elc1::PREFIX) || Parsed::parse(code).is_ok();
+    if is_licence || ticket::is_ticket(code) {
         return Ok(code.to_owned());
     }
     let scheme = code.split_once("://").is_some_and(|(scheme, _)| {

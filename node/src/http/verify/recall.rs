@@ -1,0 +1,143 @@
+//! What this node remembers of verification, so that nothing is accepted here twice: challenges
+//! that it gave, and showings that holders signed.
+//!
+//! Only what issuer and holder signed is remembered, as digests, and only as long as it would
+//! count as fresh. None of it names a person, reaches a disk, or is told to another node: the same
+//! presentation can be shown once at each node. `docs/spec/presentation.md` says what follows.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use symbolon_ledger::hash::Digest;
+use symbolon_verify::{
+    showing::{Judged, Seen, Showing},
+    verdict::Verdict,
+};
+
+use super::challenges::OwnNonce;
+use crate::http::{
+    error::Problem,
+    memory::{Bounds, Memory},
+};
+
+/// Challenges that can be open at once: a hundred a second for their five minutes. A verifier
+/// that gets none makes its own nonce, so a flood of them stops nobody.
+const CHALLENGES: Bounds = Bounds { entries: 32_768, bytes: 8 * 1024 * 1024 };
+/// Showings remembered at once: over two thousand a second, each for its minute and the margin.
+/// Each costs whoever wants to fill it a licence of the ledger and a signature. About 40 MiB.
+const SHOWINGS: Bounds = Bounds { entries: 262_144, bytes: 64 * 1024 * 1024 };
+/// Bytes of one showing, with what the memory needs to find it.
+const SHOWING_BYTES: usize = 160;
+/// How much longer than it is fresh a showing is remembered, in milliseconds: as long as the
+/// longest request takes, which judges by the time at which it began.
+const MARGIN_MS: u64 = 60_000;
+
+/// A challenge of this node's.
+struct Given {
+    audience: String,
+    answered: bool,
+}
+
+struct Inner {
+    challenges: Memory<OwnNonce, Given>,
+    showings: Memory<Digest, ()>,
+}
+
+/// The memory of one node.
+pub(in crate::http) struct Recall(Mutex<Inner>);
+
+/// A presentation that was judged, with the nonce of this node's that was asked for.
+pub(in crate::http) struct Heard {
+    pub(super) judged: Judged,
+    pub(super) nonce: Option<OwnNonce>,
+    /// State proof of the records behind it, base64url, when it was asked for.
+    pub(super) proof: Option<String>,
+}
+
+impl Heard {
+    /// The showing that will have to be remembered, if there is one. A challenge has its place
+    /// already.
+    fn to_remember(&self) -> Option<&Showing> {
+        let open = self.nonce.is_none() && !self.judged.is_undetermined();
+        self.judged.showing().filter(|_| open)
+    }
+}
+
+impl Recall {
+    pub(in crate::http) fn new() -> Self {
+        Self(Mutex::new(Inner {
+            challenges: Memory::new(CHALLENGES),
+            showings: Memory::new(SHOWINGS),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change of `Inner` is complete when the lock is released, also by a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a challenge.
+    pub(super) fn give(
+        &self,
+        nonce: OwnNonce,
+        audience: &str,
+        span: (u64, u64),
+    ) -> Result<(), Problem> {
+        let given = Given { audience: audience.to_owned(), answered: false };
+        let given = self.lock().challenges.insert(nonce, given, audience.len(), span);
+        given.map_err(|_| Problem::overloaded("challenges"))
+    }
+
+    /// Whom a challenge was given for, while it is remembered.
+    pub(super) fn audience(&self, nonce: &OwnNonce, now_ms: u64) -> Option<String> {
+        self.lock().challenges.get(nonce, now_ms).map(|given| given.audience.clone())
+    }
+
+    /// The verdicts of `heard`, in order, after what was shown here before. All that is new is
+    /// remembered before any is answered; when there is no room for it, none is answered.
+    pub(super) fn close(&self, heard: Vec<Heard>, now_ms: u64) -> Result<Vec<Verdict>, Problem> {
+        let mut inner = self.lock();
+        let needed = heard.iter().filter(|h| h.to_remember().is_some()).count();
+        if needed > inner.showings.room(now_ms) {
+            return Err(Problem::overloaded("presentations that it must remember"));
+        }
+        Ok(heard.into_iter().map(|heard| inner.close(heard, now_ms)).collect())
+    }
+}
+
+impl Inner {
+    fn close(&mut self, heard: Heard, now_ms: u64) -> Verdict {
+        let seen = match (heard.judged.showing(), heard.nonce) {
+            (None, _) => Seen::First,
+            (Some(_), Some(nonce)) => self.answer(&nonce, !heard.judged.is_undetermined(), now_ms),
+            (Some(showing), None) => {
+                let (digest, end_ms) = (showing.digest, end_ms(showing));
+                let seen = self.showings.get(&digest, now_ms).is_some();
+                if heard.to_remember().is_some() && !seen {
+                    self.showings.replace(digest, (), SHOWING_BYTES, end_ms);
+                }
+                if seen { Seen::Before } else { Seen::First }
+            }
+        };
+        let mut verdict = heard.judged.verdict(seen);
+        verdict.proof = heard.proof;
+        verdict
+    }
+
+    /// What is remembered of a challenge that a holder signed; with `decided`, it is answered now.
+    fn answer(&mut self, nonce: &OwnNonce, decided: bool, now_ms: u64) -> Seen {
+        match self.challenges.get(nonce, now_ms) {
+            Some(given) if given.answered => Seen::Before,
+            Some(given) => {
+                given.answered = decided;
+                Seen::First
+            }
+            None if nonce.is_over(now_ms) => Seen::ChallengeOver,
+            None => Seen::ChallengeUnknown,
+        }
+    }
+}
+
+/// When a showing may be forgotten.
+fn end_ms(showing: &Showing) -> u64 {
+    showing.fresh_until_s.saturating_add(1).saturating_mul(1_000).saturating_add(MARGIN_MS)
+}
