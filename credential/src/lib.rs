@@ -9,6 +9,7 @@
 //! Read in this order: [`date`] and [`identifier`] (the smallest words), [`claims`] (what a
 //! licence says and when an agency may say it), [`sd_jwt`] (how it is written, signed and read),
 //! [`lineage`] (how renewals of one licence are linked on the ledger without naming it),
+//! [`status_list`] (whether many licences stand, in one signed list for stock software),
 //! [`encoding`] (the two strict decoders beneath).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -22,6 +23,8 @@ pub mod claims;
 pub mod sd_jwt;
 
 pub mod lineage;
+
+pub mod status_list;
 
 pub mod encoding;
 

@@ -7,8 +7,9 @@
 //! Read in this order: [`hash`] and [`codec`] (how anything becomes bytes), [`codes`] and
 //! [`keys`] (the smallest nouns), [`operation`] and [`transaction`] (what an agency says),
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
-//! [`state`] and [`records`] (what is then true), [`log`] and `tree` (how it is committed to),
-//! [`receipt`] and [`state_proof`] (how it is shown to a stranger).
+//! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
+//! lists), [`log`] and `tree` (how it is committed to), [`receipt`] and [`state_proof`] (how it is
+//! shown to a stranger).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -37,6 +38,8 @@ pub mod block;
 pub mod state;
 
 pub mod records;
+
+pub mod status_page;
 
 pub mod log;
 

@@ -5,9 +5,9 @@
 //! it is and brings the bytes. It never asks an issuer anything.
 //!
 //! Read in this order: [`trust`] (what is believed, and headers checked against it), [`receipt`]
-//! (a transaction is final), [`state_proof`] (what stood in the state), [`verdict`] (the one
-//! answer for people and machines), [`view`] (the records that an answer rests on), [`judge`] (how
-//! the answer is found).
+//! (a transaction is final), [`state_proof`] (what stood in the state), [`status_list`] (whose list
+//! it is, and whether it tells the truth), [`verdict`] (the one answer for people and machines),
+//! [`view`] (the records that an answer rests on), [`judge`] (how the answer is found).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -16,6 +16,8 @@ pub mod trust;
 pub mod receipt;
 
 pub mod state_proof;
+
+pub mod status_list;
 
 pub mod verdict;
 
