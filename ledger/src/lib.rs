@@ -8,8 +8,8 @@
 //! [`keys`] (the smallest nouns), [`operation`] and [`transaction`] (what an agency says),
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
 //! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
-//! lists), [`log`] and `tree` (how it is committed to), [`receipt`] and [`state_proof`] (how it is
-//! shown to a stranger).
+//! lists), [`log`] and `tree` (how it is committed to), [`receipt`], [`state_proof`],
+//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -49,3 +49,7 @@ pub mod tree;
 pub mod receipt;
 
 pub mod state_proof;
+
+pub mod inclusion;
+
+pub mod trust_bundle;
