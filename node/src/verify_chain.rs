@@ -2,7 +2,7 @@
 //!
 //! Every block is executed again from genesis into a second, empty database; every parent hash,
 //! every root, every validator set and every certificate is compared, and in the end every
-//! record of the state.
+//! record of the state, of the tree over the blocks and of the validator sets.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::{
     execution::{self, ExecutionError, Known},
-    storage::{Commit, StorageError, Store},
+    storage::{Commit, Entry, StorageError, Store},
 };
 
 /// What was found to hold.
@@ -50,9 +50,14 @@ pub enum VerifyError {
         /// What is wrong.
         reason: String,
     },
-    /// The state is not what the blocks lead to.
-    #[error("the state differs from what the blocks lead to: {0}")]
-    State(String),
+    /// What is derived from the blocks is not what they lead to.
+    #[error("{what} differs from what the blocks lead to: {difference}")]
+    Derived {
+        /// What is derived.
+        what: &'static str,
+        /// How it differs.
+        difference: &'static str,
+    },
 }
 
 /// Executes the chain in `store` again, in a folder of its own beside it.
@@ -75,7 +80,10 @@ pub fn verify_chain(
         transactions += execute_again(&view, &again, height)?;
         progress(height, tip);
     }
-    let records = compare_states(&view, &again.view()?)?;
+    let again = again.view()?;
+    let records = compare("the state", view.state_records(&[]), again.state_records(&[]))?;
+    compare("the tree over the blocks", view.subtrees(), again.subtrees())?;
+    compare("the list of validator sets", view.validator_sets(), again.validator_sets())?;
     Ok(Report { height: tip, transactions, records, state_root: view.tip().header.state_root })
 }
 
@@ -136,25 +144,24 @@ fn execute_again(
     Ok(block.transactions.len() as u64)
 }
 
-/// Both databases hold the same records, and every one is proved by the tip's root.
-fn compare_states(
-    view: &crate::storage::View<'_>,
-    again: &crate::storage::View<'_>,
+/// Both databases hold the same entries; how many.
+fn compare(
+    what: &'static str,
+    found: impl Iterator<Item = Result<Entry, StorageError>>,
+    mut expected: impl Iterator<Item = Result<Entry, StorageError>>,
 ) -> Result<u64, VerifyError> {
-    let differ = |what: &str| VerifyError::State(what.to_owned());
-    let mut records = 0;
-    let mut expected = again.state_records(&[]);
-    for found in view.state_records(&[]) {
-        let (found, expected) = (found?, expected.next().transpose()?);
-        if expected != Some(found) {
-            return Err(differ("a record was changed, added or removed"));
+    let differs = |difference| VerifyError::Derived { what, difference };
+    let mut entries = 0;
+    for found in found {
+        if expected.next().transpose()? != Some(found?) {
+            return Err(differs("an entry was changed, added or removed"));
         }
-        records += 1;
+        entries += 1;
     }
     if expected.next().is_some() {
-        return Err(differ("a record is missing"));
+        return Err(differs("an entry is missing"));
     }
-    Ok(records)
+    Ok(entries)
 }
 
 /// A folder that goes when it is no longer needed.

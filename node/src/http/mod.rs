@@ -3,8 +3,8 @@
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
 //! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
-//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
-//! operator. The shapes are described at `/docs` of a running node and in
+//! [`staple`], [`verify`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`], and
+//! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -19,6 +19,8 @@ mod transactions;
 
 mod licences;
 
+mod staple;
+
 mod verify;
 
 mod agencies;
@@ -28,6 +30,8 @@ mod registries;
 mod catalogue;
 
 mod blocks;
+
+mod trust;
 
 mod events;
 
@@ -179,6 +183,8 @@ struct Server {
     batches: Gate,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
+    /// The newest trust bundle that was asked for.
+    bundle: trust::BundleCache,
     /// Told when the node goes down, so that streams end.
     stopping: watch::Sender<bool>,
 }
@@ -201,6 +207,7 @@ impl Server {
             submissions: Gate::new(limits.submissions, "submissions"),
             batches: Gate::new(limits.batches, "batches"),
             workers,
+            bundle: trust::BundleCache::default(),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -254,10 +261,12 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
     let open = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(transactions::routes())
         .merge(licences::routes())
+        .merge(staple::routes())
         .merge(verify::routes())
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
+        .merge(trust::routes())
         .merge(events::routes());
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();

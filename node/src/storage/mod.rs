@@ -8,6 +8,8 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod history_tree;
+mod validator_sets;
 mod view;
 
 pub use commit::Commit;

@@ -297,11 +297,11 @@ impl<'a> View<'a> {
         Ok(events)
     }
 
-    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
     }
 
-    fn scan_prefix(
+    pub(super) fn scan_prefix(
         &self,
         family: &str,
         prefix: &[u8],
