@@ -163,6 +163,27 @@ impl Node {
         self.json(answer).map(|(_, value)| value)
     }
 
+    /// The CBOR at `path`, as its exact bytes: at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn cbor(&self, path: &str, limit: usize) -> Result<Vec<u8>, NodeError> {
+        const CBOR: &str = "application/cbor";
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.header("accept", CBOR).call().map_err(|e| self.unreachable(&e))?;
+        let given = answer.headers().get("content-type").and_then(|v| v.to_str().ok());
+        if given != Some(CBOR) {
+            // A problem document, or not such a node at all.
+            self.json(Ok(answer))?;
+            return Err(self.strange("something else than the CBOR that was asked for"));
+        }
+        let mut body = answer.into_body();
+        let bytes = body.with_config().limit(limit as u64).read_to_vec();
+        bytes.map_err(|e| self.unreachable(&e))
+    }
+
     /// Every item of the list at `path`, page by page.
     ///
     /// # Errors

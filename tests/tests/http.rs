@@ -17,6 +17,9 @@ mod bad_input;
 #[path = "http/serving.rs"]
 mod serving;
 
+#[path = "http/trust.rs"]
+mod trust;
+
 #[path = "http/encrypted.rs"]
 mod encrypted;
 

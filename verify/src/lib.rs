@@ -7,7 +7,8 @@
 //! Read in this order: [`trust`] (what is believed, and headers checked against it), [`receipt`]
 //! (a transaction is final), [`state_proof`] (what stood in the state), [`status_list`] (whose list
 //! it is, and whether it tells the truth), [`verdict`] (the one answer for people and machines),
-//! [`view`] (the records that an answer rests on), [`judge`] (how the answer is found).
+//! [`view`] (the records that an answer rests on), [`judge`] (how the answer is found), [`offline`]
+//! (the same answer with no node to ask).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -24,6 +25,10 @@ pub mod verdict;
 pub mod view;
 
 pub mod judge;
+
+pub mod offline;
+
+mod listed;
 
 mod naming;
 

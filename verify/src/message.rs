@@ -42,7 +42,8 @@ pub(crate) fn with_holder(
     }
 }
 
-fn non_recognition(
+/// That the asking province does not recognise such licences, or nothing.
+pub(crate) fn non_recognition(
     recognised: Recognised,
     request: &Request,
     asking: Option<&ProvinceRecord>,

@@ -2,6 +2,9 @@
 //!
 //! The node judges; this shows its verdict in English and Chinese, and ends with the outcome's own
 //! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours.
+//! Beside it: [`offline`] (the same without a node).
+
+mod offline;
 
 use std::path::Path;
 
@@ -39,11 +42,16 @@ pub(crate) struct VerifyArgs {
     /// The nonce that the presentation must carry
     #[arg(long, value_name = "TEXT")]
     nonce: Option<String>,
+    #[command(flatten)]
+    offline: offline::OfflineArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     let presentation = read(&args.presentation)?;
+    if args.offline.is_asked() {
+        return without_node(args, &presentation, context);
+    }
     let mut body = Map::new();
     body.insert("presentation".to_owned(), json!(presentation));
     let optional = [
@@ -73,6 +81,20 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
         }
     };
     Ok(Answer::new(show(&verdict), verdict).with_status(status))
+}
+
+/// Judges without a node.
+fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Outcome {
+    let question = offline::Question {
+        at: args.at.as_deref(),
+        province: args.province,
+        audience: args.audience.as_deref(),
+        nonce: args.nonce.as_deref(),
+    };
+    let judged = args.offline.judge(presentation, &question, context)?;
+    let mut lines = vec![show(&judged.verdict), String::new(), "evidence 核验依据".to_owned()];
+    lines.extend(judged.evidence.iter().map(|line| format!("  {line}")));
+    Ok(Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status))
 }
 
 /// The presentation that the argument is, or that the file which it names holds.
