@@ -109,7 +109,7 @@ ask() {
 # The answer must contain this (a regular expression of bash).
 expect() { if ! [[ $ANSWER =~ $1 ]]; then fail "the answer does not contain $1"; fi; }
 
-get() { curl -fsS --max-time 10 "$1" 2>>"$LOG"; }
+get() { curl -fsS --noproxy '*' --max-time 10 "$1" 2>>"$LOG"; }
 height_at() { number height "$(get "$(node "$1" http)/v1/status")"; }
 
 # Waits until a province's node has the block of a height.
@@ -141,6 +141,14 @@ alive() {
     echo "$count"
 }
 
+# Stops every node of a network's folder, also one that its devnet.json does not name (a start
+# that was cut off). A folder without a network is no error.
+stop_all() {
+    if [ -x "$SYMBOLON" ] && [ -e "$1/genesis.toml" ]; then
+        "$SYMBOLON" devnet down --dir "$1"
+    fi
+}
+
 # ---- ports ---------------------------------------------------------------------------------
 
 ports() { local i; for i in 1 2 3 4; do echo $(($1 + i)) $(($1 + 100 + i)) $(($1 + 200 + i)); done; }
@@ -167,9 +175,9 @@ free_base_port() {
 tell_network() {
     chapter "1. Four provinces start"
     HINT="; other ports: SYMBOLON_BASE_PORT=$((BASE_PORT + 1000)) make demo"
+    NETWORK_IS_OURS=yes # from here on, so that a start that is cut off leaves nothing running
     ask 0 devnet up --detach --dir "$DIR" --base-port "$BASE_PORT"
     HINT=
-    NETWORK_IS_OURS=yes
     if [ "$(alive "$DIR")" -ne 4 ]; then fail "$(alive "$DIR") of four nodes are running"; fi
     tell "Beijing, Shanghai, Guangdong and Sichuan each run a node on this machine. From nothing to"
     tell "four nodes that agree took $(span "$TOOK"). Any three of them can go on without the fourth."
@@ -333,7 +341,8 @@ stay() {
         echo "Stop it with: make demo-stop"
         return
     fi
-    rm -rf "$DIR" # what an earlier demo left; nothing else lives there
+    stop_all "$DIR" >/dev/null # a start that was cut off may have left nodes without a devnet.json
+    rm -rf "$DIR"              # what an earlier demo left; nothing else lives there
     begin
     tell_story
     FINISHED=yes
@@ -367,10 +376,11 @@ check() {
 
 stop() {
     if [ "$(alive "$DIR")" -eq 0 ]; then
+        stop_all "$DIR" # nodes of a start that was cut off, which no devnet.json names
         echo "No demo is running."
         return
     fi
-    "$SYMBOLON" devnet down --dir "$DIR"
+    stop_all "$DIR"
     echo "The demo has stopped; its data stays in $DIR until the next one."
 }
 

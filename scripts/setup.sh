@@ -130,7 +130,7 @@ install_packages() {
 }
 
 install_rust() {
-    if ! rust_found && have apt-get && [ "$(id -u)" = 0 ] &&
+    if ! rust_found && have apt-get && [ "$(id -u)" = 0 ] && apt-get update -q >&2 &&
         apt-cache show rustup 2>/dev/null | grep -q '^Package: rustup$'; then
         say "installing rustup from this distribution"
         DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends rustup >&2

@@ -34,6 +34,8 @@ count() {
 
 step "this machine"
 must scripts/setup.sh
+step "stock software for the interop tests (npm and PyPI, into target/interop)"
+must scripts/setup-interop.sh
 step "format"
 check cargo fmt --all --check
 step "build (the first one compiles RocksDB, which takes a while)"

@@ -329,7 +329,7 @@ fn problem(status: u16, body: Value) -> Problem {
 }
 
 /// A node on this machine is never asked through a proxy that the environment names.
-fn is_loopback(url: &str) -> bool {
+pub(crate) fn is_loopback(url: &str) -> bool {
     let host = url.split("://").nth(1).unwrap_or_default();
     ["127.", "localhost", "[::1]"].iter().any(|h| host.starts_with(h))
 }

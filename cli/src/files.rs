@@ -54,14 +54,14 @@ pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failu
             "check that it was written completely",
         ));
     }
-    if bytes.len() as u64 > limit {
-        return Err(Failure::refused(
-            "file_too_large",
-            format!("{what} {name} has more than the {limit} bytes that are read"),
-            "check that it is the right file; split it if it is",
-        ));
-    }
+    within(&bytes, limit, path, what)?;
     Ok(bytes)
+}
+
+/// Whether the file `path` can be read and begins with `start`.
+pub(crate) fn begins_with(path: &Path, start: &[u8]) -> bool {
+    let mut first = vec![0; start.len()];
+    File::open(path).and_then(|mut f| f.read_exact(&mut first)).is_ok() && first == start
 }
 
 /// The text of `path`, as [`read`].
@@ -70,7 +70,32 @@ pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failu
 ///
 /// As [`read`], and when it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64, what: &str) -> Result<String, Failure> {
-    String::from_utf8(read(path, limit, what)?).map_err(|e| {
+    utf8(read(path, limit, what)?, path, what)
+}
+
+/// Refuses more than `limit` bytes of `path`.
+///
+/// # Errors
+///
+/// When there are more.
+pub(crate) fn within(bytes: &[u8], limit: u64, path: &Path, what: &str) -> Result<(), Failure> {
+    if bytes.len() as u64 <= limit {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "file_too_large",
+        format!("{what} {} has more than the {limit} bytes that are read", path.display()),
+        "check that it is the right file; split it if it is",
+    ))
+}
+
+/// The bytes of `path` as text.
+///
+/// # Errors
+///
+/// When they are not UTF-8.
+pub(crate) fn utf8(bytes: Vec<u8>, path: &Path, what: &str) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|e| {
         Failure::refused(
             "not_utf8",
             format!(
@@ -97,12 +122,17 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
         .map_err(|e| unwritable(path, &e))
 }
 
-/// Writes `bytes` to `path`, replacing what stood there: whole and durable, or not at all.
+/// Writes `bytes` to `path`, replacing what stood there: whole and durable, or not at all. A
+/// device or a pipe is written to, and never replaced.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        let opened = OpenOptions::new().write(true).open(path);
+        return opened.and_then(|mut f| f.write_all(bytes)).map_err(|e| unwritable(path, &e));
+    }
     write_draft(path, bytes).map_err(|e| unwritable(path, &e))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
@@ -156,8 +186,17 @@ fn sync_folder(path: &Path) -> Result<(), Failure> {
 ///
 /// When it cannot be removed.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    discard(path).map_err(|e| unwritable(path, &e))
+}
+
+/// As [`remove`], with what the system says.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(crate) fn discard(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }

@@ -44,14 +44,28 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// The block of status slots that its licence lies in.
-    fn block(&self) -> Option<u32> {
+    /// The status slot of its licence.
+    fn slot(&self) -> Option<u32> {
         match &self.operation {
             Operation::Issue { licence }
             | Operation::Supersede { licence, .. }
-            | Operation::TransferIn { licence, .. } => Some(slot_block(licence.slot).0),
+            | Operation::TransferIn { licence, .. } => Some(licence.slot),
             _ => None,
         }
+    }
+
+    /// The block of status slots that its licence lies in.
+    fn block(&self) -> Option<u32> {
+        self.slot().map(|slot| slot_block(slot).0)
+    }
+
+    /// Draws no more from the block that its slot lies in: another machine of the agency does.
+    ///
+    /// # Errors
+    ///
+    /// When the list of slots cannot be kept.
+    pub(crate) fn leave_block(&self, issuer: &Issuer<'_>) -> Result<(), Failure> {
+        self.slot().map_or(Ok(()), |slot| issuer.forget_block_of(slot))
     }
 }
 
@@ -91,23 +105,21 @@ pub(crate) fn issue(
     pursue(issuer, journal, batch, items, false, exchange)
 }
 
-/// Takes up what an earlier run left behind.
+/// Takes up what an earlier run left behind: a report for each batch.
 ///
 /// # Errors
 ///
 /// As [`issue`].
-pub(crate) fn resume(issuer: &Issuer<'_>, journal: &Journal) -> Result<Report, Failure> {
-    let mut all = Report::default();
+pub(crate) fn resume(issuer: &Issuer<'_>, journal: &Journal) -> Result<Vec<Report>, Failure> {
+    let mut reports = Vec::new();
     for batch in journal.pending()? {
         let operations = batch.transaction.payload().operations.clone();
         let items = batch.entries.iter().cloned().zip(operations);
         let items = items.map(|(entry, operation)| Item { row: 0, entry, operation }).collect();
         // A row that cannot be issued as it was signed is left to the run that follows.
-        let report = pursue(issuer, journal, batch, items, true, &|_| Ok(None))?;
-        all.issued.extend(report.issued);
-        all.transactions.extend(report.transactions);
+        reports.push(pursue(issuer, journal, batch, items, true, &|_| Ok(None))?);
     }
-    Ok(all)
+    Ok(reports)
 }
 
 /// Signs the items' operations and makes them durable.

@@ -1,8 +1,8 @@
 //! Private keys as files: PKCS#8 PEM, readable by their owner only, never overwritten.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{ErrorKind, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use std::{
 use symbolon_ledger::keys::SecretKey;
 use zeroize::Zeroizing;
 
-use crate::output::Failure;
+use crate::{files, output::Failure};
 
 /// Longest key file that is read: a PEM of an Ed25519 key has about 120 bytes, and comments may
 /// stand before it.
@@ -69,10 +69,23 @@ pub(crate) fn write_new(path: &Path, key: &SecretKey) -> Result<(), Failure> {
             "choose a folder that exists and that you may write to",
         )
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(OWNER_ONLY);
-    let mut file = options.open(path).map_err(cannot)?;
-    file.write_all(key.to_pem().as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+    write_whole(path, key.to_pem().as_bytes()).map_err(cannot)
+}
+
+/// The name appears only when all of the key is on the disk, so a kill leaves no half of it; a
+/// link, unlike a renaming, never replaces what stands there.
+fn write_whole(path: &Path, pem: &[u8]) -> io::Result<()> {
+    let draft = files::suffixed(path, ".new");
+    files::discard(&draft)?; // of a run that was cut off, with whatever mode it has
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
+    let linked = file
+        .write_all(pem)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    linked?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// A new key from the system's entropy.
@@ -101,6 +114,20 @@ pub(crate) fn credential_key_path(key_file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_written_whole_and_never_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pem");
+        // What a kill left behind is in nobody's way.
+        fs::write(files::suffixed(&path, ".new"), "half").unwrap();
+        let (first, second) = (generate().unwrap(), generate().unwrap());
+        write_new(&path, &first).unwrap();
+        assert_eq!(write_new(&path, &second).unwrap_err().code, "key_exists");
+        assert_eq!(read(&path).unwrap().public_key(), first.public_key());
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(names, [path]);
+    }
 
     #[test]
     fn the_credential_key_lies_beside_the_transaction_key() {

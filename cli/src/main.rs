@@ -33,6 +33,8 @@ mod journal;
 
 mod issuing;
 
+mod qr;
+
 use std::process::ExitCode;
 
 use clap::{Parser as _, error::ErrorKind};

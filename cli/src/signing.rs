@@ -265,7 +265,10 @@ fn agencies_to_ask(context: &Context, node: &Node) -> Result<Vec<Uscc>, Failure>
     if let Some(Ok(uscc)) = acting_as.map(str::parse::<Uscc>) {
         return Ok(vec![uscc]);
     }
-    if let (Some(network), Some(province)) = (context.network()?, acting_as) {
+    // An explicit --key may be of an agency that devnet.json does not know.
+    if let (None, Some(network), Some(province)) =
+        (&context.global.key, context.network()?, acting_as)
+    {
         let named = network.agencies.iter().filter(|a| a.province == province);
         return Ok(named.filter_map(|a| a.uscc.parse().ok()).collect());
     }
@@ -329,7 +332,8 @@ pub(crate) fn settle(
             Ok(Submitted::Pending) => {
                 silences = 0;
                 refused_meanwhile(node, &id)?;
-                Duration::ZERO
+                // A node whose places for waiting are taken answers at once.
+                PAUSE
             }
             Err(NodeError::Problem(problem)) if problem.is_passing() => {
                 silences = 0;

@@ -497,7 +497,7 @@ fn core_error(error: &BadMessage) -> CertificateError<Ledger> {
             total: *of,
             expected: of * 2 / 3 + 1,
         },
-        BadMessage::Form(_) | BadMessage::BadSignature { .. } => {
+        BadMessage::Form(_) | BadMessage::BadSignature { .. } | BadMessage::OutOfTurn { .. } => {
             CertificateError::VerificationError(None)
         }
     }

@@ -21,9 +21,10 @@ use crate::wire::Proposal;
 /// Most different blocks that one round's proposer may name: an honest one names one, and two
 /// are enough to prove that it is not.
 const MAX_BLOCKS_PER_ROUND: usize = 2;
-/// Most different blocks of one height that are asked for without a quorum's word: bounds what
-/// lying proposers can make this node fetch and store.
-const MAX_BLOCKS_PER_HEIGHT: usize = 64;
+/// For how many rounds a block is remembered that no quorum has spoken for. With the bound on a
+/// round it bounds what lying proposers can make this node fetch and keep at once, and in no way
+/// how long a height may last.
+const ROUNDS_REMEMBERED: u32 = 10;
 
 /// A body that the driver has executed.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) proposer: Option<ProvinceCode>,
     /// The round it was first named in.
     pub(crate) round: u32,
+    /// The round it was last named in.
+    last: u32,
 }
 
 /// See the module.
@@ -72,12 +75,31 @@ impl Bodies {
         self.wanted.contains_key(block)
     }
 
-    /// Whether the proposal keeps within the bounds on what one proposer may name.
-    pub(crate) fn admits(&self, proposal: &Proposal) -> bool {
+    /// Whether a proposal that comes in round `now` keeps within the bounds on what one proposer
+    /// may name.
+    pub(crate) fn admits(&self, proposal: &Proposal, now: u32) -> bool {
         self.excused.contains(&proposal.block)
             || self.wanted.contains_key(&proposal.block)
-            || (self.wanted.len() < MAX_BLOCKS_PER_HEIGHT
+            || (proposal.round >= oldest(now)
                 && self.named.get(&proposal.round).map_or(0, BTreeSet::len) < MAX_BLOCKS_PER_ROUND)
+    }
+
+    /// Forgets the blocks that were last named long before round `now` and that no quorum has
+    /// spoken for: nobody here is locked on them. Should one be needed after all, it is asked for
+    /// again.
+    pub(crate) fn forget_old(&mut self, now: u32) -> Vec<BlockHash> {
+        let oldest = oldest(now);
+        let excused = &self.excused;
+        let is_old = |block: &BlockHash, w: &Wanted| w.last < oldest && !excused.contains(block);
+        let old: Vec<_> =
+            self.wanted.iter().filter(|(b, w)| is_old(b, w)).map(|(block, _)| *block).collect();
+        self.named = self.named.split_off(&oldest);
+        for block in &old {
+            self.wanted.remove(block);
+            self.known.remove(block);
+            self.withheld.retain(|proposal| proposal.block != *block);
+        }
+        old
     }
 
     /// Asks for a body. Whether it is missing, and it is named for the first time, or for the
@@ -91,7 +113,8 @@ impl Bodies {
     ) -> bool {
         let named = proposer.is_some() && self.named.entry(round).or_default().insert(block);
         let new = !self.wanted.contains_key(&block);
-        self.wanted.entry(block).or_insert(Wanted { proposer, round });
+        let wanted = self.wanted.entry(block).or_insert(Wanted { proposer, round, last: round });
+        wanted.last = wanted.last.max(round);
         (named || new) && !self.known.contains_key(&block)
     }
 
@@ -139,6 +162,10 @@ impl Bodies {
         };
         self.known.iter().filter(ready).map(|(block, _)| *block).collect()
     }
+}
+
+fn oldest(now: u32) -> u32 {
+    now.saturating_sub(ROUNDS_REMEMBERED)
 }
 
 #[cfg(test)]
@@ -199,12 +226,27 @@ mod tests {
         };
         for text in [b"a", b"b"] {
             let p = proposal(text);
-            assert!(bodies.admits(&p));
+            assert!(bodies.admits(&p, 0));
             assert!(bodies.want(p.block, p.round, Some(p.province)));
         }
-        assert!(bodies.admits(&proposal(b"a")));
-        assert!(!bodies.admits(&proposal(b"c")));
+        assert!(bodies.admits(&proposal(b"a"), 0));
+        assert!(!bodies.admits(&proposal(b"c"), 0));
         bodies.excuse(sha256(b"c"));
-        assert!(bodies.admits(&proposal(b"c")));
+        assert!(bodies.admits(&proposal(b"c"), 0));
+    }
+
+    #[test]
+    fn what_no_quorum_spoke_for_is_forgotten_after_some_rounds() {
+        let mut bodies = Bodies::default();
+        let (old, kept, again) = (sha256(b"old"), sha256(b"kept"), sha256(b"again"));
+        for block in [old, kept, again] {
+            bodies.want(block, 0, None);
+        }
+        bodies.excuse(kept);
+        bodies.want(again, 5, None);
+        assert!(bodies.forget_old(ROUNDS_REMEMBERED).is_empty());
+        assert_eq!(bodies.forget_old(ROUNDS_REMEMBERED + 1), [old]);
+        assert!(bodies.is_wanted(&kept) && bodies.is_wanted(&again));
+        assert_eq!(bodies.forget_old(u32::MAX), [again]);
     }
 }

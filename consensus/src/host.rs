@@ -21,6 +21,7 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
     keys::SecretKey,
     validators::ValidatorSet,
+    vote::VoteKind,
 };
 use thiserror::Error;
 
@@ -77,8 +78,8 @@ pub enum Input {
     /// The decided block is committed: prepare the next height. Nothing is sent before it
     /// begins.
     StartHeight(HeightStart),
-    /// Begin the prepared height: there is work, or the idle interval has passed. A checked
-    /// message for the prepared height begins it as well.
+    /// Begin the prepared height: there is work, or the idle interval has passed. The checked
+    /// messages of others begin it as well, when they are reason enough.
     Begin,
     /// A well-formed message. The host checks its signatures.
     Message {
@@ -109,13 +110,6 @@ pub enum Input {
         header: Header,
         /// Whether execution bears the header out, see [`crate::validity::check_outcome`].
         valid: bool,
-    },
-    /// A certificate from block sync. Its body is asked for if the certificate is good.
-    Synced {
-        /// The certificate.
-        certificate: Certificate,
-        /// Who delivered it.
-        from: Peer,
     },
     /// The time asked for by [`Effect::WakeAt`] has come. Harmless at any other time.
     Tick,
@@ -156,6 +150,11 @@ pub enum Effect {
         proposer: Option<ProvinceCode>,
         /// Who spoke of it last and so may have it.
         from: Option<Peer>,
+    },
+    /// This body is not waited for any more. Where it is not stored, it may be dropped.
+    ForgetBody {
+        /// The block.
+        block: BlockHash,
     },
     /// Build and execute a block and answer with [`Input::BlockBuilt`]. A late answer is
     /// ignored.
@@ -203,28 +202,12 @@ pub enum Effect {
     },
     /// Somebody signed two things that exclude each other.
     EvidenceFound(Evidence),
-    /// A synced certificate proves nothing.
-    SyncRejected {
-        /// Who delivered it.
-        peer: Peer,
-        /// The height it was for.
-        height: u64,
-        /// What is wrong with it.
-        reason: BadMessage,
-    },
-    /// A peer speaks of a later height. Unchecked: ask it for blocks, do not believe it.
-    Behind {
-        /// The peer.
-        peer: Peer,
-        /// The height it speaks of.
-        height: u64,
-    },
     /// A peer delivered a message that no honest node sends or forwards.
     Misbehaved {
         /// The peer.
         peer: Peer,
         /// What is wrong with the message.
-        reason: Misbehaviour,
+        reason: BadMessage,
     },
     /// A valid block waits for the clock.
     Held {
@@ -246,22 +229,6 @@ pub struct Evidence {
     pub first: Message,
     /// The one that contradicts it.
     pub second: Message,
-}
-
-/// What is wrong with a message.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Misbehaviour {
-    /// It does not hold under the validator set of its height.
-    #[error(transparent)]
-    BadMessage(#[from] BadMessage),
-    /// A proposal of somebody whose turn it is not, or of somebody else's block.
-    #[error("{province} may not propose this block in round {round}")]
-    NotItsTurn {
-        /// The alleged proposer.
-        province: ProvinceCode,
-        /// The round.
-        round: u32,
-    },
 }
 
 /// Why the host stops. The node stops with it and stays down until a person has looked: going on
@@ -362,8 +329,8 @@ pub struct Host {
     pub(crate) watched: BTreeSet<(u32, BlockHash)>,
     /// The last round in which missing bodies were asked for again.
     pub(crate) asked_in_round: Option<u32>,
-    /// Messages for the heights to come.
-    pub(crate) later: BTreeMap<u64, Vec<(Message, Peer)>>,
+    /// Votes for the prepared height, which are no reason yet to begin it.
+    pub(crate) calls: BTreeMap<(ProvinceCode, VoteKind, u32), (Message, Peer)>,
     // host contract 7: set while the core runs and cleared after; a fault or a panic leaves it
     // set, and nothing is done any more.
     stopped: bool,
@@ -390,7 +357,7 @@ impl Host {
             phase: Phase::Prepared,
             watched: BTreeSet::new(),
             asked_in_round: None,
-            later: BTreeMap::new(),
+            calls: BTreeMap::new(),
             stopped: false,
         }
     }
@@ -443,17 +410,17 @@ impl Host {
     fn take(&mut self, input: Input) -> Result<(), HostError> {
         match input {
             Input::StartHeight(start) => self.on_start_height(start),
-            Input::Begin if self.phase == Phase::Prepared => self.begin(),
+            Input::Begin if self.phase == Phase::Prepared => self.begin_and_hear(),
+            Input::Tick if self.is_called() => self.begin_and_hear(),
             Input::Begin | Input::Tick => Ok(()),
-            Input::Message { message, from } => self.on_message(message, from),
+            Input::Message { message, from } => self.on_message(&message, from),
             Input::Verified { message, from } => {
                 self.desk.seals.merge(&message);
-                self.on_message(message.into_message(), from)
+                self.on_message(&message.into_message(), from)
             }
             Input::TimeoutElapsed(timer) => self.on_timeout(timer),
             Input::BlockBuilt { round, header } => self.on_built(round, header),
             Input::BodyValidated { header, valid } => self.on_body(header, valid),
-            Input::Synced { certificate, from } => self.on_synced(&certificate, from),
         }
     }
 
@@ -475,7 +442,7 @@ impl Host {
         self.asked_in_round = None;
         self.phase = Phase::Prepared;
         self.desk.effects.push(Effect::WalReset { height: self.height() });
-        self.hear_again()
+        Ok(())
     }
 
     /// Starts round 0 of the prepared height.

@@ -1,71 +1,101 @@
 //! What each input leads to, and what follows once the core has taken it.
 //!
-//! A message is checked in the order of cost: height, round, signatures, turn. Bodies and
+//! A message is checked in the order of cost: height, round, turn, signatures. Bodies and
 //! proposals go through [`crate::hold`]. After every input, [`Host::settle`] looks whether a
 //! quorum or the clock has freed something that waited.
+
+use std::collections::BTreeSet;
 
 use malachite_consensus::{
     Input as CoreInput, LocallyProposedValue, MAX_FUTURE_ROUND_LOOKAHEAD, PeerId, ProposedValue,
 };
 use malachite_types::{
-    CommitCertificate, CommitSignature, ExtendedCommitCertificate, Round, RoundCertificate,
-    RoundCertificateType, Threshold, Validity, ValueOrigin, ValueResponse, VoteExtensions,
-    VoteType,
+    ExtendedCommitCertificate, Round, Threshold, Validity, ValueOrigin, ValueResponse, VoteType,
 };
-use symbolon_ledger::{
-    block::Header, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
-};
+use symbolon_ledger::{block::Header, codes::ProvinceCode, hash::BlockHash};
 
 use crate::{
-    context::{Address, Block, Height, Ledger, Sealed},
-    host::{Effect, Host, HostError, Misbehaviour, Peer, Phase},
-    sign::{check_commit, check_message},
+    context::{Block, Height, Ledger},
+    host::{Effect, Host, HostError, Peer, Phase},
+    sign::{BadMessage, Need, check_message},
+    timing::PACE_MS,
     validity::{check_header, proposer_fits},
     wire::{Message, Proposal, block_of_core, province_of},
 };
 
-/// How many heights beyond its own a host keeps messages for. Two: the height that its peers
-/// reach while it commits, and one more.
-const HEIGHTS_AHEAD: u64 = 2;
-/// Most messages kept for one later height: two votes of everybody in several rounds.
-const MESSAGES_AHEAD: usize = 1_024;
-
 impl Host {
-    pub(crate) fn on_message(&mut self, message: Message, from: Peer) -> Result<(), HostError> {
-        let (height, now) = (message.height(), self.height());
-        if height > now {
-            self.keep_for_later(message, from);
-            return Ok(());
-        }
-        let of_no_use = height < now
+    pub(crate) fn on_message(&mut self, message: &Message, from: Peer) -> Result<(), HostError> {
+        // What comes before its height does is kept by the edge.
+        let of_no_use = message.height() != self.height()
             || matches!(self.phase, Phase::Decided(_))
-            || self.is_too_far_ahead(&message)
-            || self.is_counted(&message);
+            || self.is_too_far_ahead(message)
+            || self.is_counted(message);
         if of_no_use {
             return Ok(());
         }
         let desk = &mut self.desk;
-        if let Err(bad) = check_message(&desk.chain_id, &desk.members, &message, &mut desk.seals) {
-            self.blame(from, bad.into());
-            return Ok(());
-        }
-        if let Message::Proposal(proposal) = &message
-            && self.proposer_of(proposal.round) != Some(proposal.province)
-        {
-            self.blame(from, not_its_turn(proposal));
+        if let Err(bad) = check_message(&desk.chain_id, &desk.members, message, &mut desk.seals) {
+            self.blame(from, bad);
             return Ok(());
         }
         if self.phase == Phase::Prepared {
-            self.begin()?;
+            if !self.calls_to_begin(message, from) {
+                return Ok(());
+            }
+            self.begin_and_hear()?;
+            if !self.is_running() || self.is_counted(message) {
+                return Ok(());
+            }
         }
         self.desk.from = Some(from);
-        match &message {
+        match message {
             Message::Vote(vote) => self.feed(CoreInput::Vote(vote.to_core()))?,
             Message::Polka(polka) => self.feed(CoreInput::PolkaCertificate(polka.to_core()))?,
             Message::Round(votes) => self.feed(CoreInput::RoundCertificate(votes.to_core()))?,
             Message::Proposal(proposal) => self.on_proposal(proposal.clone(), from)?,
         }
-        self.watch(&message);
+        self.watch(message);
+        Ok(())
+    }
+
+    /// Whether this message begins the prepared height: the proposal of its first round, or what
+    /// more than a third of the voters have signed. Other votes wait, the first of a kind, voter
+    /// and round; they are heard when the height begins, at the latest once its parent is old
+    /// enough.
+    fn calls_to_begin(&mut self, message: &Message, from: Peer) -> bool {
+        match message {
+            Message::Proposal(proposal) => proposal.round == 0 || self.parent_is_old(),
+            Message::Polka(_) | Message::Round(_) => true,
+            Message::Vote(vote) => {
+                if self.calls.is_empty() && !self.parent_is_old() {
+                    let time_ms = self.start.parent.time_ms.saturating_add(PACE_MS);
+                    self.desk.effects.push(Effect::WakeAt { time_ms });
+                }
+                let call = (message.clone(), from);
+                self.calls.entry((vote.province, vote.kind, vote.round)).or_insert(call);
+                self.is_called()
+            }
+        }
+    }
+
+    /// Whether the votes that wait are reason enough to begin the prepared height.
+    pub(crate) fn is_called(&self) -> bool {
+        let callers: BTreeSet<_> = self.calls.keys().map(|(province, ..)| province).collect();
+        let enough =
+            Need::MoreThanAThird.is_met(callers.len() as u64, self.desk.members.len() as u64);
+        self.phase == Phase::Prepared && !callers.is_empty() && (enough || self.parent_is_old())
+    }
+
+    fn parent_is_old(&self) -> bool {
+        self.desk.now_ms >= self.start.parent.time_ms.saturating_add(PACE_MS)
+    }
+
+    /// Begins the prepared height and hears the votes that waited for it.
+    pub(crate) fn begin_and_hear(&mut self) -> Result<(), HostError> {
+        self.begin()?;
+        for (message, from) in std::mem::take(&mut self.calls).into_values() {
+            self.on_message(&message, from)?;
+        }
         Ok(())
     }
 
@@ -77,41 +107,15 @@ impl Host {
         self.is_running() && (votes.has_vote(&vote) || votes.is_saturated_conflict(&vote))
     }
 
-    // host contract 9: heights, messages per height, rounds ahead and blocks per round are all
-    // bounded before a signature is checked or anything is kept.
-    fn keep_for_later(&mut self, message: Message, from: Peer) {
-        let (height, now) = (message.height(), self.height());
-        let next_is_due =
-            matches!(self.phase, Phase::Decided(_)) && height == now.saturating_add(1);
-        if !next_is_due {
-            self.desk.effects.push(Effect::Behind { peer: from, height });
-        }
-        let of_use = matches!(message, Message::Vote(_) | Message::Proposal(_));
-        if of_use && height <= now.saturating_add(HEIGHTS_AHEAD) {
-            let kept = self.later.entry(height).or_default();
-            if kept.len() < MESSAGES_AHEAD {
-                kept.push((message, from));
-            }
-        }
-    }
-
-    /// Takes the messages that came before their height did.
-    pub(crate) fn hear_again(&mut self) -> Result<(), HostError> {
-        let height = self.height();
-        self.later = self.later.split_off(&height);
-        for (message, from) in self.later.remove(&height).unwrap_or_default() {
-            self.on_message(message, from)?;
-        }
-        Ok(())
-    }
-
+    // host contract 9: rounds ahead and blocks per round are bounded before a signature is
+    // checked or anything is kept; what may come in at all, and how often, is the edge's.
     /// The core drops such votes and proposals unread; so nothing is spent on them here either.
     fn is_too_far_ahead(&self, message: &Message) -> bool {
         let latest = self.round().unwrap_or(0).saturating_add(MAX_FUTURE_ROUND_LOOKAHEAD);
         matches!(message, Message::Vote(_) | Message::Proposal(_)) && message.round() > latest
     }
 
-    fn blame(&mut self, peer: Peer, reason: Misbehaviour) {
+    fn blame(&mut self, peer: Peer, reason: BadMessage) {
         self.desk.effects.push(Effect::Misbehaved { peer, reason });
     }
 
@@ -120,7 +124,7 @@ impl Host {
     }
 
     fn on_proposal(&mut self, proposal: Proposal, from: Peer) -> Result<(), HostError> {
-        if !self.bodies.admits(&proposal) {
+        if !self.bodies.admits(&proposal, self.round().unwrap_or(0)) {
             return Ok(());
         }
         let block = proposal.block;
@@ -134,7 +138,7 @@ impl Host {
             .map(|body| proposer_fits(&body.header, proposal.province, proposal.pol_round));
         match fits {
             Some(false) => {
-                self.blame(from, not_its_turn(&proposal));
+                self.refuse(&proposal);
                 Ok(())
             }
             None if proposal.pol_round.is_none() => {
@@ -143,6 +147,13 @@ impl Host {
             }
             _ => self.feed(CoreInput::Proposal(proposal.to_core())),
         }
+    }
+
+    /// A first proposal of somebody else's block. The peer that delivered it could not know: it
+    /// passes proposals on before it has their bodies. The signature names the culprit.
+    fn refuse(&mut self, proposal: &Proposal) {
+        let Proposal { province, round, block, .. } = proposal;
+        self.desk.warn(format!("{province} proposed another's block {block} in round {round}"));
     }
 
     fn want(
@@ -160,6 +171,13 @@ impl Host {
     fn request(&mut self, block: BlockHash, proposer: Option<ProvinceCode>, from: Option<Peer>) {
         let height = self.height();
         self.desk.effects.push(Effect::RequestBody { block, height, proposer, from });
+    }
+
+    /// Forgets what was proposed long ago, so that a height may last for any number of rounds.
+    pub(crate) fn forget_old(&mut self) {
+        for block in self.bodies.forget_old(self.round().unwrap_or(0)) {
+            self.desk.effects.push(Effect::ForgetBody { block });
+        }
     }
 
     /// Asks again for every body that is still missing.
@@ -182,7 +200,9 @@ impl Host {
         let (valid, time_ms) = (valid && checked.is_ok(), header.time_ms);
         self.bodies.learn(header, valid, false);
         for proposal in self.bodies.release(&block) {
-            if self.is_running() && self.body_fits(&proposal) {
+            if !self.body_fits(&proposal) {
+                self.refuse(&proposal);
+            } else if self.is_running() {
                 self.feed(CoreInput::Proposal(proposal.to_core()))?;
             }
         }
@@ -226,40 +246,6 @@ impl Host {
         self.feed(CoreInput::Propose(value))
     }
 
-    pub(crate) fn on_synced(
-        &mut self,
-        certificate: &Certificate,
-        from: Peer,
-    ) -> Result<(), HostError> {
-        let undecided = !matches!(self.phase, Phase::Decided(_));
-        if certificate.height != self.height() || !undecided {
-            return Ok(());
-        }
-        let desk = &mut self.desk;
-        let checked = check_commit(&desk.chain_id, &desk.members, certificate, &mut desk.seals);
-        if let Err(reason) = checked {
-            let height = certificate.height;
-            self.desk.effects.push(Effect::SyncRejected { peer: from, height, reason });
-            return Ok(());
-        }
-        if self.phase == Phase::Prepared {
-            self.begin()?;
-        }
-        self.desk.from = Some(from);
-        let round = Round::new(certificate.round);
-        if self.core.driver.commit_certificate(round, &certificate.block).is_some() {
-            if self.bodies.get(&certificate.block).is_none() {
-                self.request(certificate.block, None, Some(from));
-            }
-            return Ok(());
-        }
-        // The core does not log certificates of commits. Its precommits are logged when they
-        // come as votes, so they come as votes first: whatever round they carry this node into,
-        // replay carries it there again, and it cannot vote there twice.
-        self.feed(CoreInput::RoundCertificate(round_certificate(certificate)))?;
-        self.certify(extended(certificate))
-    }
-
     /// Gives the core a commit certificate, and itself the body it is about.
     fn certify(&mut self, certificate: ExtendedCommitCertificate<Ledger>) -> Result<(), HostError> {
         if !self.is_running() {
@@ -292,6 +278,7 @@ impl Host {
     pub(crate) fn settle(&mut self) -> Result<(), HostError> {
         if self.is_running() && self.asked_in_round != self.round() {
             self.asked_in_round = self.round();
+            self.forget_old();
             self.request_missing();
         }
         while self.is_running() {
@@ -381,41 +368,4 @@ impl Host {
         }
         Ok(())
     }
-}
-
-fn not_its_turn(proposal: &Proposal) -> Misbehaviour {
-    Misbehaviour::NotItsTurn { province: proposal.province, round: proposal.round }
-}
-
-fn commit_signatures(certificate: &Certificate) -> Vec<CommitSignature<Ledger>> {
-    let signature = |s: &symbolon_ledger::certificate::CommitSignature| {
-        CommitSignature::new(Address::Province(s.province), Sealed(s.signature))
-    };
-    certificate.signatures.iter().map(signature).collect()
-}
-
-fn core_certificate(certificate: &Certificate) -> CommitCertificate<Ledger> {
-    CommitCertificate {
-        height: Height(certificate.height),
-        round: Round::new(certificate.round),
-        value_id: certificate.block,
-        commit_signatures: commit_signatures(certificate),
-    }
-}
-
-fn extended(certificate: &Certificate) -> ExtendedCommitCertificate<Ledger> {
-    ExtendedCommitCertificate::from_commit_certificate_and_extensions(
-        core_certificate(certificate),
-        VoteExtensions::default(),
-    )
-}
-
-/// The precommits of a commit certificate, as votes that justify a round.
-fn round_certificate(certificate: &Certificate) -> RoundCertificate<Ledger> {
-    malachite_types::EnterRoundCertificate::from_commit_certificate(
-        &core_certificate(certificate),
-        RoundCertificateType::Precommit,
-        Round::new(certificate.round).increment(),
-    )
-    .certificate
 }

@@ -24,7 +24,8 @@
 //! **A height.** After `Decide` is executed, give [`Input::StartHeight`] with the new tip's
 //! header, the root of the history and the validator set in the new state. The height is then
 //! prepared: nothing is sent. Give [`Input::Begin`] when transactions wait, or when the idle
-//! interval has passed; the first checked message of a peer for this height begins it too.
+//! interval has passed. The first proposal begins it too, or votes of more than a third, or any
+//! vote once the parent is a second old.
 //! `BuildBlock` wants a block made and executed on the tip, with
 //! [`validity::proposal_time`], answered by [`Input::BlockBuilt`]; keep the body at hand, since
 //! `StoreBody`, `SpreadBody` and perhaps `Decide` follow.
@@ -35,17 +36,17 @@
 //! not be fetched, or a local fault, is no verdict. The request is repeated in every
 //! round and whenever the block is proposed again, while it is open.
 //!
-//! **Messages.** [`Message::decode`] the bytes. Either give them as they are ([`Input::Message`])
-//! or check them on another thread ([`Verified::check`]) and give [`Input::Verified`], which
-//! spares the host the signatures. Forward to others only what was checked.
+//! **Messages.** [`Message::decode`] the bytes and show them to an [`edge::Edge`], on another
+//! thread. What passes there is given as [`Input::Verified`], which spares the host the
+//! signatures, and forwarded to others; nothing else is.
 //!
 //! **Timers.** A [`Timer`] is a name: scheduling it again replaces it, and a late one is
 //! ignored. `WakeAt` is apart from the timers, is not cancelled, and is answered by `Tick`.
 //!
-//! **Falling behind.** `Behind` names a peer that speaks of a later height. Fetch the block and
-//! certificate of *this* height from it and give [`Input::Synced`]; answer the `RequestBody`
-//! that follows from the fetched block. `SyncRejected` blames the peer. A node that is far behind
-//! may instead check certificates and commit blocks itself, and make a new host at the tip.
+//! **Falling behind.** [`edge::Passage::Ahead`] names a peer that speaks of a later height. Fetch
+//! the block and the certificate of *this* height, check them ([`validity::check_committed`]),
+//! execute and commit them, and make a new host at the tip with an empty log
+//! ([`Host::recover`]): what was signed for a height that is committed is past.
 //!
 //! **Restart.** Open the chain; read the log; [`Host::recover`] with the tip, the log's entries
 //! and the headers of the bodies stored for the next height; execute its effects; then open the
@@ -53,7 +54,7 @@
 //!
 //! # Read on
 //!
-//! [`host`] (inputs, effects, the step), `incoming` (what each input leads to), `desk` (what
+//! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
 //! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
 //! (messages), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
 //!
@@ -63,6 +64,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod host;
+
+pub mod edge;
 
 mod incoming;
 
@@ -86,8 +89,8 @@ pub mod timing;
 
 mod context;
 
-pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Misbehaviour, Peer};
+pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
 pub use sign::{BadMessage, Verified};
 pub use timing::{Timer, TimerStep, Timing};
-pub use wal::WalError;
+pub use wal::{MAX_ENTRY_LEN, WalError};
 pub use wire::{Message, WireError};

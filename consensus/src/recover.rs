@@ -21,8 +21,8 @@ use crate::{
     wire::Message,
 };
 
-/// The core's own queue of later inputs. Nothing ever enters it: the host keeps later messages
-/// itself, where they pass the same checks as all others.
+/// The core's own queue of later inputs. Nothing ever enters it: later messages are kept by the
+/// edge, where they pass the same checks as all others.
 const CORE_QUEUE: usize = 1;
 
 impl Host {
@@ -158,6 +158,7 @@ impl Host {
     fn resume(&mut self) -> Result<(), HostError> {
         if self.is_running() {
             self.asked_in_round = self.round();
+            self.forget_old();
             self.request_missing();
             if let Some(round) = self.desk.build
                 && self.round() == Some(round)

@@ -24,6 +24,7 @@ use symbolon_ledger::{
 use thiserror::Error;
 
 use crate::{
+    context::Address,
     membership::Members,
     wire::{MAX_SIGNATURES, Message, RoundReason, WireError},
 };
@@ -68,6 +69,15 @@ pub enum BadMessage {
         votes: u64,
         /// Votes there are.
         of: u64,
+    },
+    /// A proposal of a province whose turn it is not. Everybody can tell, so nobody honest
+    /// passes it on.
+    #[error("it is not the turn of {province} to propose in round {round}")]
+    OutOfTurn {
+        /// The alleged proposer.
+        province: ProvinceCode,
+        /// The round.
+        round: u32,
     },
     /// A prevote in a certificate of precommits.
     #[error("a prevote of {province} in a certificate of precommits")]
@@ -149,7 +159,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn is_met(self, votes: u64, of: u64) -> bool {
+    pub(crate) fn is_met(self, votes: u64, of: u64) -> bool {
         let thresholds = ThresholdParams::default();
         match self {
             Self::One => votes >= 1,
@@ -168,7 +178,14 @@ pub(crate) fn check_message(
 ) -> Result<(), BadMessage> {
     message.check_form()?;
     let need = match message {
-        Message::Vote(_) | Message::Proposal(_) => Need::One,
+        Message::Vote(_) => Need::One,
+        Message::Proposal(m) => {
+            let turn = members.proposer(m.height, m.round).address;
+            if turn != Address::Province(m.province) {
+                return Err(BadMessage::OutOfTurn { province: m.province, round: m.round });
+            }
+            Need::One
+        }
         Message::Polka(_) => Need::MoreThanTwoThirds,
         Message::Round(m) if m.reason == RoundReason::Skip => Need::MoreThanAThird,
         Message::Round(m) => {
@@ -298,7 +315,7 @@ impl Verified {
     /// # Errors
     ///
     /// [`BadMessage`] when a signer has no vote in `set` or appears twice, a signature does not
-    /// hold, or a certificate has too few votes.
+    /// hold, a certificate has too few votes, or a proposal comes out of turn.
     pub fn check(
         chain: &ChainId,
         set: &ValidatorSet,
@@ -314,7 +331,7 @@ impl Verified {
         Self::sealed(chain, members, message)
     }
 
-    fn sealed(chain: &ChainId, members: &Members, message: Message) -> Self {
+    pub(crate) fn sealed(chain: &ChainId, members: &Members, message: Message) -> Self {
         let seal = |s: &Signed| {
             let key = members.key_of(s.province)?;
             Some(seal_of(&s.claim.bytes(chain), key, &s.signature))

@@ -21,6 +21,10 @@ pub const GROWTH: Duration = Duration::from_millis(500);
 pub const REBROADCAST: Duration = Duration::from_millis(2_000);
 /// No wait is longer than this.
 pub const LONGEST: Duration = Duration::from_secs(30);
+/// Once its parent is so old, in milliseconds, any vote begins a height. Before, it takes more
+/// than a third of the voters or a proposal, so that one liar cannot have empty blocks made one
+/// after the other.
+pub const PACE_MS: u64 = 1_000;
 /// A block whose time is at most this far ahead of the local clock is taken as it is: the
 /// clocks of two well-kept machines differ by less.
 pub const CLOCK_TOLERANCE_MS: u64 = 1_000;

@@ -10,8 +10,9 @@
 
 use symbolon_ledger::{
     block::{HEADER_VERSION, Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    certificate::{Certificate, CertificateError},
     codes::ProvinceCode,
-    hash::{ChainId, Digest},
+    hash::{BlockHash, ChainId, Digest},
 };
 use thiserror::Error;
 
@@ -104,6 +105,46 @@ pub fn check_header(
         return Err(InvalidBlock::Proposer { province: header.proposer });
     }
     Ok(())
+}
+
+/// Why a block is not one that was committed after a given parent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotCommitted {
+    /// The block does not follow.
+    #[error(transparent)]
+    Block(#[from] InvalidBlock),
+    /// The certificate is about something else.
+    #[error("the certificate is for block {block} at height {height}")]
+    OtherBlock {
+        /// The block that it is for.
+        block: BlockHash,
+        /// That block's height.
+        height: u64,
+    },
+    /// The certificate proves nothing.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+/// Checks that a block from block sync was committed at the height that `start` governs: it
+/// follows the tip, and more than two thirds of the set have signed it. Whether its transactions
+/// do what it says is for its execution.
+///
+/// # Errors
+///
+/// [`NotCommitted`]: whoever sent it is to blame.
+pub fn check_committed(
+    chain_id: &ChainId,
+    start: &HeightStart,
+    header: &Header,
+    certificate: &Certificate,
+) -> Result<(), NotCommitted> {
+    check_header(chain_id, start, header)?;
+    if certificate.block != header.hash() || certificate.height != header.height {
+        let (block, height) = (certificate.block, certificate.height);
+        return Err(NotCommitted::OtherBlock { block, height });
+    }
+    Ok(certificate.verify(chain_id, &start.validators)?)
 }
 
 /// Checks what a header says about its own transactions.

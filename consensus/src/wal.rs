@@ -23,7 +23,7 @@ use crate::{
 /// Version of the entries.
 const VERSION: u8 = 1;
 /// Most bytes of one entry: the longest is a certificate.
-const MAX_ENTRY_LEN: usize = MAX_MESSAGE_LEN + 64;
+pub const MAX_ENTRY_LEN: usize = MAX_MESSAGE_LEN + 64;
 
 /// Why an entry of the log cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

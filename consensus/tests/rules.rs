@@ -7,13 +7,16 @@ mod support;
 
 use support::*;
 use symbolon_consensus::{
-    BadMessage, Config, Effect, Host, HostError, Input, Message, Misbehaviour, Peer, TimerStep,
-    Verified, WireError,
-    validity::{InvalidBlock, Outcome, check_header, check_outcome, proposal_time},
+    BadMessage, Config, Effect, Host, HostError, Input, Message, TimerStep, Verified, WireError,
+    validity::{
+        InvalidBlock, NotCommitted, Outcome, check_committed, check_header, check_outcome,
+        proposal_time,
+    },
     wire::MAX_ROUND,
 };
 use symbolon_ledger::{
     block::{Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    certificate::Certificate,
     hash::sha256,
     keys::Signature,
     validators::ValidatorSet,
@@ -75,7 +78,7 @@ fn messages_of_strangers_and_bad_signatures_are_blamed() {
     let bad_signature = BadMessage::BadSignature { province: forged.province };
     for (vote, reason) in [(stranger, not_a_validator), (forged, bad_signature)] {
         let blamed = rig.hear(Message::Vote(vote.clone()));
-        let expected = Effect::Misbehaved { peer: PEER, reason: Misbehaviour::BadMessage(reason) };
+        let expected = Effect::Misbehaved { peer: PEER, reason };
         assert_eq!(blamed, [expected]);
         Verified::check(&chain(), &set(), Message::Vote(vote)).unwrap_err();
     }
@@ -107,8 +110,11 @@ fn a_proposal_out_of_turn_is_blamed() {
     let usurper = (turn(1, 0) + 2) % 4;
     let own = block(&first(), usurper, NOW);
     let effects = rig.hear(proposal(usurper, 1, 0, own.hash(), None));
-    let reason = Misbehaviour::NotItsTurn { province: province(usurper), round: 0 };
-    assert_eq!(effects, [Effect::Misbehaved { peer: PEER, reason }]);
+    let reason = BadMessage::OutOfTurn { province: province(usurper), round: 0 };
+    assert_eq!(effects, [Effect::Misbehaved { peer: PEER, reason: reason.clone() }]);
+    // Nobody honest passes it on, so whoever delivers it may be blamed for it.
+    let message = proposal(usurper, 1, 0, own.hash(), None);
+    assert_eq!(Verified::check(&chain(), &set(), message), Err(reason));
 }
 
 #[test]
@@ -121,12 +127,13 @@ fn another_provinces_block_needs_a_proof_of_lock() {
     rig.time_out(0, TimerStep::Precommit);
     assert_eq!(rig.host.round(), Some(1));
     rig.hear(proposal(again, 1, 1, old.hash(), None));
-    assert!(
-        votes(&rig.body(&old, true)).is_empty(),
-        "without a proof of lock it counts for nothing"
-    );
+    let effects = rig.body(&old, true);
+    assert!(votes(&effects).is_empty(), "without a proof of lock it counts for nothing");
+    // Honest peers pass such a proposal on before they have the body: nobody is blamed.
+    assert!(matches!(effects[..], [Effect::Warning(_), ..]), "{effects:?}");
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Misbehaved { .. })), "{effects:?}");
     let known = rig.hear(proposal(again, 1, 1, old.hash(), None));
-    assert!(matches!(known[..], [Effect::Misbehaved { .. }]), "{known:?}");
+    assert!(matches!(known[..], [Effect::Warning(_)]), "{known:?}");
     rig.hear(polka(&all, 1, 0, old.hash()));
     let heard = rig.hear(proposal(again, 1, 1, old.hash(), Some(0)));
     assert_eq!(votes(&heard)[0].block, Some(old.hash()));
@@ -241,10 +248,6 @@ fn a_block_from_the_future_is_fed_at_once_when_a_quorum_accepts_it() {
         .flat_map(|i| rig.hear(precommit(i, 1, 0, Some(early.hash()))))
         .collect();
     assert_eq!(decided(&effects).unwrap().0, early.hash());
-    let mut rig = held();
-    let certificate = certificate(&others(), 1, 0, early.hash());
-    let effects = rig.step(Input::Synced { certificate, from: PEER });
-    assert_eq!(decided(&effects).unwrap().0, early.hash());
 }
 
 // Catching up
@@ -273,20 +276,12 @@ fn a_polka_asks_for_the_body_it_is_about() {
 }
 
 #[test]
-fn a_peer_at_a_later_height_is_named() {
-    let mut rig = Rig::begun(config(bystander()));
-    let effects = rig.hear(prevote(0, 9, 0, None));
-    assert_eq!(effects, [Effect::Behind { peer: PEER, height: 9 }]);
-    assert!(rig.hear(prevote(0, 0, 0, None)).is_empty());
-}
-
-#[test]
-fn a_synced_height_replays_to_the_same_round_and_signs_nothing_else() {
-    // A certificate of round 3 carries this node there; it votes there; it crashes.
+fn a_commit_of_a_later_round_replays_to_that_round_and_signs_nothing_else() {
+    // Precommits of round 3 carry this node there; it votes there; it crashes.
     let good = honest_block();
     let me = bystander();
     let mut rig = Rig::begun(config(me));
-    rig.step(Input::Synced { certificate: certificate(&others(), 1, 3, good.hash()), from: PEER });
+    rig.commit(&others(), 3, good.hash());
     assert_eq!(rig.host.round(), Some(3));
     let before = votes(&rig.time_out(3, TimerStep::Propose));
     assert_eq!((before[0].round, before[0].block), (3, None));
@@ -294,6 +289,26 @@ fn a_synced_height_replays_to_the_same_round_and_signs_nothing_else() {
     assert_eq!(rig.host.round(), Some(3));
     assert!(votes(&effects).contains(&before[0]));
     assert_eq!(requests(&effects), [good.hash()], "the commit is known from the log");
+}
+
+#[test]
+fn a_fetched_block_needs_a_certificate_of_its_own() {
+    let (start, good) = (first(), honest_block());
+    let check = |header: &Header, certificate: &Certificate| {
+        check_committed(&chain(), &start, header, certificate)
+    };
+    let all = others();
+    check(&good, &certificate(&all, 1, 5, good.hash())).unwrap();
+    let few = check(&good, &certificate(&all[..2], 1, 0, good.hash())).unwrap_err();
+    assert!(matches!(few, NotCommitted::Certificate(_)), "{few}");
+    let mut forged = certificate(&all, 1, 0, good.hash());
+    forged.round = 1;
+    assert!(matches!(check(&good, &forged), Err(NotCommitted::Certificate(_))));
+    let other = certificate(&all, 1, 0, sha256(b"another"));
+    assert!(matches!(check(&good, &other), Err(NotCommitted::OtherBlock { .. })));
+    let later = Header { height: 2, ..good.clone() };
+    let certified = certificate(&all, 2, 0, later.hash());
+    assert!(matches!(check(&later, &certified), Err(NotCommitted::Block(_))));
 }
 
 #[test]
@@ -310,6 +325,39 @@ fn a_missing_body_is_asked_for_again_until_it_comes() {
     assert_eq!(requests(&proposed), [old.hash()], "and when somebody has it to propose");
     rig.body(&old, true);
     assert!(requests(&rig.hear(proposal(again, 1, 1, old.hash(), Some(0)))).is_empty());
+}
+
+#[test]
+fn a_height_outlasts_any_number_of_failed_rounds() {
+    let me = bystander();
+    let all: Vec<usize> = (0..4).filter(|i| *i != me).collect();
+    let fail = |rig: &mut Rig, round: u32| {
+        // Two blocks a round that nobody ever gives.
+        for n in [0, 1] {
+            let name = sha256(&[round.to_be_bytes(), [n; 4]].concat());
+            if turn(1, round) != me {
+                rig.hear(proposal(turn(1, round), 1, round, name, None));
+            }
+        }
+        rig.hear(nil_round(&all, 1, round));
+        rig.time_out(round, TimerStep::Precommit)
+    };
+    let last = (70..).find(|round| turn(1, *round) != me).unwrap();
+    for restarts in [false, true] {
+        let mut rig = Rig::begun(config(me));
+        for round in 0..last {
+            let asked = requests(&fail(&mut rig, round)).len();
+            assert!(asked <= 22, "{asked} bodies are waited for in round {round}");
+        }
+        if restarts {
+            rig = rig.crash(config(me), vec![]).unwrap().0;
+        }
+        assert_eq!(rig.host.round(), Some(last));
+        let good = block(&first(), turn(1, last), NOW);
+        let heard = rig.hear(proposal(turn(1, last), 1, last, good.hash(), None));
+        assert_eq!(requests(&heard), [good.hash()], "restarts: {restarts}");
+        assert_eq!(votes(&rig.body(&good, true))[0].block, Some(good.hash()));
+    }
 }
 
 #[test]
@@ -346,21 +394,42 @@ fn a_prepared_height_is_silent_until_work_or_a_checked_message() {
 }
 
 #[test]
-fn messages_that_came_early_are_heard_when_their_height_starts() {
-    let good = honest_block();
-    let mut rig = Rig::begun(config(bystander()));
-    rig.hear(prevote(0, 2, 0, None));
-    rig.step(Input::Synced {
-        certificate: certificate(&others(), 1, 0, good.hash()),
-        from: Peer(1),
-    });
-    assert!(decided(&rig.body(&good, true)).is_some());
-    let after = rig.hear(prevote(1, 2, 0, None));
-    assert!(after.is_empty(), "the next height is due; nobody is behind: {after:?}");
-    let effects = rig.step(Input::StartHeight(start_after(&[genesis(), good])));
-    assert_eq!(effects[0], Effect::WalReset { height: 2 });
+fn one_voter_alone_starts_no_height_before_its_time() {
+    let fresh = || {
+        let mut rig = Rig::new(config(bystander()));
+        rig.now_ms = genesis().time_ms + 10;
+        rig
+    };
+    let logged =
+        |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::WalAppend(_))).count();
+    let (liar, other) = (others()[1], others()[2]);
+    let time_ms = genesis().time_ms + 1_000;
+    let called = || {
+        let mut rig = fresh();
+        assert_eq!(rig.hear(prevote(liar, 1, 0, None)), [Effect::WakeAt { time_ms }]);
+        for round in 0..10 {
+            rig.hear(prevote(liar, 1, round, Some(sha256(b"block"))));
+            rig.hear(precommit(liar, 1, round, None));
+        }
+        assert!(!rig.host.is_begun(), "one liar started the height");
+        rig
+    };
+    // A second voter is more than a third of four; what waited is heard.
+    let mut rig = called();
+    let effects = rig.hear(prevote(other, 1, 0, None));
     assert!(rig.host.is_begun());
-    assert_eq!(effects.iter().filter(|e| matches!(e, Effect::WalAppend(_))).count(), 2);
+    assert!(logged(&effects) >= 3, "{effects:?}");
+    // So is the first proposal, and the time.
+    let mut rig = called();
+    rig.hear(proposal(turn(1, 0), 1, 0, honest_block().hash(), None));
+    assert!(rig.host.is_begun());
+    let mut rig = called();
+    rig.now_ms = time_ms - 1;
+    rig.step(Input::Tick);
+    assert!(!rig.host.is_begun());
+    rig.now_ms = time_ms;
+    assert!(logged(&rig.step(Input::Tick)) >= 2);
+    assert!(rig.host.is_begun());
 }
 
 // Evidence

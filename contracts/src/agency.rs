@@ -55,9 +55,9 @@ fn register<V: StateView>(
     first_keys: &[NewKey],
 ) -> Result<(), Stop> {
     let province = run.signer.province()?;
-    keys::check_first(first_keys, run.height)?;
     let known = run.overlay.get::<AgencyRecord>(&StateKey::Agency(*uscc))?;
     ensure(known.is_none(), Code::AgencyExists)?;
+    keys::check_first(first_keys, run.height)?;
     let scope = checked_scope(run, scope)?;
     let index = run.overlay.must::<CountersRecord>(&StateKey::Counters)?.next_agency;
     let next = index.checked_add(1).ok_or(Code::TooManyAgencies)?;
@@ -80,6 +80,7 @@ fn register<V: StateView>(
         successor: None,
         registered_at: run.height,
         changed_at: run.height,
+        open_blocks: 0,
     };
     Ok(run.overlay.put(StateKey::Agency(*uscc), agency)?)
 }

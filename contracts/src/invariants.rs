@@ -78,6 +78,7 @@ pub fn check(records: impl IntoIterator<Item = (StateKey, Vec<u8>)>) -> Vec<Viol
         every_superseded_licence_has_its_successor,
         every_licence_has_a_slot_of_its_own,
         slot_blocks_are_granted_in_order,
+        every_agency_counts_its_open_slot_blocks,
         recognitions_are_between_provinces_and_in_order,
     ];
     for (sentence, check) in checks {
@@ -336,6 +337,19 @@ fn slot_blocks_are_granted_in_order(state: &Whole, report: &mut dyn FnMut(String
         let owner = state.agency(block.agency_index).is_some_and(|a| a.province == *code);
         if !whole || !owner {
             report(format!("block {number} of province {code}"));
+        }
+    }
+}
+
+fn every_agency_counts_its_open_slot_blocks(state: &Whole, report: &mut dyn FnMut(String)) {
+    let mut open: BTreeMap<u32, u32> = BTreeMap::new();
+    for block in state.blocks.values().filter(|block| block.is_open()) {
+        *open.entry(block.agency_index).or_default() += 1;
+    }
+    for (uscc, agency) in &state.agencies {
+        let counted = open.get(&agency.index).copied().unwrap_or_default();
+        if agency.open_blocks != counted {
+            report(format!("agency {uscc}: {counted} blocks, {} counted", agency.open_blocks));
         }
     }
 }

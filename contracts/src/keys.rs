@@ -26,6 +26,12 @@ use crate::{
 /// Most keys that an actor may ever have: twenty years of a new one every week. A compromise
 /// walks all of them, and so does the search for a key that is registered twice.
 pub const MAX_KEYS: u32 = 1_024;
+/// Most keys that an agency has after a rotation of its own. Whoever steals its transaction key can
+/// use up no more numbers than these: the province, which has the other half, lets it go on.
+pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
+/// Most operations of this group that one signer says at one height, over all of its transactions.
+/// Each may walk and rewrite all keys of an actor, so this bounds the work in a valid block.
+pub const MAX_KEY_OPERATIONS: u32 = 32;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;
 
@@ -34,6 +40,8 @@ pub(crate) fn apply<V: StateView>(
     run: &mut Run<'_, '_, V>,
     operation: &Operation,
 ) -> Result<(), Stop> {
+    run.key_operations = run.key_operations.saturating_add(1);
+    ensure(run.key_operations <= MAX_KEY_OPERATIONS, Code::KeysBusy)?;
     match operation {
         Operation::AddKey { agency, key } => add(run, agency, key),
         Operation::RotateKey { agency, key_id, key } => rotate(run, agency, *key_id, key),
@@ -115,8 +123,8 @@ fn append_to_agency<V: StateView>(
 
 fn add<V: StateView>(run: &mut Run<'_, '_, V>, uscc: &Uscc, key: &NewKey) -> Result<(), Stop> {
     let agency = run.own_agency(uscc)?;
-    check_new(key, run.height)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    check_new(key, run.height)?;
     append_to_agency(run, &agency, key)
 }
 
@@ -127,11 +135,21 @@ fn rotate<V: StateView>(
     key: &NewKey,
 ) -> Result<(), Stop> {
     let agency = run.itself_or_own_agency(uscc)?;
-    check_new(key, run.height)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
+    check_new(key, run.height)?;
     let old = end(run, uscc, id)?;
     ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
+    if run.signer.agency().is_ok() {
+        ensure(ends_no_later(key, &old), Code::KeyOutlives)?;
+        ensure(agency.next_key < MAX_OWN_KEYS, Code::RotationsUsedUp)?;
+    }
     append_to_agency(run, &agency, key)
+}
+
+/// Whether the new key ends when the old one would have, or before: a life that the province has
+/// set is not prolonged by the agency.
+fn ends_no_later(new: &NewKey, old: &KeyRecord) -> bool {
+    old.valid_until.is_none_or(|old| new.valid_until.is_some_and(|new| new <= old))
 }
 
 /// Also the last key for transactions may end: the province can always add another.

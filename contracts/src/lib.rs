@@ -9,7 +9,8 @@
 //!   own, in a status slot granted to it that no licence ever used. No two licences in force
 //!   share a lineage of one agency. It suspends, resumes, revokes and releases what it issued,
 //!   and what an agency issued whose successor it is. It rotates its own keys and reserves its
-//!   own slots.
+//!   own slots, as far as a stolen key may do so without harm to its province or to the agency's
+//!   future.
 //! - **A province** registers and stops its agencies, sets their scopes, adds and ends their keys,
 //!   declares keys stolen, names successors, suspends or revokes any licence of its agencies,
 //!   names its status key, and says which provinces' licences it recognises. It issues nothing.

@@ -107,7 +107,7 @@ fn transfer_in<V: StateView>(
     };
     ensure(to == agency.index, Code::NotTransferTarget)?;
     same_type(run, &old, new)?;
-    ensure(type_of(run, &old)?.transferable, Code::NotTransferable)?;
+    must_be_transferable(run, &old, &agency)?;
     replace(run, operation, &agency, (previous, &old), new)
 }
 
@@ -175,10 +175,10 @@ fn transfer_out<V: StateView>(
     let old = licence(run, cid)?;
     owner_or_its_province(run, &old)?;
     must_be_active(&old)?;
-    ensure(type_of(run, &old)?.transferable, Code::NotTransferable)?;
     let target = run.agency(to)?;
     ensure(target.status == AgencyStatus::Active, Code::TargetNotActive)?;
     ensure(target.index != old.agency_index, Code::TransferToItself)?;
+    must_be_transferable(run, &old, &target)?;
     move_to(run, operation, cid, &old, LicenceStatus::TransferPending { to: target.index })
 }
 
@@ -217,6 +217,18 @@ fn type_of<V: StateView>(
     let key = StateKey::LicenceTypeByIndex(licence.type_index);
     let code = run.overlay.must::<TypeIndexRecord>(&key)?.code.clone();
     run.overlay.must(&StateKey::LicenceType(code))
+}
+
+/// Whether a licence may move to `target`: its type lets it, or `target` administers it already, in
+/// the place of a deregistered agency. Otherwise nobody could ever renew it.
+fn must_be_transferable<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    licence: &LicenceRecord,
+    target: &AgencyRecord,
+) -> Result<(), Stop> {
+    let moves = type_of(run, licence)?.transferable
+        || administrator(run, licence.agency_index)?.index == target.index;
+    Ok(ensure(moves, Code::NotTransferable)?)
 }
 
 fn same_type<V: StateView>(
@@ -296,6 +308,12 @@ fn set_status<V: StateView>(
     run.overlay.put(StateKey::Licence(*cid), licence.clone())?;
     if status.is_final() {
         let lineage = StateKey::Lineage(old.agency_index, old.lineage);
+        let held = run.overlay.must::<LineageRecord>(&lineage)?.newest;
+        if held != *cid {
+            return Err(StateFault(format!(
+                "{lineage:?} names {held} and not {cid}, which holds it"
+            )));
+        }
         run.overlay.remove::<LineageRecord>(lineage)?;
     }
     Ok(licence)
@@ -309,9 +327,6 @@ fn register<V: StateView>(
     new: &NewLicence,
     previous: Option<Cid>,
 ) -> Result<(Cid, LicenceRecord), Stop> {
-    if let Some(month) = new.expiry {
-        ensure((FIRST_MONTH..=LAST_MONTH).contains(&month), Code::BadExpiry)?;
-    }
     let type_index = run.licence_type(&new.licence_type)?.index;
     ensure(agency.scope.binary_search(&new.licence_type).is_ok(), Code::OutOfScope)?;
     must_be_credential_key(run, agency, new.credential_key)?;
@@ -319,8 +334,10 @@ fn register<V: StateView>(
     let known = run.overlay.get::<LicenceRecord>(&StateKey::Licence(cid))?;
     ensure(known.is_none(), Code::DuplicateLicence)?;
     let lineage = StateKey::Lineage(agency.index, new.lineage);
-    let held = run.overlay.get::<LineageRecord>(&lineage)?;
-    ensure(held.is_none(), Code::LineageInUse)?;
+    must_be_free(run, &lineage)?;
+    if let Some(month) = new.expiry {
+        ensure((FIRST_MONTH..=LAST_MONTH).contains(&month), Code::BadExpiry)?;
+    }
     slots::take(run, agency, new.slot)?;
     let licence = LicenceRecord {
         version: RECORD_VERSION,
@@ -339,6 +356,19 @@ fn register<V: StateView>(
     run.overlay.put(lineage, LineageRecord { version: RECORD_VERSION, newest: cid })?;
     run.overlay.put(StateKey::Licence(cid), licence.clone())?;
     Ok((cid, licence))
+}
+
+/// Whether no licence in force holds a lineage. These records lie under no root, so before one
+/// decides anything it must agree with the licence that it names, which does.
+fn must_be_free<V: StateView>(run: &mut Run<'_, '_, V>, lineage: &StateKey) -> Result<(), Stop> {
+    let Some(held) = run.overlay.get::<LineageRecord>(lineage)? else { return Ok(()) };
+    let holder = run.overlay.must::<LicenceRecord>(&StateKey::Licence(held.newest))?;
+    let its_own = StateKey::Lineage(holder.agency_index, holder.lineage);
+    if holder.status.is_final() || its_own != *lineage {
+        let why = format!("{lineage:?} names {}, which does not hold it", held.newest);
+        return Err(StateFault(why).into());
+    }
+    Err(Code::LineageInUse.into())
 }
 
 fn must_be_credential_key<V: StateView>(

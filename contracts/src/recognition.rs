@@ -87,10 +87,10 @@ fn place<V: StateView>(
     licence_type: &TypeCode,
 ) -> Result<StateKey, Stop> {
     let province = run.signer.province()?;
-    ensure(province != from, Code::OwnProvince)?;
     let issuing: Option<Arc<ProvinceRecord>> = run.overlay.get(&StateKey::Province(from))?;
     issuing.ok_or(Code::UnknownProvince)?;
     run.licence_type(licence_type)?;
+    ensure(province != from, Code::OwnProvince)?;
     Ok(StateKey::Recognition(province, from, licence_type.clone()))
 }
 

@@ -297,6 +297,15 @@ codes! {
     89 CompromiseNotEarlier "compromise_not_earlier" for_now
         "the key is marked as compromised from this height or an earlier one"
         "the height may only be lowered"
+    90 RotationsUsedUp "rotations_used_up" for_now
+        "the agency has 512 keys or more, the most to which it may rotate by itself"
+        "its province can rotate the key, or add one"
+    91 KeyOutlives "key_outlives" for_now
+        "an agency may not give itself a key that is valid longer than the one it replaces"
+        "give the new key the last height of the old one, or let the province rotate it"
+    92 KeysBusy "keys_busy" for_now
+        "the signer has said as much about keys at this height as it may"
+        "submit it again for the next block, with at most 32 operations on keys"
 
     // Status slots.
     96 BadBlockCount "bad_block_count" forever
@@ -308,6 +317,9 @@ codes! {
     98 SlotsExhausted "slots_exhausted" for_now
         "the province has no status slots left"
         "ask the province; four thousand million slots are used up"
+    99 SlotsUnused "slots_unused" for_now
+        "the agency would grant itself more than 64 blocks of slots of which less than half is used"
+        "use the slots that it has, or let its province reserve more"
 
     // Recognition.
     112 OwnProvince "own_province" forever

@@ -19,7 +19,7 @@ use symbolon_ledger::{
     operation::{Actor, KeyPurpose, Operation},
     records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, ProvinceRecord},
     state::StateKey,
-    transaction::{Payload, VALIDITY_WINDOW, Verified},
+    transaction::{VALIDITY_WINDOW, Verified},
 };
 
 use crate::{
@@ -51,12 +51,17 @@ pub fn apply_transaction<V: StateView>(
     context: &BlockContext,
     transaction: &Verified,
 ) -> Result<Vec<Event>, ApplyError> {
-    let outcome = run(overlay, context, transaction);
-    match &outcome {
-        Ok(_) => overlay.keep(transaction.transaction().id()),
-        Err(_) => overlay.undo(),
+    match run(overlay, context, transaction) {
+        Ok((events, key_operations)) => {
+            let transaction = transaction.transaction();
+            overlay.keep(transaction.id(), transaction.payload().actor, key_operations);
+            Ok(events)
+        }
+        Err(error) => {
+            overlay.undo();
+            Err(error)
+        }
     }
-    outcome
 }
 
 /// The public key registered for a signer, to check a signature under before execution. Key
@@ -73,21 +78,21 @@ pub fn signer_key<V: StateView>(
     Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
 }
 
+/// What happened, and how many operations on keys the signer has said at this height.
 fn run<V: StateView>(
     overlay: &mut Overlay<'_, V>,
     context: &BlockContext,
     transaction: &Verified,
-) -> Result<Vec<Event>, ApplyError> {
+) -> Result<(Vec<Event>, u32), ApplyError> {
     let payload = transaction.transaction().payload();
-    let mut run = match admit(overlay, context, transaction) {
-        Ok(signer) => Run { overlay, height: context.height, signer, index: 0, events: Vec::new() },
-        Err(stop) => return Err(located(stop, None)),
-    };
+    let signer = admit(overlay, context, transaction).map_err(|stop| located(stop, None))?;
+    let (height, key_operations) = (context.height, overlay.key_operations(&payload.actor));
+    let mut run = Run { overlay, height, signer, key_operations, index: 0, events: Vec::new() };
     for (index, operation) in payload.operations.iter().enumerate() {
         run.index = index;
         run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
     }
-    Ok(run.events)
+    Ok((run.events, run.key_operations))
 }
 
 fn located(stop: Stop, operation_index: Option<usize>) -> ApplyError {
@@ -112,31 +117,32 @@ fn admit<V: StateView>(
     ensure(until - context.height <= VALIDITY_WINDOW, Code::TooFarAhead)?;
     let committed = overlay.is_committed(&transaction.transaction().id())?;
     ensure(!committed, Code::AlreadyCommitted)?;
-    let signer = signer(overlay, payload)?;
+    let who = who(overlay, payload.actor)?;
     let key: Arc<KeyRecord> =
         overlay.get(&StateKey::Key(payload.actor, payload.key_id))?.ok_or(Code::UnknownKey)?;
     ensure(key.key == *transaction.key(), Code::WrongKey)?;
     ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
     ensure(key.is_valid_at(context.height), Code::KeyNotValid)?;
-    Ok(signer)
+    if let Who::Agency(agency) = &who {
+        ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
+        ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
+    }
+    Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
 }
 
-fn signer<V: StateView>(overlay: &mut Overlay<'_, V>, payload: &Payload) -> Result<Signer, Stop> {
-    let who = match payload.actor {
+fn who<V: StateView>(overlay: &mut Overlay<'_, V>, actor: Actor) -> Result<Who, Stop> {
+    match actor {
         Actor::Province(code) => {
             let province: Option<Arc<ProvinceRecord>> = overlay.get(&StateKey::Province(code))?;
             province.ok_or(Code::UnknownActor)?;
-            Who::Province(code)
+            Ok(Who::Province(code))
         }
         Actor::Agency(uscc) => {
             let agency: Arc<AgencyRecord> =
                 overlay.get(&StateKey::Agency(uscc))?.ok_or(Code::UnknownActor)?;
-            ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
-            ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
-            Who::Agency(agency)
+            Ok(Who::Agency(agency))
         }
-    };
-    Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
+    }
 }
 
 /// Whoever signed: registered, allowed to act, and under a valid key.
@@ -178,6 +184,8 @@ pub(crate) struct Run<'r, 'a, V: StateView> {
     pub(crate) overlay: &'r mut Overlay<'a, V>,
     pub(crate) height: u64,
     pub(crate) signer: Signer,
+    /// Operations on keys that the signer has said at this height, this transaction's included.
+    pub(crate) key_operations: u32,
     index: usize,
     events: Vec<Event>,
 }
@@ -209,7 +217,7 @@ impl<V: StateView> Run<'_, '_, V> {
             Op::Recognise { .. } | Op::WithdrawRecognition { .. } => {
                 recognition::apply(self, operation)?;
             }
-            Op::Propose {} | Op::Approve {} | Op::Reject {} | Op::Evidence {} => {
+            Op::Propose(_) | Op::Approve(_) | Op::Reject(_) | Op::Evidence(_) => {
                 return Err(Code::NotActive.into());
             }
         }

@@ -14,6 +14,7 @@ use std::{
 
 use symbolon_ledger::{
     hash::TransactionId,
+    operation::Actor,
     records::{ProvinceRecord, Record},
     state::StateKey,
 };
@@ -87,6 +88,8 @@ pub struct Overlay<'a, V: StateView> {
     undo: BTreeMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
+    /// How many operations on keys each signer has said in this block.
+    key_operations: BTreeMap<Actor, u32>,
 }
 
 impl<V: StateView> fmt::Debug for Overlay<'_, V> {
@@ -103,7 +106,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     #[must_use]
     pub fn new(base: &'a V) -> Self {
         let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { base, entries, undo, applied }
+        Self { base, entries, undo, applied, key_operations: BTreeMap::new() }
     }
 
     /// What the block changes, each record encoded once. What it made and removed again is not
@@ -196,10 +199,19 @@ impl<'a, V: StateView> Overlay<'a, V> {
         Ok(())
     }
 
-    /// Keeps what the current transaction wrote.
-    pub(crate) fn keep(&mut self, id: TransactionId) {
+    /// How many operations on keys `actor` has said in this block.
+    pub(crate) fn key_operations(&self, actor: &Actor) -> u32 {
+        self.key_operations.get(actor).copied().unwrap_or_default()
+    }
+
+    /// Keeps what the current transaction wrote, and how many operations on keys its signer has
+    /// said by now.
+    pub(crate) fn keep(&mut self, id: TransactionId, actor: Actor, key_operations: u32) {
         self.undo.clear();
         self.applied.insert(id);
+        if key_operations > 0 {
+            self.key_operations.insert(actor, key_operations);
+        }
     }
 
     /// Takes back what the current transaction wrote.

@@ -8,8 +8,9 @@
 //!
 //! Read in this order: [`date`] and [`identifier`] (the smallest words), [`claims`] (what a
 //! licence says and when an agency may say it), [`sd_jwt`] (how it is written, signed and read),
-//! [`lineage`] (how renewals of one licence are linked on the ledger without naming it),
-//! [`status_list`] (whether many licences stand, in one signed list for stock software),
+//! [`elc1`] (the same as the text of a QR code), [`lineage`] (how renewals of one licence are
+//! linked on the ledger without naming it), [`status_list`] (whether many licences stand, in one
+//! signed list for stock software),
 //! [`encoding`] (the two strict decoders beneath).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -21,6 +22,8 @@ pub mod identifier;
 pub mod claims;
 
 pub mod sd_jwt;
+
+pub mod elc1;
 
 pub mod lineage;
 

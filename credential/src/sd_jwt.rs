@@ -42,6 +42,9 @@ pub const DIGEST_ALGORITHM: &str = "sha-256";
 /// Claim that carries the national e-licence identifier, withheld unless the holder shows it.
 pub const IDENTIFIER_CLAIM: &str = "zzbs";
 
+/// `aud` of a presentation that its holder makes for whoever scans it (level A).
+pub const SELF_PRESENTED: &str = "urn:elic:qr";
+
 /// Length of a salt, in bytes: the 128 bits that RFC 9901 recommends.
 pub const SALT_LEN: usize = 16;
 /// Longest presentation, in bytes. A licence with every claim of the catalogue's largest type

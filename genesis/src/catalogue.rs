@@ -1,8 +1,8 @@
 //! Licence types as TOML: `[[licence_types]]` with their claims, read and written.
 //!
 //! An entry is checked here for whatever would make it unusable later: a claim twice, a role on
-//! a value of another form, a default that shows what may never be shown. Whether a code is the
-//! nation's own is data (`verified`, `source`), not a rule.
+//! a value of another form, a default that shows what may never be shown, or what only the holder
+//! may decide to show. Whether a code is the nation's own is data (`verified`, `source`), not a rule.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -10,6 +10,7 @@ use serde_json::json;
 use symbolon_ledger::{
     catalogue::{
         ClaimRole, ClaimSpec, ClaimType, Disclosure, LicenceTypeRecord, MAX_CHOICES, MAX_CLAIMS,
+        MAX_DEFAULT_SENSITIVITY,
     },
     codec,
     codes::{Label, TypeCode},
@@ -54,10 +55,12 @@ pub(crate) fn read(reader: &Reader, fields: Fields<'_>) -> Option<LicenceTypeRec
     }
     // What is wrong with a claim is told above; comparing the rest would only repeat it.
     let whole = claims.len() == count;
+    let is_public = public_subject.unwrap_or(false);
     if whole {
         check_claims(reader, line, &claims);
+        check_open_claims(reader, line, &claims, is_public);
     }
-    let default_disclosure = read_defaults(reader, &shown, &claims, whole);
+    let default_disclosure = read_defaults(reader, &shown, &claims, whole, is_public);
     let record = LicenceTypeRecord {
         version: RECORD_VERSION,
         index: 0,
@@ -221,11 +224,25 @@ fn check_claims(reader: &Reader, line: usize, claims: &[ClaimSpec]) {
     }
 }
 
+/// A claim that nobody can withhold is shown by default too.
+fn check_open_claims(reader: &Reader, line: usize, claims: &[ClaimSpec], public_subject: bool) {
+    let sensitive = |c: &&ClaimSpec| {
+        c.disclosure == Disclosure::Always && c.sensitivity > MAX_DEFAULT_SENSITIVITY
+    };
+    for claim in claims.iter().filter(sensitive).filter(|_| !public_subject) {
+        let what = format!("{} is always shown, and its sensitivity is 3 or 4", claim.key);
+        let hint = "let the holder choose (disclosure = \"allowed\"); only types with a public \
+                    subject may show it always";
+        reader.report(Some(line), what, hint);
+    }
+}
+
 fn read_defaults(
     reader: &Reader,
     shown: &[Word<'_>],
     claims: &[ClaimSpec],
     whole: bool,
+    public_subject: bool,
 ) -> Vec<Label> {
     let mut defaults: Vec<Label> = Vec::new();
     for word in shown {
@@ -234,6 +251,9 @@ fn read_defaults(
             None if whole => "no claim has this key",
             None => continue,
             Some(c) if c.disclosure == Disclosure::Never => "this claim may never be shown",
+            Some(c) if !public_subject && c.sensitivity > MAX_DEFAULT_SENSITIVITY => {
+                "its sensitivity is 3 or 4, and the type has no public subject"
+            }
             Some(c) if defaults.contains(&c.key) => "it stands here twice",
             Some(c) => {
                 defaults.push(c.key.clone());

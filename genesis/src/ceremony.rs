@@ -3,15 +3,18 @@
 //! Somebody writes a [`Draft`]: the network's name, its founding time, its catalogue. Each
 //! province reads it, makes its keys at home, and answers with a [`Part`]: public keys, peer id,
 //! addresses, agencies. [`finish`] joins them and reports all conflicts, whoever runs it; then
-//! each province checks with [`Part::missing_from`] that the result says of it what it wrote, and
-//! compares the chain id with the others by another channel. The coordinator is not trusted with
-//! anything: whatever they change, a province sees.
+//! each province holds the result against the parts of all: [`Part::missing_from`] says what it
+//! says otherwise of a province, [`strangers`] whom it has that no part brought. The fingerprints
+//! of the parts and the chain id are compared by another channel. The coordinator is not trusted
+//! with anything: whatever they change, leave out or add, a province sees that has all parts. From
+//! its own part alone it does not see who was added.
 
 use std::fmt::Write as _;
 
 use serde_json::json;
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
+    codes::ProvinceCode,
     hash::{Digest, sha256},
 };
 
@@ -149,6 +152,22 @@ impl Part {
     }
 }
 
+/// The members of a founding document that none of `parts` brought, each in words. A province that
+/// does not know them would let them vote.
+#[must_use]
+pub fn strangers(genesis: &Genesis, parts: &[Part]) -> Vec<String> {
+    let known = |code: ProvinceCode| parts.iter().any(|part| part.province.code == code);
+    let mut strangers = Vec::new();
+    for province in genesis.provinces.iter().filter(|p| !known(p.code)) {
+        let votes = genesis.validators.iter().any(|v| v.province == province.code);
+        let vote = if votes { "with a vote" } else { "without a vote" };
+        let agencies = genesis.agencies.iter().filter(|a| a.province == province.code).count();
+        let (code, name) = (province.code, &province.name_en);
+        strangers.push(format!("the province {code} {name}, {vote}, agencies: {agencies}"));
+    }
+    strangers
+}
+
 /// Reads the part that is text number `file`: the draft that it names, and its members.
 fn read_part(text: &str, file: usize) -> Result<(Digest, Members), Vec<Problem>> {
     let reader = document::open(text)?;
@@ -224,10 +243,22 @@ pub fn finish(draft: &str, parts: &[&str]) -> Result<Genesis, Vec<(usize, Proble
     });
     match draft {
         Ok(draft) if problems.is_empty() => {
-            Ok(Genesis::assemble(draft.chain, draft.licence_types, all))
+            read_back(&Genesis::assemble(draft.chain, draft.licence_types, all))
         }
         _ => Err(problems),
     }
+}
+
+/// A document as whoever is sent it will read it: what is too long in all, for instance, is
+/// refused here and not by every province.
+fn read_back(genesis: &Genesis) -> Result<Genesis, Vec<(usize, Problem)>> {
+    Genesis::parse(&genesis.to_toml()).map_err(|problems| {
+        let of_the_whole = |problem: Problem| {
+            let what = format!("the document of these parts could not be read: {}", problem.what);
+            (0, Problem { line: None, what, hint: problem.hint })
+        };
+        problems.into_iter().map(of_the_whole).collect()
+    })
 }
 
 fn wrong_draft(named: Digest) -> Problem {

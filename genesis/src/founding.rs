@@ -136,6 +136,7 @@ impl Genesis {
                 successor: None,
                 registered_at: FOUNDING_HEIGHT,
                 changed_at: FOUNDING_HEIGHT,
+                open_blocks: 0,
             },
         );
         let by_index = AgencyIndexRecord { version: RECORD_VERSION, uscc };

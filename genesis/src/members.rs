@@ -187,6 +187,19 @@ pub(crate) fn check(members: &Members, types: &[LicenceTypeRecord], report: &mut
     if members.validators.is_empty() && !members.incomplete {
         report(None, "there is no validator".to_owned(), "add at least one [[validators]]");
     }
+    // Each text is bounded when it is read; several together are bounded here.
+    let mut at_most = |what: &str, count: usize, most: usize| {
+        if count > most {
+            report(
+                None,
+                format!("{count} {what} in all, more than the {most} allowed"),
+                "remove some",
+            );
+        }
+    };
+    at_most("provinces", members.provinces.len(), MOST_VALIDATORS);
+    at_most("validators", members.validators.len(), MOST_VALIDATORS);
+    at_most("agencies", members.agencies.len(), MAX_AGENCIES);
     let once = "remove or correct one of the two";
     twice(members.provinces.iter().map(|(at, p)| (*at, p.code)), |at, code| {
         report(Some(at), format!("the province {code} stands here twice"), once);

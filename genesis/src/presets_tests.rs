@@ -41,6 +41,8 @@ fn the_catalogue_has_the_types_of_the_sample_data() {
     for record in &catalogue {
         assert!(record.claims.iter().any(|c| c.unique), "{} has no unique claim", record.code);
         assert!(!record.default_disclosure.is_empty(), "{} shows nothing", record.code);
+        let shown = record.shown_by_default().count();
+        assert_eq!(shown, record.default_disclosure.len(), "{} shows too much", record.code);
         assert!(!(record.verified && record.code.is_local()), "{} cannot be both", record.code);
     }
 }
@@ -85,8 +87,8 @@ fn the_chain_id_and_the_founding_root_of_a_document_never_change() {
         found,
         [
             "e04ca53fa5236583edf373b2333a9b4fe0ced3aacfd61726e5c74f282adcf617",
-            "37b63ce9f9b3361c92e0e6f9e5430cc9c8f7b18438ce5dad30029a2fdd0159a9",
-            "a7f6bd8bbe9b9bdb164abcea061516c252184892de2e21b27f8b8cd583201b36",
+            "4f52670380db4029ec14d2d0941a6dbe12355af1b4f2eaf9495e9946eef226c7",
+            "c3d6cfc1ae46b7e6f5ef05a0e5624fc418330af64113baa8482744f795d9a4c7",
         ]
     );
 }
@@ -152,6 +154,14 @@ fn what_stands_twice_or_is_missing_is_reported() {
                 Some(symbolon_ledger::catalogue::ClaimRole::BirthDate)
         },
         "does not fit its type",
+    );
+    check(&|g| g.licence_types[0].claims[0].sensitivity = 3, "its sensitivity is 3 or 4");
+    check(
+        &|g| {
+            let claim = &mut g.licence_types[0].claims[3];
+            claim.disclosure = symbolon_ledger::catalogue::Disclosure::Always;
+        },
+        "birth_date is always shown",
     );
     for text in ["", "chain = 1", "[chain", "\u{0}", "a = 1\na = 2"] {
         assert!(!Genesis::parse(text).unwrap_err().is_empty(), "{text:?}");

@@ -4,7 +4,7 @@
 //! header alone; the body is bound by `transactions_root`, the outcome by `state_root` of the
 //! *same* block.
 
-use minicbor::{Decode, Encode, bytes::ByteVec};
+use minicbor::{Decode, Decoder, Encode, bytes::ByteVec};
 use thiserror::Error;
 
 use crate::{
@@ -148,10 +148,8 @@ impl Block {
     ///
     /// [`BlockError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
+        check_transaction_count(bytes)?;
         let wire: WireBlock = codec::decode(bytes, MAX_BLOCK_BYTES)?;
-        if wire.transactions.len() > MAX_BLOCK_TRANSACTIONS {
-            return Err(BlockError::TooMany(wire.transactions.len()));
-        }
         let header = Header::decode(&wire.header)?;
         let transactions = wire
             .transactions
@@ -169,8 +167,42 @@ impl Block {
     }
 }
 
+/// Checks the number of transactions that a block announces before any is read: an empty one takes
+/// one byte, and many times that in memory.
+fn check_transaction_count(block: &[u8]) -> Result<(), BlockError> {
+    let malformed = |e: minicbor::decode::Error| DecodeError::Malformed(e.to_string());
+    let mut d = Decoder::new(block);
+    d.array().map_err(malformed)?;
+    d.bytes().map_err(malformed)?;
+    let announced = d.array().map_err(malformed)?.ok_or(DecodeError::NotDeterministic)?;
+    let count = usize::try_from(announced).unwrap_or(usize::MAX);
+    if count > MAX_BLOCK_TRANSACTIONS {
+        return Err(BlockError::TooMany(count));
+    }
+    Ok(())
+}
+
 /// RFC 9162 root over the leaves of `transactions`.
 #[must_use]
 pub fn transactions_root(transactions: &[SignedTransaction]) -> Digest {
     log::root(&transactions.iter().map(|t| log::leaf_hash(&t.leaf())).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transactions_are_counted_before_any_is_read() {
+        let check = |bytes: &[u8], expected: BlockError| {
+            assert_eq!(Block::decode(bytes), Err(expected), "{bytes:02x?}");
+        };
+        // The header is no header, and nothing stands in the array: neither is looked at.
+        check(&[0x82, 0x40, 0x99, 0x10, 0x01], BlockError::TooMany(4_097));
+        let most = [0x82, 0x40, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        check(&most, BlockError::TooMany(usize::MAX));
+        check(&[0x82, 0x40, 0x9f, 0xff], DecodeError::NotDeterministic.into());
+        let at_the_bound = Block::decode(&[0x82, 0x40, 0x99, 0x10, 0x00]);
+        assert!(matches!(at_the_bound, Err(BlockError::Encoding(DecodeError::Malformed(_)))));
+    }
 }

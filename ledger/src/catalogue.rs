@@ -12,6 +12,10 @@ pub const MAX_CLAIMS: usize = 64;
 /// Most values of one enumerated claim.
 pub const MAX_CHOICES: usize = 64;
 
+/// Most sensitive class that a claim shown by default may have, unless the type's subject is
+/// public: of the four classes of government data, 3 and 4 are shown only when the holder says so.
+pub const MAX_DEFAULT_SENSITIVITY: u8 = 2;
+
 /// What a claim's value must look like.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ClaimType {
@@ -99,7 +103,7 @@ pub struct ClaimSpec {
     /// The form of its value.
     #[n(3)]
     pub value: ClaimType,
-    /// Whether a licence may lack it.
+    /// Whether a licence must have it.
     #[n(4)]
     pub mandatory: bool,
     /// Whether it may be withheld.
@@ -179,5 +183,19 @@ impl LicenceTypeRecord {
     #[must_use]
     pub fn claim(&self, key: &str) -> Option<&ClaimSpec> {
         self.claims.iter().find(|c| c.key.as_str() == key)
+    }
+
+    /// Whether `claim` may be shown without the holder saying so: it may be shown at all, and it is
+    /// of class [`MAX_DEFAULT_SENSITIVITY`] at most or tells of a public subject.
+    #[must_use]
+    pub fn may_default(&self, claim: &ClaimSpec) -> bool {
+        claim.disclosure != Disclosure::Never
+            && (self.public_subject || claim.sensitivity <= MAX_DEFAULT_SENSITIVITY)
+    }
+
+    /// The claims shown when the holder does not choose, in the order of display.
+    pub fn shown_by_default(&self) -> impl Iterator<Item = &ClaimSpec> {
+        let listed = |claim: &ClaimSpec| self.default_disclosure.contains(&claim.key);
+        self.claims.iter().filter(move |claim| listed(claim) && self.may_default(claim))
     }
 }

@@ -31,9 +31,9 @@ pub enum CodeError {
         "a licence type is 21 characters (a credit code and three digits) or local: and a name of a-z, 0-9 and -"
     )]
     TypeCode,
-    /// Empty, too long, not NFC, or with characters that do not show.
+    /// Empty, too long, not NFC, or with characters that labels do not have.
     #[error(
-        "a label has 1 to {MAX_LABEL_CHARS} characters, in Unicode NFC, without control, bidirectional or invisible ones"
+        "a label has 1 to {MAX_LABEL_CHARS} characters of the scripts in use in China, in Unicode NFC, without control, bidirectional or invisible ones, and no space at its ends"
     )]
     Label,
     /// Not an HTTPS origin in lower case without a path.
@@ -215,10 +215,65 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{10ffff}')
 }
 
+/// The characters of a label, as first and last of each range. The list is frozen: what a later
+/// version of Unicode adds is not in it, so that two versions of this program, with two tables of
+/// normalisation, never disagree about a label. Unicode promises that a text of characters that
+/// are assigned stays normalised for ever, and all of these are (Unicode 15.1). A longer list is a
+/// change of the rules.
+pub const LABEL_CHARACTERS: [(char, char); 43] = [
+    (' ', '~'),             // ASCII
+    ('\u{a0}', '\u{24f}'),  // Latin
+    ('\u{2b0}', '\u{2ff}'), // tone letters and other modifiers
+    ('\u{300}', '\u{36f}'), // combining marks, of romanisations
+    ('\u{391}', '\u{3a1}'), // Greek
+    ('\u{3a3}', '\u{3c9}'), // Greek
+    ('\u{400}', '\u{4ff}'), // Cyrillic
+    ('\u{60c}', '\u{60c}'), // Arabic, as Uyghur, Kazakh and Kyrgyz write it
+    ('\u{61b}', '\u{61b}'),
+    ('\u{61f}', '\u{64a}'),
+    ('\u{660}', '\u{669}'),
+    ('\u{671}', '\u{6d3}'),
+    ('\u{f00}', '\u{f47}'), // Tibetan
+    ('\u{f49}', '\u{f6c}'),
+    ('\u{f71}', '\u{f97}'),
+    ('\u{f99}', '\u{fbc}'),
+    ('\u{1800}', '\u{180a}'), // Mongolian
+    ('\u{1820}', '\u{1878}'),
+    ('\u{1e00}', '\u{1eff}'), // Latin with marks, of romanisations
+    ('\u{2010}', '\u{2027}'), // punctuation
+    ('\u{2030}', '\u{205e}'),
+    ('\u{2100}', '\u{218b}'), // letter-like symbols, Roman numerals
+    ('\u{2190}', '\u{21ff}'), // arrows
+    ('\u{2460}', '\u{24ff}'), // enclosed numbers
+    ('\u{25a0}', '\u{25ff}'), // shapes
+    ('\u{3000}', '\u{303f}'), // Chinese punctuation
+    ('\u{3105}', '\u{312f}'), // Bopomofo
+    ('\u{3131}', '\u{318e}'), // Korean
+    ('\u{31a0}', '\u{31bf}'), // Bopomofo
+    ('\u{3400}', '\u{4dbf}'), // Chinese, extension A
+    ('\u{4e00}', '\u{9fff}'), // Chinese
+    ('\u{a000}', '\u{a48c}'), // Yi
+    ('\u{a490}', '\u{a4c6}'),
+    ('\u{ac00}', '\u{d7a3}'),   // Korean
+    ('\u{ff01}', '\u{ff5e}'),   // full-width forms
+    ('\u{20000}', '\u{2a6df}'), // Chinese, extensions B
+    ('\u{2a700}', '\u{2b739}'), // C
+    ('\u{2b740}', '\u{2b81d}'), // D
+    ('\u{2b820}', '\u{2cea1}'), // E
+    ('\u{2ceb0}', '\u{2ebe0}'), // F
+    ('\u{2ebf0}', '\u{2ee5d}'), // I
+    ('\u{30000}', '\u{3134a}'), // G
+    ('\u{31350}', '\u{323af}'), // H
+];
+
+/// The characters above that are white space.
+const LABEL_SPACES: [char; 3] = [' ', '\u{a0}', '\u{3000}'];
+
 fn parse_label(text: &str) -> Result<Label, CodeError> {
     let count = text.chars().count();
-    let shown = text.chars().all(|c| !c.is_control() && !is_invisible(c));
-    let trimmed = text.trim() == text;
+    let known = |c: &char| LABEL_CHARACTERS.iter().any(|(first, last)| (first..=last).contains(&c));
+    let shown = text.chars().all(|c| known(&c) && !c.is_control() && !is_invisible(c));
+    let trimmed = !text.starts_with(LABEL_SPACES) && !text.ends_with(LABEL_SPACES);
     if (1..=MAX_LABEL_CHARS).contains(&count) && shown && trimmed && is_nfc(text) {
         Ok(Label(text.to_owned()))
     } else {
@@ -366,6 +421,55 @@ mod tests {
         for bad in ["", " a", "a\u{202e}b", "a\u{200b}b", "a\nb", "e\u{301}", &"长".repeat(101)] {
             assert_eq!(bad.parse::<Label>(), Err(CodeError::Label), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn labels_take_the_frozen_characters_and_no_others() {
+        for good in [
+            "广东省公安厅交通管理局",
+            "Guangdong Traffic Police (No. 2), 1st branch",
+            "内蒙古自治区 ᠥᠪᠥᠷ ᠮᠣᠩᠭᠣᠯ",
+            "新疆维吾尔自治区 شىنجاڭ",
+            "西藏自治区 བོད་རང་སྐྱོང་ལྗོངས།",
+            "广西壮族自治区 Gvangjsih Bouxcuengh",
+            "延边朝鲜族自治州 연변",
+            "四川省凉山彝族自治州 ꆃꎭꆈꌠ",
+            "𠮷县㐂路（二）第3号《办法》·“Ⅳ”",
+        ] {
+            assert_eq!(good.parse::<Label>().map(|l| l.to_string()), Ok(good.to_owned()));
+        }
+        for bad in [
+            "a\u{378}",   // not assigned
+            "a\u{2fe0}",  // not assigned
+            "a\u{2ebe1}", // not assigned
+            "a\u{323b0}", // assigned since
+            "a\u{1f600}", // a picture
+            "\u{f900}",   // a compatibility form, which NFC replaces
+            "\u{3000}a",
+            "a\u{a0}",
+            "a\u{1680}b",
+            "a\u{2003}b",
+        ] {
+            assert_eq!(bad.parse::<Label>(), Err(CodeError::Label), "{bad:?}");
+        }
+    }
+
+    /// The list is in order, so that it has no two parts that say the same, and has no more white
+    /// space than is looked for.
+    #[test]
+    fn the_frozen_characters_stand_in_order() {
+        assert!(LABEL_CHARACTERS.iter().all(|(first, last)| first <= last));
+        assert!(LABEL_CHARACTERS.is_sorted_by(|(_, last), (first, _)| last < first));
+        let all = LABEL_CHARACTERS.iter().flat_map(|(first, last)| *first..=*last);
+        let spaces: Vec<char> =
+            all.filter(|c| c.is_whitespace() && !c.is_control() && !is_invisible(*c)).collect();
+        assert_eq!(spaces, LABEL_SPACES);
+    }
+
+    /// Whoever raises it must see that every character above is still normalised as before.
+    #[test]
+    fn the_table_of_normalisation_is_the_pinned_one() {
+        assert_eq!(unicode_normalization::UNICODE_VERSION, (18, 0, 0));
     }
 
     #[test]

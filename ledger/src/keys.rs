@@ -69,12 +69,12 @@ impl PublicKey {
     /// [`KeyError::NotAKey`] or [`KeyError::Weak`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: &[u8; PUBLIC_KEY_LEN] = bytes.try_into().map_err(|_| KeyError::NotAKey)?;
-        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAKey)?;
-        // `from_bytes` reduces a non-canonical encoding; the bytes themselves are the identity
-        // of a key here, so only the canonical ones are let in.
-        if key.to_bytes() != *bytes {
+        // `from_bytes` takes a second encoding of a point and keeps its bytes. The bytes are the
+        // identity of a key here, so only the canonical ones are let in.
+        if !is_reduced(bytes) {
             return Err(KeyError::NotAKey);
         }
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAKey)?;
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
@@ -103,6 +103,14 @@ impl PublicKey {
             .verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
             .map_err(|_| KeyError::BadSignature)
     }
+}
+
+/// Whether the coordinate `y` of an encoded point is below the field's prime, 2^255 - 19 (RFC 8032,
+/// section 5.1.3). The highest bit is the sign of `x`; the points with `x` = 0, which have a second
+/// encoding by it, are weak.
+fn is_reduced(point: &[u8; PUBLIC_KEY_LEN]) -> bool {
+    let [lowest, middle @ .., highest] = point;
+    *lowest < 0xed || highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 impl PartialOrd for PublicKey {
@@ -252,12 +260,38 @@ mod tests {
         assert_eq!(SecretKey::from_pem("nonsense").unwrap_err(), KeyError::NotPem);
     }
 
+    /// A point whose `y` is below 19 can also be written with `y` + 2^255 - 19.
+    #[test]
+    fn a_key_has_one_encoding() {
+        let mut tried = 0;
+        for y in 0..19u8 {
+            for sign in [0, 0x80] {
+                let mut canonical = [0; PUBLIC_KEY_LEN];
+                (canonical[0], canonical[31]) = (y, sign);
+                let mut other = [0xff; PUBLIC_KEY_LEN];
+                (other[0], other[31]) = (0xed + y, 0x7f | sign);
+                assert_eq!(PublicKey::from_bytes(&other), Err(KeyError::NotAKey), "{y}");
+                if PublicKey::from_bytes(&canonical).is_ok() {
+                    assert!(VerifyingKey::from_bytes(&other).is_ok(), "{y} is on the curve");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried >= 2, "{tried}");
+    }
+
     #[test]
     fn weak_and_malformed_keys_are_refused() {
         let mut identity = [0; 32];
         identity[0] = 1;
         assert_eq!(PublicKey::from_bytes(&identity), Err(KeyError::Weak));
         assert_eq!(PublicKey::from_bytes(&[0; 31]), Err(KeyError::NotAKey));
+        // y = p + k, for every k that fits into 255 bits, with either sign of x.
+        for (k, sign) in (0..19u8).flat_map(|k| [(k, 0x7f), (k, 0xff)]) {
+            let mut second = [0xff; 32];
+            (second[0], second[31]) = (0xed + k, sign);
+            assert!(PublicKey::from_bytes(&second).is_err(), "p + {k}");
+        }
         let encoded = crate::codec::encode(&SecretKey::from_seed(&[7; 32]).public_key());
         let mut deprecated = encoded.clone();
         deprecated[2] = 0x27; // EdDSA, -8

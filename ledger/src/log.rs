@@ -1,7 +1,7 @@
 //! The append-only Merkle tree of RFC 9162, section 2.1, with SHA-256: over the blocks' hashes
 //! (`history_root`) and over a block's transactions (`transactions_root`).
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, decode};
 use sha2::{Digest as _, Sha256};
 
 use crate::hash::{Digest, sha256};
@@ -188,7 +188,7 @@ fn split(n: usize) -> usize {
 
 /// What must be kept of a tree to append to it: the roots of its complete subtrees, largest
 /// first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode)]
 pub struct Frontier {
     #[n(0)]
     size: u64,
@@ -228,6 +228,23 @@ impl Frontier {
     #[must_use]
     pub fn root(&self) -> Digest {
         bag(&self.peaks)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Frontier {
+    /// Refuses a frontier of another size than its roots make: it could not be appended to.
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let refuse = |why: &str| decode::Error::message(why).at(at);
+        if d.array()? != Some(2) {
+            return Err(refuse("a frontier is an array of size and roots"));
+        }
+        let size = d.u64()?;
+        let peaks: Vec<Digest> = d.decode_with(ctx)?;
+        if peaks.len() != size.count_ones() as usize || size == u64::MAX {
+            return Err(refuse("a frontier has one root for each one in its size's binary form"));
+        }
+        Ok(Self { size, peaks })
     }
 }
 
@@ -290,5 +307,25 @@ mod tests {
         assert_eq!(root(&[leaf_hash(b"")]), leaf_hash(b""));
         let [a, b, c] = [leaf_hash(b"a"), leaf_hash(b"b"), leaf_hash(b"c")];
         assert_eq!(root(&[a, b, c]), node_hash(&node_hash(&a, &b), &c));
+    }
+
+    #[test]
+    fn a_frontier_reads_back_and_one_that_cannot_be_appended_to_is_refused() {
+        let mut frontier = Frontier::default();
+        for i in 0..11 {
+            let bytes = crate::codec::encode(&frontier);
+            assert_eq!(crate::codec::decode::<Frontier>(&bytes, 512).as_ref(), Ok(&frontier));
+            frontier.push(leaf_hash(&[i]));
+        }
+        let check = |size, peaks: usize| {
+            let damaged = Frontier { size, peaks: vec![leaf_hash(b""); peaks] };
+            let bytes = crate::codec::encode(&damaged);
+            assert!(crate::codec::decode::<Frontier>(&bytes, 4096).is_err(), "{size} {peaks}");
+        };
+        check(1, 0);
+        check(0, 1);
+        check(7, 2);
+        check(8, 2);
+        check(u64::MAX, 64);
     }
 }

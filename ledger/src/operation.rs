@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, Encoder, data::Type, decode, encode};
 
 use crate::{
     codes::{Day, Label, Month, ProvinceCode, TypeCode, Uscc, cid},
@@ -160,261 +160,294 @@ impl Interval {
     }
 }
 
-/// One statement of a transaction. CBOR: `[number, {fields}]`.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum Operation {
+/// One row an operation: number, variant, name, then its fields, each with its number; after them
+/// the operations whose fields nobody reads yet.
+macro_rules! operations {
+    (
+        $($(#[$doc:meta])* $number:literal $variant:ident $name:literal {
+            $($(#[$field_doc:meta])* $key:literal $field:ident: $type:ty,)*
+        })*
+        unread
+        $($(#[$unread_doc:meta])* $unread_number:literal $unread:ident $unread_name:literal)*
+    ) => {
+        /// One statement of a transaction. CBOR: `[number, {fields}]`.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Operation {
+            $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
+            $($(#[$unread_doc])* $unread(Unread),)*
+        }
+
+        impl Operation {
+            /// The operation's name in JSON, events and messages.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                    $(Self::$unread(_) => $unread_name,)*
+                }
+            }
+        }
+
+        impl<C> Encode<C> for Operation {
+            fn encode<W: encode::Write>(
+                &self,
+                e: &mut Encoder<W>,
+                ctx: &mut C,
+            ) -> Result<(), encode::Error<W::Error>> {
+                match self {
+                    $(Self::$variant { $($field),* } => {
+                        e.array(2)?.u8($number)?.map([$($key),*].len() as u64)?;
+                        $(e.u8($key)?.encode_with($field, ctx)?;)*
+                    })*
+                    $(Self::$unread(fields) => {
+                        e.array(2)?.u8($unread_number)?.encode_with(fields, ctx)?;
+                    })*
+                }
+                Ok(())
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for Operation {
+            fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+                let at = d.position();
+                if d.array()? != Some(2) {
+                    let why = "an operation is an array of its number and its fields";
+                    return Err(decode::Error::message(why).at(at));
+                }
+                match d.u32()? {
+                    $($number => {
+                        read_count(d, [$($key),*].len() as u64)?;
+                        Ok(Self::$variant { $($field: read_field(d, ctx, $key)?),* })
+                    })*
+                    $($unread_number => Ok(Self::$unread(d.decode_with(ctx)?)),)*
+                    other => Err(decode::Error::unknown_variant(other.into()).at(at)),
+                }
+            }
+        }
+    };
+}
+
+fn read_count(d: &mut Decoder<'_>, count: u64) -> Result<(), decode::Error> {
+    let at = d.position();
+    if d.map()? == Some(count) {
+        return Ok(());
+    }
+    Err(decode::Error::message(format!("this operation has {count} fields")).at(at))
+}
+
+fn read_field<'b, C, T: Decode<'b, C>>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+    key: u8,
+) -> Result<T, decode::Error> {
+    let at = d.position();
+    if d.u8()? == key {
+        return d.decode_with(ctx);
+    }
+    Err(decode::Error::message(format!("field {key} is expected here")).at(at))
+}
+
+/// The fields of an operation that this version knows by its number alone: a map, kept as its
+/// bytes, so that the operation is refused for what it is and not for what it says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unread(Vec<u8>);
+
+impl Default for Unread {
+    /// No fields.
+    fn default() -> Self {
+        Self(vec![0xa0])
+    }
+}
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unread({} bytes)", self.0.len())
+    }
+}
+
+impl<C> Encode<C> for Unread {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.writer_mut().write_all(&self.0).map_err(encode::Error::write)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Unread {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        if d.datatype()? != Type::Map {
+            return Err(decode::Error::message("the fields of an operation are a map").at(at));
+        }
+        d.skip()?;
+        Ok(Self(d.input()[at..d.position()].to_vec()))
+    }
+}
+
+operations! {
     /// Register a new licence.
-    #[n(1)]
-    #[cbor(map)]
-    Issue {
+    1 Issue "issue" {
         /// The licence.
-        #[n(0)]
-        licence: NewLicence,
-    },
+        0 licence: NewLicence,
+    }
     /// End a licence and register its successor, in one step.
-    #[n(2)]
-    #[cbor(map)]
-    Supersede {
+    2 Supersede "supersede" {
         /// The licence that ends.
-        #[n(0)]
-        previous: Cid,
+        0 previous: Cid,
         /// Its successor.
-        #[n(1)]
-        licence: NewLicence,
-    },
+        1 licence: NewLicence,
+    }
     /// Take over a licence that its agency has released to the signer, under a new credential.
-    #[n(3)]
-    #[cbor(map)]
-    TransferIn {
+    3 TransferIn "transfer_in" {
         /// The released licence.
-        #[n(0)]
-        previous: Cid,
+        0 previous: Cid,
         /// Its successor.
-        #[n(1)]
-        licence: NewLicence,
-    },
+        1 licence: NewLicence,
+    }
     /// Suspend an active licence.
-    #[n(4)]
-    #[cbor(map)]
-    Suspend {
+    4 Suspend "suspend" {
         /// The licence.
-        #[n(0)]
-        cid: Cid,
-    },
+        0 cid: Cid,
+    }
     /// End a suspension.
-    #[n(5)]
-    #[cbor(map)]
-    Resume {
+    5 Resume "resume" {
         /// The licence.
-        #[n(0)]
-        cid: Cid,
-    },
+        0 cid: Cid,
+    }
     /// End a licence for good.
-    #[n(6)]
-    #[cbor(map)]
-    Revoke {
+    6 Revoke "revoke" {
         /// The licence.
-        #[n(0)]
-        cid: Cid,
+        0 cid: Cid,
         /// The class of the revocation.
-        #[n(1)]
-        class: RevocationClass,
-    },
+        1 class: RevocationClass,
+    }
     /// Release a licence to another agency.
-    #[n(7)]
-    #[cbor(map)]
-    TransferOut {
+    7 TransferOut "transfer_out" {
         /// The licence.
-        #[n(0)]
-        cid: Cid,
+        0 cid: Cid,
         /// The agency that may take it over.
-        #[n(1)]
-        to: Uscc,
-    },
+        1 to: Uscc,
+    }
     /// Take a release back.
-    #[n(8)]
-    #[cbor(map)]
-    CancelTransfer {
+    8 CancelTransfer "cancel_transfer" {
         /// The licence.
-        #[n(0)]
-        cid: Cid,
-    },
+        0 cid: Cid,
+    }
     /// Register an agency of the signing province.
-    #[n(16)]
-    #[cbor(map)]
-    RegisterAgency {
+    16 RegisterAgency "register_agency" {
         /// Its credit code.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// Its name.
-        #[n(1)]
-        name: Label,
+        1 name: Label,
         /// The types that it may issue.
-        #[n(2)]
-        scope: Vec<TypeCode>,
+        2 scope: Vec<TypeCode>,
         /// Its first keys, numbered from 0.
-        #[n(3)]
-        keys: Vec<NewKey>,
-    },
+        3 keys: Vec<NewKey>,
+    }
     /// Replace the types that an agency may issue.
-    #[n(17)]
-    #[cbor(map)]
-    SetScope {
+    17 SetScope "set_scope" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// All types that it may issue from now on.
-        #[n(1)]
-        scope: Vec<TypeCode>,
-    },
+        1 scope: Vec<TypeCode>,
+    }
     /// Stop an agency from acting.
-    #[n(18)]
-    #[cbor(map)]
-    SuspendAgency {
+    18 SuspendAgency "suspend_agency" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
-    },
+        0 agency: Uscc,
+    }
     /// Let a suspended agency act again.
-    #[n(19)]
-    #[cbor(map)]
-    ResumeAgency {
+    19 ResumeAgency "resume_agency" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
-    },
+        0 agency: Uscc,
+    }
     /// End an agency for good. Its licences stay.
-    #[n(20)]
-    #[cbor(map)]
-    DeregisterAgency {
+    20 DeregisterAgency "deregister_agency" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
-    },
+        0 agency: Uscc,
+    }
     /// Name the agency that administers the licences of a deregistered one.
-    #[n(21)]
-    #[cbor(map)]
-    AssignSuccessor {
+    21 AssignSuccessor "assign_successor" {
         /// The deregistered agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// Its successor.
-        #[n(1)]
-        successor: Uscc,
-    },
+        1 successor: Uscc,
+    }
     /// Grant an agency blocks of status slots.
-    #[n(22)]
-    #[cbor(map)]
-    ReserveSlots {
+    22 ReserveSlots "reserve_slots" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// How many blocks of 4,096 slots.
-        #[n(1)]
-        blocks: u16,
-    },
+        1 blocks: u16,
+    }
     /// Register one more key of an agency.
-    #[n(23)]
-    #[cbor(map)]
-    AddKey {
+    23 AddKey "add_key" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// The key.
-        #[n(1)]
-        key: NewKey,
-    },
+        1 key: NewKey,
+    }
     /// Replace a key by a new one of the same purpose, from this height on.
-    #[n(24)]
-    #[cbor(map)]
-    RotateKey {
+    24 RotateKey "rotate_key" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// Number of the key that ends.
-        #[n(1)]
-        key_id: u32,
+        1 key_id: u32,
         /// The key that takes its place.
-        #[n(2)]
-        key: NewKey,
-    },
+        2 key: NewKey,
+    }
     /// End a key from this height on.
-    #[n(25)]
-    #[cbor(map)]
-    RevokeKey {
+    25 RevokeKey "revoke_key" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// Number of the key.
-        #[n(1)]
-        key_id: u32,
-    },
+        1 key_id: u32,
+    }
     /// Declare a key stolen from a height on: what it issued since is invalid.
-    #[n(26)]
-    #[cbor(map)]
-    MarkCompromised {
+    26 MarkCompromised "mark_compromised" {
         /// The agency.
-        #[n(0)]
-        agency: Uscc,
+        0 agency: Uscc,
         /// Number of the key.
-        #[n(1)]
-        key_id: u32,
+        1 key_id: u32,
         /// First height at which it may have been in other hands.
-        #[n(2)]
-        from_height: u64,
-    },
+        2 from_height: u64,
+    }
     /// Name the key that signs the province's status lists.
-    #[n(27)]
-    #[cbor(map)]
-    SetStatusKey {
+    27 SetStatusKey "set_status_key" {
         /// The key; its purpose is status.
-        #[n(0)]
-        key: NewKey,
-    },
+        0 key: NewKey,
+    }
     /// Recognise licences of a type from another province.
-    #[n(32)]
-    #[cbor(map)]
-    Recognise {
+    32 Recognise "recognise" {
         /// The issuing province.
-        #[n(0)]
-        from_province: ProvinceCode,
+        0 from_province: ProvinceCode,
         /// The type.
-        #[n(1)]
-        licence_type: TypeCode,
+        1 licence_type: TypeCode,
         /// The days of verification for which it holds.
-        #[n(2)]
-        interval: Interval,
-    },
+        2 interval: Interval,
+    }
     /// End a recognition, also for licences already issued.
-    #[n(33)]
-    #[cbor(map)]
-    WithdrawRecognition {
+    33 WithdrawRecognition "withdraw_recognition" {
         /// The issuing province.
-        #[n(0)]
-        from_province: ProvinceCode,
+        0 from_province: ProvinceCode,
         /// The type.
-        #[n(1)]
-        licence_type: TypeCode,
+        1 licence_type: TypeCode,
         /// First day without recognition.
-        #[n(2)]
-        effective: Day,
-    },
+        2 effective: Day,
+    }
+
+    unread
+
     /// Reserved for governance: a proposal. Refused as `not_active`.
-    #[n(48)]
-    #[cbor(map)]
-    Propose {},
+    48 Propose "propose"
     /// Reserved for governance: an approval. Refused as `not_active`.
-    #[n(49)]
-    #[cbor(map)]
-    Approve {},
+    49 Approve "approve"
     /// Reserved for governance: a rejection. Refused as `not_active`.
-    #[n(50)]
-    #[cbor(map)]
-    Reject {},
+    50 Reject "reject"
     /// Reserved for governance: evidence of equivocation. Refused as `not_active`.
-    #[n(51)]
-    #[cbor(map)]
-    Evidence {},
+    51 Evidence "evidence"
 }
 
 impl Operation {
@@ -439,37 +472,48 @@ impl Operation {
             _ => Vec::new(),
         }
     }
+}
 
-    /// The operation's name in JSON, events and messages.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Issue { .. } => "issue",
-            Self::Supersede { .. } => "supersede",
-            Self::TransferIn { .. } => "transfer_in",
-            Self::Suspend { .. } => "suspend",
-            Self::Resume { .. } => "resume",
-            Self::Revoke { .. } => "revoke",
-            Self::TransferOut { .. } => "transfer_out",
-            Self::CancelTransfer { .. } => "cancel_transfer",
-            Self::RegisterAgency { .. } => "register_agency",
-            Self::SetScope { .. } => "set_scope",
-            Self::SuspendAgency { .. } => "suspend_agency",
-            Self::ResumeAgency { .. } => "resume_agency",
-            Self::DeregisterAgency { .. } => "deregister_agency",
-            Self::AssignSuccessor { .. } => "assign_successor",
-            Self::ReserveSlots { .. } => "reserve_slots",
-            Self::AddKey { .. } => "add_key",
-            Self::RotateKey { .. } => "rotate_key",
-            Self::RevokeKey { .. } => "revoke_key",
-            Self::MarkCompromised { .. } => "mark_compromised",
-            Self::SetStatusKey { .. } => "set_status_key",
-            Self::Recognise { .. } => "recognise",
-            Self::WithdrawRecognition { .. } => "withdraw_recognition",
-            Self::Propose {} => "propose",
-            Self::Approve {} => "approve",
-            Self::Reject {} => "reject",
-            Self::Evidence {} => "evidence",
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{DecodeError, decode, encode};
+
+    #[test]
+    fn an_operation_of_governance_is_known_by_its_number_whatever_its_fields() {
+        let fields: [&[u8]; 4] = [
+            &[0xa0],
+            &[0xa1, 0x00, 0x05],
+            &[0xa2, 0x00, 0x18, 0x64, 0x01, 0x82, 0x07, 0x41, 0xff],
+            &[0xa1, 0x00, 0xa1, 0x00, 0xa1, 0x00, 0xf6],
+        ];
+        for (number, name) in [(48, "propose"), (49, "approve"), (50, "reject"), (51, "evidence")] {
+            for fields in fields {
+                let bytes = [&[0x82, 0x18, number], fields].concat();
+                let operation: Operation = decode(&bytes, 64).unwrap();
+                assert_eq!((operation.name(), encode(&operation)), (name, bytes));
+            }
         }
+    }
+
+    #[test]
+    fn what_is_no_operation_is_refused() {
+        let check = |bytes: &[u8]| {
+            assert!(decode::<Operation>(bytes, 64).is_err(), "{bytes:02x?}");
+        };
+        check(&[0x82, 0x18, 48, 0x80]); // fields that are no map
+        check(&[0x82, 0x18, 48, 0xa1, 0x00]); // fields that end too early
+        check(&[0x82, 0x18, 48, 0xa0, 0x00]); // something behind them
+        check(&[0x81, 0x18, 48]); // no fields
+        check(&[0x82, 0x18, 52, 0xa0]); // a number that is not assigned
+        check(&[0x82, 0x04, 0xa0]); // a suspension of nothing
+        let cid = [&[0x58, 0x20][..], &[7; 32]].concat();
+        let suspend = |before: &[u8], after: &[u8]| [before, &cid, after].concat();
+        assert!(decode::<Operation>(&suspend(&[0x82, 0x04, 0xa1, 0x00], &[]), 64).is_ok());
+        check(&suspend(&[0x82, 0x04, 0xa1, 0x01], &[])); // another field
+        check(&suspend(&[0x82, 0x04, 0xa2, 0x00], &[0x01, 0x00])); // one field more
+        check(&suspend(&[0x9f, 0x04, 0xa1, 0x00], &[0xff])); // indefinite length
+        let overlong = suspend(&[0x82, 0x18, 0x04, 0xa1, 0x00], &[]);
+        assert_eq!(decode::<Operation>(&overlong, 64), Err(DecodeError::NotDeterministic));
     }
 }

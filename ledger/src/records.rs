@@ -180,9 +180,12 @@ pub struct AgencyRecord {
     /// Height of registration.
     #[n(9)]
     pub registered_at: u64,
-    /// Height of the last change.
+    /// Height of the last change of anything above.
     #[n(10)]
     pub changed_at: u64,
+    /// How many blocks of status slots are granted to it of which less than half is used.
+    #[n(11)]
+    pub open_blocks: u32,
 }
 
 /// The agency of a number.
@@ -404,6 +407,18 @@ impl SlotBlockRecord {
         }
         self.used[offset as usize / 8] |= 1 << (offset % 8);
         true
+    }
+
+    /// How many slots are used.
+    #[must_use]
+    pub fn used_count(&self) -> u32 {
+        self.used.iter().map(|byte| byte.count_ones()).sum()
+    }
+
+    /// Whether less than half of the slots are used.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.used_count() < SLOTS_PER_BLOCK / 2
     }
 }
 

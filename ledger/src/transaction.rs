@@ -11,6 +11,8 @@
 //! the payload, and not the signature; the encoding is unique, strict Ed25519 verification
 //! admits one `S`, and the leaf under `transactions_root` commits to the signature that was used.
 
+use std::ops::Range;
+
 use minicbor::{Decode, Decoder, Encode, Encoder, data::Tag};
 use thiserror::Error;
 
@@ -91,6 +93,8 @@ pub struct SignedTransaction {
     payload: Payload,
     signature: Signature,
     bytes: Vec<u8>,
+    /// Where in the bytes the signed payload stands.
+    signed: Range<usize>,
 }
 
 impl SignedTransaction {
@@ -117,16 +121,12 @@ impl SignedTransaction {
                 DecodeError::TooLong { actual: bytes.len(), limit: MAX_TRANSACTION_BYTES }.into()
             );
         }
-        let (encoded, signature) = open_envelope(bytes)?;
-        let payload: Payload = codec::decode(encoded, MAX_TRANSACTION_BYTES)?;
-        if payload.version != PAYLOAD_VERSION {
-            return Err(TransactionError::Version(payload.version));
-        }
-        if !(1..=MAX_OPERATIONS).contains(&payload.operations.len()) {
-            return Err(TransactionError::Operations(payload.operations.len()));
-        }
+        let (signed, signature) = open_envelope(bytes)?;
+        let encoded = &bytes[signed.clone()];
+        check_payload_head(encoded)?;
+        let payload = codec::decode(encoded, MAX_TRANSACTION_BYTES)?;
         let id = sha256(&sig_structure(encoded));
-        Ok(Self { id, payload, signature, bytes: bytes.to_vec() })
+        Ok(Self { id, payload, signature, bytes: bytes.to_vec(), signed })
     }
 
     /// Its id: SHA-256 of the `Sig_structure`, which covers everything but the signature.
@@ -165,7 +165,7 @@ impl SignedTransaction {
     ///
     /// [`KeyError::BadSignature`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified, KeyError> {
-        key.verify(&sig_structure(&codec::encode(&self.payload)), &self.signature)?;
+        key.verify(&sig_structure(&self.bytes[self.signed.clone()]), &self.signature)?;
         Ok(Verified { transaction: self, key: *key })
     }
 }
@@ -212,16 +212,56 @@ fn sig_structure(payload: &[u8]) -> Vec<u8> {
     e.into_writer()
 }
 
-/// Payload and signature of an envelope, which must be byte for byte the one that [`seal`] makes
-/// of them.
-fn open_envelope(bytes: &[u8]) -> Result<(&[u8], Signature), TransactionError> {
+/// Fields of a payload; the last are the operations.
+const PAYLOAD_FIELDS: u8 = 7;
+
+/// Checks a payload's version and its number of operations before anything is made of it: an
+/// operation takes far more memory than the few bytes that it may be written in.
+fn check_payload_head(payload: &[u8]) -> Result<(), TransactionError> {
+    let mut d = Decoder::new(payload);
+    let fields = d.map().map_err(|e| malformed(&e))?;
+    for expected in 0..PAYLOAD_FIELDS {
+        let key = d.u8().map_err(|e| malformed(&e))?;
+        if key != expected {
+            let why = format!("field {expected} of the payload is expected, not {key}");
+            return Err(malformed(&minicbor::decode::Error::message(why)));
+        }
+        if key == 0 {
+            let version = d.u8().map_err(|e| malformed(&e))?;
+            if version != PAYLOAD_VERSION {
+                return Err(TransactionError::Version(version));
+            }
+        } else if key < PAYLOAD_FIELDS - 1 {
+            d.skip().map_err(|e| malformed(&e))?;
+        }
+    }
+    if fields != Some(PAYLOAD_FIELDS.into()) {
+        return Err(DecodeError::NotDeterministic.into());
+    }
+    let count = d.array().map_err(|e| malformed(&e))?.ok_or(DecodeError::NotDeterministic)?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if (1..=MAX_OPERATIONS).contains(&count) {
+        Ok(())
+    } else {
+        Err(TransactionError::Operations(count))
+    }
+}
+
+fn malformed(error: &minicbor::decode::Error) -> TransactionError {
+    DecodeError::Malformed(error.to_string()).into()
+}
+
+/// Where the payload of an envelope stands, and the signature. The envelope must be byte for byte
+/// the one that [`seal`] makes of them.
+fn open_envelope(bytes: &[u8]) -> Result<(Range<usize>, Signature), TransactionError> {
     let mut d = Decoder::new(bytes);
-    let mut read = || -> Result<(&[u8], Signature), minicbor::decode::Error> {
+    let mut read = || -> Result<(Range<usize>, Signature), minicbor::decode::Error> {
         d.tag()?;
         d.array()?;
         d.bytes()?;
         d.map()?;
-        let payload = d.bytes()?;
+        let length = d.bytes()?.len();
+        let payload = d.position() - length..d.position();
         let signature: [u8; SIGNATURE_LEN] = d
             .bytes()?
             .try_into()
@@ -229,7 +269,7 @@ fn open_envelope(bytes: &[u8]) -> Result<(&[u8], Signature), TransactionError> {
         Ok((payload, Signature(signature)))
     };
     let (payload, signature) = read().map_err(|_| TransactionError::Envelope)?;
-    if seal(payload, &signature) == bytes {
+    if seal(&bytes[payload.clone()], &signature) == bytes {
         Ok((payload, signature))
     } else {
         Err(TransactionError::Envelope)
@@ -303,5 +343,55 @@ mod tests {
         let mut many = payload();
         many.operations = vec![many.operations[0].clone(); 257];
         assert_eq!(SignedTransaction::sign(&many, &key), Err(TransactionError::Operations(257)));
+    }
+
+    /// An envelope of these payload bytes, whatever they are.
+    fn sealed(payload: &[u8]) -> Vec<u8> {
+        seal(payload, &Signature([0; SIGNATURE_LEN]))
+    }
+
+    #[test]
+    fn operations_are_counted_before_any_is_read() {
+        let mut start = payload();
+        start.operations = vec![Operation::Propose(crate::operation::Unread::default())];
+        let bytes = codec::encode(&start);
+        // The last five bytes are the array's head and its one operation, `[48, {}]`.
+        let head = &bytes[..bytes.len() - 5];
+        let check = |array: &[u8], expected: TransactionError| {
+            let refused = SignedTransaction::decode(&sealed(&[head, array].concat()));
+            assert_eq!(refused, Err(expected), "{array:02x?}");
+        };
+        // What follows is no operation at all: it is not looked at.
+        check(&[0x80], TransactionError::Operations(0));
+        check(&[0x99, 0x01, 0x01], TransactionError::Operations(257));
+        check(&[0x9a, 0x00, 0x00, 0xff, 0xff, 0xf6], TransactionError::Operations(65_535));
+        check(
+            &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            TransactionError::Operations(usize::MAX),
+        );
+        check(&[0x9f, 0xff], DecodeError::NotDeterministic.into());
+    }
+
+    #[test]
+    fn a_payload_of_another_version_is_told_so_whatever_its_form() {
+        let mut other = payload();
+        other.version = 2;
+        let version = |bytes: &[u8]| SignedTransaction::decode(&sealed(bytes)).unwrap_err();
+        assert_eq!(version(&codec::encode(&other)), TransactionError::Version(2));
+        assert_eq!(version(&[0xa2, 0x00, 0x02, 0x09, 0xf6]), TransactionError::Version(2));
+        assert!(matches!(version(&[0xa1, 0x01, 0x00]), TransactionError::Encoding(_)));
+        assert!(matches!(version(&[]), TransactionError::Encoding(_)));
+    }
+
+    /// A second form of what was decoded would be checked in the place of what was signed.
+    #[test]
+    fn what_is_checked_is_what_was_signed() {
+        let key = SecretKey::from_seed(&[9; 32]);
+        let mut signed = SignedTransaction::sign(&payload(), &key).unwrap();
+        signed.payload.nonce = [0xff; NONCE_LEN];
+        assert!(signed.clone().verify(&key.public_key()).is_ok());
+        let last = signed.signed.end - 1;
+        signed.bytes[last] ^= 1;
+        assert_eq!(signed.verify(&key.public_key()), Err(KeyError::BadSignature));
     }
 }

@@ -15,7 +15,7 @@ use symbolon_ledger::{
     hash::{Digest, TransactionId},
     records::{Record as _, ValidatorsRecord},
     state::StateKey,
-    transaction::{SignedTransaction, Verified},
+    transaction::{MAX_OPERATIONS, SignedTransaction, Verified},
     tree::{self, TreeError, TreeUpdate},
     validators::ValidatorSet,
 };
@@ -25,6 +25,9 @@ use crate::storage::{StorageError, View};
 
 /// Bytes of a block that are not its transactions: header, and the heads of the CBOR arrays.
 const BLOCK_OVERHEAD: usize = 1_024;
+/// Most operations of transactions that do not apply, before a block is made of what was found so
+/// far: a proposer must be done in time, whatever waits in its pool.
+const MAX_WASTED_OPERATIONS: usize = 16 * MAX_OPERATIONS;
 /// Bytes that a transaction's length takes beside its own.
 const TRANSACTION_OVERHEAD: usize = 5;
 
@@ -158,10 +161,11 @@ pub fn select(
     let context = context(view);
     let mut overlay = Overlay::new(view);
     let (mut chosen, mut events, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bytes = BLOCK_OVERHEAD;
+    let (mut bytes, mut wasted) = (BLOCK_OVERHEAD, 0);
     for candidate in candidates {
         let size = candidate.transaction().as_bytes().len() + TRANSACTION_OVERHEAD;
-        if chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > MAX_BLOCK_BYTES {
+        let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > MAX_BLOCK_BYTES;
+        if full || wasted > MAX_WASTED_OPERATIONS {
             break;
         }
         match apply_transaction(&mut overlay, &context, &candidate) {
@@ -171,6 +175,7 @@ pub fn select(
                 chosen.push(candidate.transaction().clone());
             }
             Err(ApplyError::Rejected(rejection)) => {
+                wasted += candidate.transaction().payload().operations.len();
                 refused.push((candidate.transaction().id(), rejection));
             }
             Err(ApplyError::Fault(fault)) => return Err(fault.into()),

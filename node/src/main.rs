@@ -40,6 +40,9 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// As for `run`: allow addresses other than loopback without TLS.
+        #[arg(long)]
+        insecure_public: bool,
     },
     /// Execute the whole chain again from genesis and compare every root. The node must be
     /// stopped.
@@ -62,10 +65,10 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    abort_on_consensus_panic();
+    engine::abort_on_panic();
     let result = match arguments.command {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
-        Command::CheckConfig { config } => check_config(&config),
+        Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
         Command::VerifyChain { config, json } => verify(&config, json),
     };
     match result {
@@ -78,19 +81,6 @@ fn main() -> ExitCode {
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Host contract 7: consensus asserts what must hold and panics on what cannot be; a node that
-/// went on after that could contradict itself. `panic = "abort"` in the profile would build every
-/// dependency a second time for the tests, so the thread's name decides.
-fn abort_on_consensus_panic() {
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        default(info);
-        if std::thread::current().name() == Some(engine::THREAD) {
-            std::process::abort();
-        }
-    }));
-}
 
 fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
@@ -123,15 +113,16 @@ async fn wait_for_signal() {
     }
 }
 
-fn check_config(path: &std::path::Path) -> Result<(), Failure> {
+fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
+    node::check_http(&loaded, insecure_public)?;
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
     Ok(())
 }
 
 fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
-    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    let store = Store::open_existing(&loaded.config.data_dir, &loaded.genesis)?;
     let report = verify_chain::verify_chain(&store, &loaded.genesis, |_, _| {})?;
     let verify_chain::Report { height, transactions, records, state_root } = report;
     say(&if json {

@@ -19,10 +19,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     config::Loaded,
-    engine::{self, Clock, EngineError, EngineHandle, EngineParts},
+    engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
-    network::{self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle},
+    network::{
+        self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
+    },
     pool::{Pool, PoolOutlets},
     storage::{StorageError, Store},
     wal::Wal,
@@ -47,6 +49,9 @@ pub enum NodeError {
     /// The peer-to-peer network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The database failed while the node ran.
+    #[error("{0}")]
+    Fault(String),
     /// HTTP.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -87,25 +92,31 @@ pub async fn run(
     let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
     let (work, work_events) = mpsc::channel(1);
     let pool = Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work }));
-    let reader = Arc::new(Reader(store.clone()));
     let counters = Arc::new(NetworkCounters::default());
-    let (network, events) = network::start(network_config(&loaded)?, reader, counters.clone())?;
+    let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    tokio::spawn(gossip_transactions(to_gossip, network.clone()));
+    let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
+    tokio::spawn(revisit_pool(pool.clone(), store.clone()));
+    let mut database = store.fault();
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
     let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
     let parts = EngineParts {
         store: store.clone(),
         pool: pool.clone(),
-        wal,
-        network,
+        wal: Box::new(wal),
+        network: network.handle(),
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
         timing: Timing::default(),
     };
-    let engine = engine::start(parts, events, work_events)?;
+    // host contract 4: consensus is where it stopped before anybody hears of this node again.
+    let (engine, outside) = engine::start(parts)?;
+    if let Err(error) = open(network, outside, &store, work_events) {
+        stop_engine(engine).await?;
+        return Err(error);
+    }
     announce(role, addresses, &store);
     let context = HttpContext {
         store,
@@ -129,6 +140,8 @@ pub async fn run(
         }
         () = asked(&mut shutdown) => Ok(()),
         () = faulted(&mut status) => Ok(()),
+        fault = failed(&mut database) => Err(NodeError::Fault(fault)),
+        _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
     };
     let _ = stop_http.send(true);
     if serving {
@@ -137,6 +150,28 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// Opens the network, and lets what it hears in.
+fn open(
+    network: Network,
+    outside: Outside,
+    store: &Arc<Store>,
+    work: mpsc::Receiver<()>,
+) -> Result<(), NodeError> {
+    let events = network.open(Arc::new(Reader(store.clone())))?;
+    Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
+}
+
+/// Checks what HTTP is configured with, as [`run`] does before it listens.
+///
+/// # Errors
+///
+/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, or plain HTTP for
+/// other machines.
+pub fn check_http(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
+    http_addresses(loaded, insecure_public)?.check()?;
+    Ok(())
 }
 
 fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
@@ -158,6 +193,28 @@ async fn asked(shutdown: &mut watch::Receiver<bool>) {
 /// Resolves when the engine has stopped by itself.
 async fn faulted(status: &mut watch::Receiver<engine::EngineStatus>) {
     let _ = status.wait_for(|status| status.fault.is_some()).await;
+}
+
+/// Resolves when somebody found that the database cannot be trusted any more.
+async fn failed(database: &mut watch::Receiver<Option<String>>) -> String {
+    match database.wait_for(Option::is_some).await {
+        Ok(fault) => fault.clone().unwrap_or_default(),
+        // The store is gone, and with it the node.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// After each block, tries again what waits, so that a transaction whose message was lost or that
+/// came too early is not forgotten.
+async fn revisit_pool(pool: Arc<Pool>, store: Arc<Store>) {
+    let mut commits = store.commits();
+    while commits.changed().await.is_ok() {
+        let (pool, store) = (pool.clone(), store.clone());
+        let work = move || pool.revisit().map_err(|error| store.note_fault(&error));
+        if tokio::task::spawn_blocking(work).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn stop_engine(engine: EngineHandle) -> Result<(), NodeError> {
@@ -242,17 +299,30 @@ async fn gossip_transactions(mut queue: mpsc::Receiver<Arc<Verified>>, network: 
 #[derive(Debug)]
 struct Reader(Arc<Store>);
 
+impl Reader {
+    /// What was read; a fault stops the node, and the peer gets nothing.
+    fn noting<T>(&self, read: Result<Option<T>, StorageError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            self.0.note_fault(&error);
+            None
+        })
+    }
+}
+
 impl ChainReader for Reader {
     fn tip(&self) -> (u64, BlockHash) {
-        self.0.view().map_or((0, BlockHash::ZERO), |view| (view.tip().height, view.tip().hash))
+        let tip = self.0.view().map(|view| Some((view.tip().height, view.tip().hash)));
+        self.noting(tip).unwrap_or((0, BlockHash::ZERO))
     }
 
     fn block_with_certificate(&self, height: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-        let view = self.0.view().ok()?;
-        Some((view.block_bytes(height).ok()??, view.certificate_bytes(height).ok()??))
+        self.noting(self.0.view().and_then(|view| {
+            let block = view.block_bytes(height)?;
+            Ok(block.zip(view.certificate_bytes(height)?))
+        }))
     }
 
     fn body(&self, block: &BlockHash) -> Option<Vec<u8>> {
-        self.0.body(block).ok()?
+        self.noting(self.0.body(block))
     }
 }

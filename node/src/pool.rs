@@ -8,7 +8,7 @@
 //! one node.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,6 +17,7 @@ use symbolon_contracts::{
 };
 use symbolon_ledger::{
     hash::TransactionId,
+    operation::Actor,
     transaction::{SignedTransaction, VALIDITY_WINDOW, Verified},
 };
 use tokio::sync::mpsc;
@@ -30,8 +31,15 @@ use crate::{
 pub const MAX_POOL_TRANSACTIONS: usize = 20_000;
 /// Most bytes that wait: sixteen full blocks.
 pub const MAX_POOL_BYTES: usize = 64 * 1024 * 1024;
+/// Most transactions of one signer that wait, so that one agency cannot take every place.
+pub const MAX_POOL_TRANSACTIONS_OF_ONE: usize = MAX_POOL_TRANSACTIONS / 2;
 /// How many heights a transaction that does not apply is tried before it is dropped.
 pub const MAX_FAILED_HEIGHTS: u64 = 20;
+/// How many heights a transaction waits before it is tried and offered to the others once more:
+/// its first message may have been lost, and proposers come round in a few heights.
+pub const OFFER_AGAIN_AFTER: u64 = 5;
+/// Most operations that are tried again after one block: about a tenth of a second of one core.
+const MAX_OPERATIONS_AGAIN: usize = 2_048;
 /// How many dropped transactions are remembered, so that their submitters can ask why.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -99,12 +107,22 @@ struct Waiting {
     turn: u64,
     /// Height at which it first failed, and why it last did.
     failure: Option<(u64, Rejection)>,
+    /// Height of the tip when it was last tried here.
+    tried: u64,
+}
+
+impl Waiting {
+    fn actor(&self) -> Actor {
+        self.transaction.transaction().payload().actor
+    }
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     waiting: BTreeMap<TransactionId, Waiting>,
     turns: BTreeMap<u64, TransactionId>,
+    /// How many of each signer wait.
+    shares: BTreeMap<Actor, usize>,
     next_turn: u64,
     bytes: usize,
     dropped: BTreeMap<TransactionId, PoolStatus>,
@@ -144,15 +162,17 @@ impl Pool {
     pub fn submit(&self, bytes: &[u8]) -> Result<Submitted, SubmitError> {
         let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
         let id = transaction.id();
-        let view = self.store.view().map_err(|e| fault(id, &e))?;
+        let view = self.store.view().map_err(|e| self.fault(id, &e))?;
         match self.admit(&view, transaction)? {
             Admitted::Committed(height) => Ok(Submitted::Committed { id, height }),
-            Admitted::Known => Ok(Submitted::Pending(id)),
+            Admitted::Known(waiting) => {
+                // Its submitter has doubts, so perhaps nobody heard of it.
+                waiting.into_iter().for_each(|transaction| self.offer(transaction));
+                Ok(Submitted::Pending(id))
+            }
             Admitted::New { transaction, applies } => {
                 if applies {
-                    // A full channel only delays the gossip: proposers hear of it from us.
-                    let _ = self.outlets.gossip.try_send(transaction);
-                    let _ = self.outlets.work.try_send(());
+                    self.offer(transaction);
                 }
                 Ok(Submitted::Pending(id))
             }
@@ -166,7 +186,7 @@ impl Pool {
     /// [`SubmitError`]; kind `Malformed` blames the sender.
     pub fn receive(&self, bytes: &[u8]) -> Result<bool, SubmitError> {
         let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
-        let view = self.store.view().map_err(|e| fault(transaction.id(), &e))?;
+        let view = self.store.view().map_err(|e| self.fault(transaction.id(), &e))?;
         match self.admit(&view, transaction)? {
             Admitted::New { applies: true, .. } => {
                 let _ = self.outlets.work.try_send(());
@@ -199,17 +219,52 @@ impl Pool {
     pub fn retry_or_drop(&self, id: &TransactionId) -> Result<(), SubmitError> {
         let waiting = self.lock().waiting.get(id).map(|w| w.transaction.clone());
         let Some(transaction) = waiting else { return Ok(()) };
-        let view = self.store.view().map_err(|e| fault(*id, &e))?;
+        let view = self.store.view().map_err(|e| self.fault(*id, &e))?;
         let Some((_, why)) = self.try_at_tip(&view, &transaction)? else {
             if let Some(waiting) = self.lock().waiting.get_mut(id) {
                 waiting.failure = None;
             }
-            let _ = self.outlets.gossip.try_send(transaction);
-            let _ = self.outlets.work.try_send(());
+            self.offer(transaction);
             return Ok(());
         };
         self.lock().drop_as(*id, PoolStatus::Rejected(why));
         Err(rejected(*id, &why))
+    }
+
+    /// Tries what has waited for [`OFFER_AGAIN_AFTER`] heights once more at the tip, oldest first
+    /// and a bounded number: what applies is offered to the others again, what does not is noted.
+    /// To be called after each block, also by a node that proposes none. Executes: not for an
+    /// asynchronous task.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn revisit(&self) -> Result<(), StorageError> {
+        let view = self.store.view()?;
+        let height = view.tip().height;
+        let due = self.lock().take_due(height);
+        for transaction in due {
+            let id = transaction.transaction().id();
+            let refused = |why| vec![(id, why)];
+            match self.apply_at_tip(&view, &transaction) {
+                Ok(()) => {
+                    if let Some(waiting) = self.lock().waiting.get_mut(&id) {
+                        waiting.failure = None;
+                    }
+                    self.offer(transaction);
+                }
+                Err(ApplyError::Rejected(why)) => self.refused(height + 1, refused(why)),
+                Err(ApplyError::Fault(f)) => return Err(StorageError::Damaged(f.0)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the other nodes and the engine of a transaction that applies. A full channel only
+    /// delays it: [`Pool::revisit`] offers it again.
+    fn offer(&self, transaction: Arc<Verified>) {
+        let _ = self.outlets.gossip.try_send(transaction);
+        let _ = self.outlets.work.try_send(());
     }
 
     /// How many transactions wait.
@@ -294,18 +349,50 @@ impl Pool {
         transaction: SignedTransaction,
     ) -> Result<Admitted, SubmitError> {
         let id = transaction.id();
-        if let Some(location) = view.transaction(&id).map_err(|e| fault(id, &e))? {
+        if let Some(location) = view.transaction(&id).map_err(|e| self.fault(id, &e))? {
             return Ok(Admitted::Committed(location.height));
         }
-        if self.lock().waiting.contains_key(&id) {
-            return Ok(Admitted::Known);
+        if let Some(waiting) = self.lock().waiting.get(&id) {
+            let applies = waiting.failure.is_none();
+            return Ok(Admitted::Known(applies.then(|| waiting.transaction.clone())));
         }
         check_window(view, &transaction)?;
-        let transaction = Arc::new(check_signature(view, transaction)?);
+        let transaction = Arc::new(self.check_signature(view, transaction)?);
         let failure = self.try_at_tip(view, &transaction)?;
         let applies = failure.is_none();
-        self.lock().insert(id, transaction.clone(), failure)?;
+        self.lock().insert(id, transaction.clone(), failure, view.tip().height)?;
         Ok(Admitted::New { transaction, applies })
+    }
+
+    fn check_signature(
+        &self,
+        view: &View<'_>,
+        transaction: SignedTransaction,
+    ) -> Result<Verified, SubmitError> {
+        let id = transaction.id();
+        let (actor, key_id) = (transaction.payload().actor, transaction.payload().key_id);
+        let refuse = |code, detail: String, hint: &str| SubmitError {
+            code,
+            detail,
+            hint: hint.into(),
+            operation_index: None,
+            id: Some(id),
+            kind: SubmitErrorKind::Rejected,
+        };
+        let key = signer_key(view, actor, key_id)
+            .map_err(|f| self.fault(id, &StorageError::Damaged(f.0)))?
+            .ok_or_else(|| {
+                let detail = format!("{actor} has no key {key_id}");
+                refuse(
+                    "unknown_key",
+                    detail,
+                    "use a registered actor and the number of one of its keys",
+                )
+            })?;
+        transaction.verify(&key).map_err(|_| {
+            let detail = format!("the signature is not by key {key_id} of {actor}");
+            refuse("bad_signature", detail, "sign with the private key that belongs to that number")
+        })
     }
 
     fn try_at_tip(
@@ -314,12 +401,28 @@ impl Pool {
         transaction: &Verified,
     ) -> Result<Option<(u64, Rejection)>, SubmitError> {
         let id = transaction.transaction().id();
-        let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
-        match apply_transaction(&mut Overlay::new(view), &context, transaction) {
-            Ok(_) => Ok(None),
+        match self.apply_at_tip(view, transaction) {
+            Ok(()) => Ok(None),
             Err(ApplyError::Rejected(why)) if why.code.is_final() => Err(rejected(id, &why)),
-            Err(ApplyError::Rejected(why)) => Ok(Some((context.height, why))),
-            Err(ApplyError::Fault(f)) => Err(fault(id, &StorageError::Damaged(f.0))),
+            Err(ApplyError::Rejected(why)) => Ok(Some((view.tip().height + 1, why))),
+            Err(ApplyError::Fault(f)) => Err(self.fault(id, &StorageError::Damaged(f.0))),
+        }
+    }
+
+    fn apply_at_tip(&self, view: &View<'_>, transaction: &Verified) -> Result<(), ApplyError> {
+        let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
+        apply_transaction(&mut Overlay::new(view), &context, transaction).map(|_| ())
+    }
+
+    fn fault(&self, id: TransactionId, error: &StorageError) -> SubmitError {
+        self.store.note_fault(error);
+        SubmitError {
+            code: "node_fault",
+            detail: "this node cannot read its database".into(),
+            hint: "submit the same bytes to another node".into(),
+            operation_index: None,
+            id: Some(id),
+            kind: SubmitErrorKind::Fault,
         }
     }
 
@@ -330,8 +433,12 @@ impl Pool {
 }
 
 enum Admitted {
-    New { transaction: Arc<Verified>, applies: bool },
-    Known,
+    New {
+        transaction: Arc<Verified>,
+        applies: bool,
+    },
+    /// It waits; with itself when it did not fail.
+    Known(Option<Arc<Verified>>),
     Committed(u64),
 }
 
@@ -341,32 +448,74 @@ impl Inner {
         id: TransactionId,
         transaction: Arc<Verified>,
         failure: Option<(u64, Rejection)>,
+        tried: u64,
     ) -> Result<(), SubmitError> {
         let size = transaction.transaction().as_bytes().len();
-        if self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
-            return Err(SubmitError {
-                code: "pool_full",
-                detail: format!("{} transactions wait already", self.waiting.len()),
-                hint: "submit the same bytes again in a few seconds".into(),
-                operation_index: None,
-                id: Some(id),
-                kind: SubmitErrorKind::Full,
-            });
+        let waiting = Waiting { transaction, turn: self.next_turn, failure, tried };
+        let actor = waiting.actor();
+        let full = |detail: String| SubmitError {
+            code: "pool_full",
+            detail,
+            hint: "submit the same bytes again in a few seconds".into(),
+            operation_index: None,
+            id: Some(id),
+            kind: SubmitErrorKind::Full,
+        };
+        let share = self.shares.get(&actor).copied().unwrap_or(0);
+        if share >= MAX_POOL_TRANSACTIONS_OF_ONE {
+            return Err(full(format!("{share} transactions of {actor} wait already")));
         }
-        let turn = self.next_turn;
-        if self.waiting.insert(id, Waiting { transaction, turn, failure }).is_none() {
-            self.next_turn += 1;
-            self.turns.insert(turn, id);
-            self.bytes += size;
-            self.dropped.remove(&id);
+        while self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
+            // What fails gives way to what applies, the oldest first.
+            let Some((failing, why)) = self.oldest_failing().filter(|_| failure.is_none()) else {
+                return Err(full(format!("{} transactions wait already", self.waiting.len())));
+            };
+            self.drop_as(failing, PoolStatus::Rejected(why));
         }
+        if self.waiting.contains_key(&id) {
+            return Ok(());
+        }
+        self.turns.insert(waiting.turn, id);
+        self.waiting.insert(id, waiting);
+        *self.shares.entry(actor).or_default() += 1;
+        self.next_turn += 1;
+        self.bytes += size;
+        self.dropped.remove(&id);
         Ok(())
     }
 
+    fn oldest_failing(&self) -> Option<(TransactionId, Rejection)> {
+        let failing = |id: &TransactionId| Some((*id, self.waiting.get(id)?.failure?.1));
+        self.turns.values().find_map(failing)
+    }
+
+    /// The transactions that were last tried long ago, oldest first; they count as tried now.
+    fn take_due(&mut self, height: u64) -> Vec<Arc<Verified>> {
+        let (mut due, mut operations) = (Vec::new(), 0);
+        for id in self.turns.values() {
+            let Some(waiting) = self.waiting.get_mut(id) else { continue };
+            if waiting.tried.saturating_add(OFFER_AGAIN_AFTER) > height {
+                continue;
+            }
+            operations += waiting.transaction.transaction().payload().operations.len();
+            if operations > MAX_OPERATIONS_AGAIN {
+                break;
+            }
+            waiting.tried = height;
+            due.push(waiting.transaction.clone());
+        }
+        due
+    }
+
     fn remove(&mut self, id: &TransactionId) {
-        if let Some(waiting) = self.waiting.remove(id) {
-            self.turns.remove(&waiting.turn);
-            self.bytes -= waiting.transaction.transaction().as_bytes().len();
+        let Some(waiting) = self.waiting.remove(id) else { return };
+        self.turns.remove(&waiting.turn);
+        self.bytes -= waiting.transaction.transaction().as_bytes().len();
+        if let Entry::Occupied(mut share) = self.shares.entry(waiting.actor()) {
+            *share.get_mut() -= 1;
+            if *share.get() == 0 {
+                share.remove();
+            }
         }
     }
 
@@ -413,36 +562,6 @@ fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), 
     Ok(())
 }
 
-fn check_signature(
-    view: &View<'_>,
-    transaction: SignedTransaction,
-) -> Result<Verified, SubmitError> {
-    let id = transaction.id();
-    let (actor, key_id) = (transaction.payload().actor, transaction.payload().key_id);
-    let refuse = |code, detail: String, hint: &str| SubmitError {
-        code,
-        detail,
-        hint: hint.into(),
-        operation_index: None,
-        id: Some(id),
-        kind: SubmitErrorKind::Rejected,
-    };
-    let key = signer_key(view, actor, key_id)
-        .map_err(|f| fault(id, &StorageError::Damaged(f.0)))?
-        .ok_or_else(|| {
-            let detail = format!("{actor} has no key {key_id}");
-            refuse(
-                "unknown_key",
-                detail,
-                "use a registered actor and the number of one of its keys",
-            )
-        })?;
-    transaction.verify(&key).map_err(|_| {
-        let detail = format!("the signature is not by key {key_id} of {actor}");
-        refuse("bad_signature", detail, "sign with the private key that belongs to that number")
-    })
-}
-
 fn malformed(error: &symbolon_ledger::transaction::TransactionError) -> SubmitError {
     SubmitError {
         code: "malformed_transaction",
@@ -462,17 +581,5 @@ fn rejected(id: TransactionId, why: &Rejection) -> SubmitError {
         operation_index: why.operation_index,
         id: Some(id),
         kind: SubmitErrorKind::Rejected,
-    }
-}
-
-fn fault(id: TransactionId, error: &StorageError) -> SubmitError {
-    tracing::error!(%error, "the database failed while a transaction was admitted");
-    SubmitError {
-        code: "node_fault",
-        detail: "this node cannot read its database".into(),
-        hint: "submit the same bytes to another node".into(),
-        operation_index: None,
-        id: Some(id),
-        kind: SubmitErrorKind::Fault,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every block is executed again from genesis into a second, empty database; every parent hash,
 //! every root, every validator set and every certificate is compared, and in the end every
-//! record of the state, of the tree over the blocks and of the validator sets.
+//! record of the state and every entry of what is derived from the blocks: tree, indices, history.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::{
     execution::{self, ExecutionError, Known},
-    storage::{Commit, Entry, StorageError, Store},
+    storage::{Commit, StorageError, Store, schema::cf},
 };
 
 /// What was found to hold.
@@ -51,12 +51,12 @@ pub enum VerifyError {
         reason: String,
     },
     /// What is derived from the blocks is not what they lead to.
-    #[error("{what} differs from what the blocks lead to: {difference}")]
-    Derived {
-        /// What is derived.
+    #[error("{family} differs from what the blocks lead to: {what}")]
+    Differs {
+        /// The column family.
+        family: &'static str,
+        /// In what way.
         what: &'static str,
-        /// How it differs.
-        difference: &'static str,
     },
 }
 
@@ -81,9 +81,10 @@ pub fn verify_chain(
         progress(height, tip);
     }
     let again = again.view()?;
-    let records = compare("the state", view.state_records(&[]), again.state_records(&[]))?;
-    compare("the tree over the blocks", view.subtrees(), again.subtrees())?;
-    compare("the list of validator sets", view.validator_sets(), again.validator_sets())?;
+    let records = compare(&view, &again, cf::STATE)?;
+    for family in cf::DERIVED {
+        compare(&view, &again, family)?;
+    }
     Ok(Report { height: tip, transactions, records, state_root: view.tip().header.state_root })
 }
 
@@ -144,22 +145,24 @@ fn execute_again(
     Ok(block.transactions.len() as u64)
 }
 
-/// Both databases hold the same entries; how many.
+/// Both databases hold the same in this column family; gives how much.
 fn compare(
-    what: &'static str,
-    found: impl Iterator<Item = Result<Entry, StorageError>>,
-    mut expected: impl Iterator<Item = Result<Entry, StorageError>>,
+    view: &crate::storage::View<'_>,
+    again: &crate::storage::View<'_>,
+    family: &'static str,
 ) -> Result<u64, VerifyError> {
-    let differs = |difference| VerifyError::Derived { what, difference };
+    let differ = |what| VerifyError::Differs { family, what };
     let mut entries = 0;
-    for found in found {
-        if expected.next().transpose()? != Some(found?) {
-            return Err(differs("an entry was changed, added or removed"));
+    let mut expected = again.entries(family, &[]);
+    for found in view.entries(family, &[]) {
+        let (found, expected) = (found?, expected.next().transpose()?);
+        if expected != Some(found) {
+            return Err(differ("an entry was changed, added or removed"));
         }
         entries += 1;
     }
     if expected.next().is_some() {
-        return Err(differs("an entry is missing"));
+        return Err(differ("an entry is missing"));
     }
     Ok(entries)
 }
@@ -178,5 +181,28 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use symbolon_genesis::presets;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_that_does_not_follow_from_the_blocks_is_found_in_every_family() {
+        let (genesis, _) = presets::devnet_from_seed(4, &[1; 32], 1_700_000_000_000, 1);
+        for family in [cf::STATE].into_iter().chain(cf::DERIVED) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), &genesis).unwrap();
+            assert_eq!(verify_chain(&store, &genesis, |_, _| {}).unwrap().height, 0);
+            store.put_for_a_test(family, b"\xff", b"made up");
+            let found = verify_chain(&store, &genesis, |_, _| {}).unwrap_err();
+            assert!(
+                matches!(found, VerifyError::Differs { family: f, .. } if f == family),
+                "{found}"
+            );
+        }
     }
 }

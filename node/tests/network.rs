@@ -21,7 +21,7 @@ use symbolon_ledger::{
 };
 use symbolon_node::network::{
     Acceptance, ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle,
-    PeerIndex, limits, peer_id_of_seed, start,
+    PeerIndex, limits, peer_id_of_seed, prepare,
 };
 use tokio::sync::mpsc::Receiver;
 
@@ -124,7 +124,9 @@ fn config(seed: u8, listen: &str, peers: &[(u8, Option<&Multiaddr>)]) -> Network
 }
 
 async fn run(seed: u8, config: NetworkConfig, chain: Arc<Chain>) -> Node {
-    let (handle, events) = start(config, chain, Arc::new(NetworkCounters::default())).unwrap();
+    let network = prepare(config, Arc::new(NetworkCounters::default())).unwrap();
+    let handle = network.handle();
+    let events = network.open(chain).unwrap();
     let mut listening = handle.listening();
     let addresses = listening.wait_for(|addresses| !addresses.is_empty()).await.unwrap();
     let address = addresses[0].clone();
@@ -184,7 +186,9 @@ impl Node {
 
     async fn body(&mut self) -> (BlockHash, u64, Vec<u8>, PeerIndex) {
         self.until(|event| match event {
-            NetworkEvent::Body { block, height, bytes, from } => Some((block, height, bytes, from)),
+            NetworkEvent::Body { block, height, bytes, from, .. } => {
+                Some((block, height, bytes, from))
+            }
             NetworkEvent::BodyFailed { .. } => panic!("the fetch failed"),
             _ => None,
         })

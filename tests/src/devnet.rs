@@ -56,6 +56,8 @@ pub struct Node {
     pub http: String,
     /// Operator's origin.
     pub admin: String,
+    /// Where the others reach it, with its peer id.
+    pub p2p: String,
     /// Data folder.
     pub data_dir: PathBuf,
     /// Process.
@@ -297,6 +299,8 @@ pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(30)))
+        // Nodes of this machine, whatever the environment says.
+        .proxy(None)
         .build()
         .into()
 }

@@ -11,26 +11,46 @@ use symbolon_tests::devnet::{Devnet, await_that, binary, json_of};
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
 const PROVINCES: [&str; 4] = ["11", "31", "44", "51"];
 
+/// Who dies, blocks after the import began until it does, what is imported meanwhile, and how many
+/// licences that is. Guangdong's node is the one that the import speaks to.
+const DEATHS: [(&str, u64, &str, &str, u64); 4] = [
+    ("11", 3, "driving-licences.csv", "local:driving-licence", 2_000),
+    ("44", 1, "construction-safety.gb18030.csv", "11100000000013338W011", 500),
+    ("31", 1, "business-licences.jsonl", "11100000MB0143028R001", 300),
+    ("51", 2, "construction-safety.gb18030.csv", "11100000000013338W011", 500),
+];
+
 #[test]
 fn an_import_survives_the_death_of_any_node_and_the_node_comes_back() {
     let net = Devnet::start(4);
-    let out = net.folder().join("licences");
-    let import = start_import(&net, &out);
-    // Beijing dies in the middle of it: some licences are committed, some are not.
-    await_that("the import is under way", || net.height("44").is_some_and(|h| h > 3));
-    net.kill("11");
-    let output = import.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let summary = json_of(&output);
-    assert_eq!(summary["issued"], 2_000, "{summary}");
-    assert_eq!(summary["rejected"], 0, "{summary}");
-
-    net.restart("11");
+    for (number, death) in DEATHS.iter().enumerate() {
+        let (victim, after, file, licence_type, rows) = *death;
+        let out = net.folder().join(format!("licences-{number}"));
+        let before = net.height("44").unwrap();
+        let import = start_import(&net, file, licence_type, &out);
+        // In the middle of it, where it takes more blocks than that; else right behind it.
+        await_that("the import is under way", || {
+            net.height("31").is_some_and(|height| height > before + after)
+        });
+        net.kill(victim);
+        if victim == "44" {
+            net.restart(victim);
+        }
+        let output = import.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let summary = json_of(&output);
+        assert_eq!(summary["issued"], rows, "{victim} died: {summary}");
+        assert_eq!(summary["rejected"], 0, "{victim} died: {summary}");
+        if victim != "44" {
+            net.restart(victim);
+        }
+        let height = net.height("44").unwrap();
+        net.await_height(height);
+        every_acknowledged_licence_is_active_at(&net, victim, &out, rows);
+    }
     let height = net.height("44").unwrap();
-    net.await_height(height);
     assert_all_agree(&net, height);
-    every_acknowledged_licence_is_active_in_another_province(&net, &out);
-    a_second_import_issues_nothing(&net, &out);
+    a_second_import_issues_nothing(&net);
 
     net.stop();
     for province in PROVINCES {
@@ -53,13 +73,13 @@ fn a_network_that_was_stopped_goes_on_where_it_stopped() {
     assert_all_agree(&net, before);
 }
 
-fn start_import(net: &Devnet, out: &Path) -> std::process::Child {
+fn start_import(net: &Devnet, file: &str, licence_type: &str, out: &Path) -> std::process::Child {
     Command::new(binary("symbolon"))
         .arg("--devnet")
         .arg(net.folder())
-        .args(["--as", "44", "import", "--type", "local:driving-licence", "--json", "--out"])
+        .args(["--as", "44", "import", "--type", licence_type, "--json", "--out"])
         .arg(out)
-        .arg(Path::new(DATA).join("driving-licences.csv"))
+        .arg(Path::new(DATA).join(file))
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -94,21 +114,24 @@ fn assert_all_agree(net: &Devnet, height: u64) {
     }
 }
 
-fn every_acknowledged_licence_is_active_in_another_province(net: &Devnet, out: &Path) {
+fn every_acknowledged_licence_is_active_at(net: &Devnet, province: &str, out: &Path, rows: u64) {
     let mut seen = 0;
     for entry in std::fs::read_dir(out).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some(cid) = name.strip_suffix(".sdjwt") else { continue };
-        let (status, licence) = net.get("11", &format!("/v1/licences/{cid}")).unwrap();
+        let (status, licence) = net.get(province, &format!("/v1/licences/{cid}")).unwrap();
         assert_eq!(status, 200, "{cid}: {licence}");
         assert_eq!(licence["status"], "active", "{cid}");
         seen += 1;
     }
-    assert_eq!(seen, 2_000);
+    assert_eq!(seen, rows);
 }
 
-fn a_second_import_issues_nothing(net: &Devnet, out: &Path) {
-    let summary = json_of(&start_import(net, out).wait_with_output().unwrap());
+fn a_second_import_issues_nothing(net: &Devnet) {
+    let (_, _, file, licence_type, rows) = DEATHS[0];
+    let out = net.folder().join("licences-0");
+    let again = start_import(net, file, licence_type, &out).wait_with_output().unwrap();
+    let summary = json_of(&again);
     assert_eq!(summary["issued"], 0, "{summary}");
-    assert_eq!(summary["skipped"], 2_000, "{summary}");
+    assert_eq!(summary["skipped"], rows, "{summary}");
 }

@@ -10,6 +10,7 @@ use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::json;
 use symbolon_genesis::{Genesis, document::Scope, peer_id::PeerId, presets};
 use symbolon_ledger::codec;
+use symbolon_tests::devnet::{binary, json_of};
 
 /// 2026-01-01T00:00:00Z.
 const TIME_MS: u64 = 1_767_225_600_000;
@@ -59,6 +60,49 @@ fn the_vectors_are_what_the_code_makes() {
 fn the_vector_of_a_document_is_read_as_an_outsider_would() {
     let genesis = Genesis::parse(include_str!("../vectors/genesis.toml")).unwrap();
     assert_eq!(genesis, small());
+}
+
+/// Runs `symbolon --json genesis` in `folder`; its exit status and its answer.
+fn genesis(folder: &std::path::Path, line: &str) -> (i32, serde_json::Value) {
+    let mut command = std::process::Command::new(binary("symbolon"));
+    command.args(["--json", "genesis"]).args(line.split_whitespace()).current_dir(folder);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), json_of(&output))
+}
+
+#[test]
+fn a_document_is_checked_against_the_parts_of_all_provinces() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| genesis(folder.path(), line);
+    let ok = |line: &str| assert_eq!(run(line).0, 0, "{line}: {}", run(line).1);
+    ok("new --name 全国 --time 2026-12-01T00:00:00+08:00 --out draft.toml");
+    for code in ["11", "31", "44"] {
+        ok(&format!(
+            "join draft.toml --province {code} --keys keys-{code} --origin https://p{code}.example \
+             --address /dns/p{code}.example/tcp/9000 --out part-{code}.toml"
+        ));
+    }
+    ok("finish draft.toml part-11.toml part-31.toml part-44.toml --out genesis.toml");
+    ok("finish draft.toml part-11.toml part-31.toml --out smaller.toml");
+    ok("check genesis.toml");
+    ok("check genesis.toml --part part-11.toml part-31.toml part-44.toml");
+    ok("check genesis.toml --part part-11.toml --part part-31.toml --part part-44.toml");
+    let refused = |line: &str, code: &str, named: &[&str]| {
+        let (status, answer) = run(line);
+        assert_eq!((status, answer["error"]["code"].as_str()), (1, Some(code)), "{line}: {answer}");
+        let problems = answer["error"]["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), named.len(), "{answer}");
+        for (problem, name) in problems.iter().zip(named) {
+            assert!(problem.as_str().unwrap().contains(name), "{answer}");
+        }
+    };
+    // 31 and 44 would vote in a document of which 11 knows its own part only.
+    let alone = "check genesis.toml --part part-11.toml";
+    refused(alone, "unknown_members", &["province 31 Shanghai", "province 44 Guangdong"]);
+    let two = "check genesis.toml --part part-11.toml part-44.toml";
+    refused(two, "unknown_members", &["province 31 Shanghai, with a vote"]);
+    let absent = "check smaller.toml --part part-11.toml part-44.toml";
+    refused(absent, "part_differs", &["province 44", "validator of 44"]);
 }
 
 /// Documents of every size, with any catalogue, any parameters and any keys.

@@ -14,11 +14,20 @@ mod support;
 #[path = "http/bad_input.rs"]
 mod bad_input;
 
+#[path = "http/lists.rs"]
+mod lists;
+
+#[path = "http/described.rs"]
+mod described;
+
 #[path = "http/serving.rs"]
 mod serving;
 
 #[path = "http/trust.rs"]
 mod trust;
+
+#[path = "http/waiting.rs"]
+mod waiting;
 
 #[path = "http/encrypted.rs"]
 mod encrypted;

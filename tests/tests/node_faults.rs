@@ -123,6 +123,21 @@ fn a_data_folder_in_use_is_named() {
 }
 
 #[test]
+fn a_folder_without_a_chain_is_not_given_one_by_whoever_verifies_it() {
+    let lone = Lone::new();
+    let empty = lone.folder.path().join("mistyped");
+    lone.rewrite_config(&empty);
+    let output = Command::new(binary("symbolon-node"))
+        .args(["verify-chain", "--config"])
+        .arg(lone.config())
+        .env("SYMBOLON_LOG", "off")
+        .output()
+        .unwrap();
+    assert_refused(&output, "holds no chain");
+    assert!(!empty.exists());
+}
+
+#[test]
 fn a_foreign_genesis_is_refused() {
     let lone = Lone::new();
     let path = lone.folder.path().join("genesis.toml");
@@ -202,6 +217,37 @@ fn a_bad_configuration_is_named_with_its_line() {
         !output.status.success() && text.contains("rolle") && text.contains("line 3"),
         "{text}"
     );
+}
+
+#[test]
+fn check_config_refuses_what_run_refuses() {
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/tls");
+    let (certificate, key) = (tls.join("certificate.pem"), tls.join("key.pem"));
+    let lone = Lone::new();
+    let good = std::fs::read_to_string(lone.config()).unwrap();
+    let check = || {
+        let mut command = Command::new(binary("symbolon-node"));
+        command.args(["check-config", "--config"]).arg(lone.config()).env("SYMBOLON_LOG", "off");
+        command.output().unwrap()
+    };
+    assert!(check().status.success());
+    let listen = format!("listen = \"127.0.0.1:{}\"", lone.http);
+    for (with, expected) in [
+        (format!("tls_certificate = {certificate:?}"), "belong together"),
+        (format!("tls_key = {key:?}"), "belong together"),
+        (format!("tls_certificate = \"/no/such.pem\"\ntls_key = {key:?}"), "/no/such.pem"),
+        (format!("tls_certificate = {key:?}\ntls_key = {key:?}"), "TLS file"),
+        (format!("tls_certificate = {certificate:?}\ntls_key = {certificate:?}"), "TLS file"),
+    ] {
+        let text = good.replacen(&listen, &format!("{listen}\n{with}"), 1);
+        std::fs::write(lone.config(), text).unwrap();
+        assert_refused(&check(), expected);
+        assert_refused(&lone.run(), expected);
+    }
+    let open = listen.replace("127.0.0.1", "0.0.0.0");
+    std::fs::write(lone.config(), good.replacen(&listen, &open, 1)).unwrap();
+    assert_refused(&check(), "plain HTTP");
+    assert_refused(&lone.run(), "plain HTTP");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn seven_nodes_agree_in_rough_runs() {
 #[test]
 fn thirty_two_nodes_agree() {
     let plan = |seed| Plan { chaos_ms: 8_000, crashes: true, ..Plan::rough(seed, 32) };
-    sweep(seeds(0..3).into_iter().map(plan));
+    sweep(seeds(0..6).into_iter().map(plan));
 }
 
 #[test]
@@ -87,6 +87,14 @@ fn every_signature_is_checked_from_its_bytes() {
     let exact = |seed, validators| Plan { exact: true, ..Plan::rough(seed, validators) };
     sweep(seeds(0..20).into_iter().map(|seed| exact(seed, 4)));
     sweep(seeds(0..2).into_iter().map(|seed| exact(seed, 7)));
+}
+
+#[test]
+fn a_height_may_last_for_any_number_of_rounds() {
+    for seed in seeds(0..3) {
+        let report = holds(&Plan::stuck(seed));
+        assert!(report.round > 64, "the height ended too early: {report:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Golden vectors of everything the ledger signs or hashes: what an outsider implements from,
-//! and what tells us when a byte has changed. `SYMBOLON_UPDATE_VECTORS=1` writes the file anew;
-//! that is a change of the wire format and belongs into the changelog.
+//! and what tells us when a byte has changed. `UPDATE_EXPECT=1` writes the file anew; that is a
+//! change of the wire format and belongs into the changelog.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use expect_test::expect_file;
 use serde_json::{Value, json};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
@@ -13,24 +14,24 @@ use symbolon_ledger::{
     hash::{Digest, sha256},
     keys::SecretKey,
     log,
-    operation::{Actor, Interval, NewLicence, Operation, RevocationClass},
-    records::{LicenceRecord, LicenceStatus, RECORD_VERSION, RecognitionRecord, Record},
+    operation::{
+        Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
+    },
+    records::{
+        AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus,
+        ParametersRecord, ProvinceRecord, RECORD_VERSION, RecognitionRecord, Record,
+        SlotBlockRecord, ValidatorsRecord,
+    },
     state::StateKey,
     transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
     validators::{Validator, ValidatorSet},
     vote::{VoteKind, proposal_bytes, vote_bytes},
 };
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/ledger.json");
-
 #[test]
 fn the_bytes_of_the_ledger_are_those_of_the_vectors() {
     let computed = serde_json::to_string_pretty(&vectors()).unwrap() + "\n";
-    if std::env::var_os("SYMBOLON_UPDATE_VECTORS").is_some() {
-        std::fs::write(FILE, &computed).unwrap();
-    }
-    let expected = std::fs::read_to_string(FILE).unwrap();
-    assert!(computed == expected, "tests/vectors/ledger.json differs from:\n{computed}");
+    expect_file!["../vectors/ledger.json"].assert_eq(&computed);
 }
 
 fn vectors() -> Value {
@@ -102,9 +103,27 @@ fn transaction_vector() -> Value {
     })
 }
 
+/// Every operation: the last assertion fails when one is missing.
 fn operation_vectors() -> Value {
+    let vectors: Vec<Value> = licence_operations()
+        .into_iter()
+        .chain(agency_operations())
+        .chain(other_operations())
+        .map(|o| json!({ "name": o.name(), "cbor": hex(&codec::encode(&o)) }))
+        .collect();
+    let specification = include_str!("../../docs/spec/operations.md");
+    let numbered = specification.lines().filter(|l| l.starts_with("| ") && l.contains(" | `"));
+    let named = |name: &str| vectors.iter().any(|v| v["name"] == name);
+    for line in numbered.take_while(|l| !l.contains("`wrong_chain`")) {
+        let name = line.split('`').nth(1).unwrap();
+        assert!(named(name), "{name} has no vector");
+    }
+    vectors.into()
+}
+
+fn licence_operations() -> Vec<Operation> {
     let cid = sha256(b"cid");
-    let operations = [
+    vec![
         Operation::Issue { licence: licence() },
         Operation::Supersede { previous: cid, licence: licence() },
         Operation::TransferIn { previous: cid, licence: licence() },
@@ -113,15 +132,53 @@ fn operation_vectors() -> Value {
         Operation::Revoke { cid, class: RevocationClass::Penalty },
         Operation::TransferOut { cid, to: agency() },
         Operation::CancelTransfer { cid },
-        Operation::ReserveSlots { agency: agency(), blocks: 2 },
+    ]
+}
+
+fn agency_operations() -> Vec<Operation> {
+    let agency = agency();
+    let new_key =
+        |seed, purpose, valid_until| NewKey { key: key(seed).public_key(), purpose, valid_until };
+    let scope = vec!["local:driving-licence".parse().unwrap()];
+    vec![
+        Operation::RegisterAgency {
+            agency,
+            name: "某市公安局".parse().unwrap(),
+            scope: scope.clone(),
+            keys: vec![
+                new_key(2, KeyPurpose::Transaction, None),
+                new_key(3, KeyPurpose::Credential, Some(900_000)),
+            ],
+        },
+        Operation::SetScope { agency, scope },
+        Operation::SuspendAgency { agency },
+        Operation::ResumeAgency { agency },
+        Operation::DeregisterAgency { agency },
+        Operation::AssignSuccessor { agency, successor: agency },
+        Operation::ReserveSlots { agency, blocks: 2 },
+        Operation::AddKey { agency, key: new_key(4, KeyPurpose::Credential, None) },
+        Operation::RotateKey { agency, key_id: 1, key: new_key(5, KeyPurpose::Credential, None) },
+        Operation::RevokeKey { agency, key_id: 1 },
+        Operation::MarkCompromised { agency, key_id: 1, from_height: 77 },
+        Operation::SetStatusKey { key: new_key(6, KeyPurpose::Status, None) },
+    ]
+}
+
+fn other_operations() -> Vec<Operation> {
+    let from_province = "44".parse().unwrap();
+    let licence_type: symbolon_ledger::codes::TypeCode = "11100000000013338W011".parse().unwrap();
+    vec![
         Operation::Recognise {
-            from_province: "44".parse().unwrap(),
-            licence_type: "11100000000013338W011".parse().unwrap(),
+            from_province,
+            licence_type: licence_type.clone(),
             interval: Interval { from: Day(20_000), until: None },
         },
-        Operation::Propose {},
-    ];
-    operations.iter().map(|o| json!({ "name": o.name(), "cbor": hex(&codec::encode(o)) })).collect()
+        Operation::WithdrawRecognition { from_province, licence_type, effective: Day(20_100) },
+        Operation::Propose(Unread::default()),
+        Operation::Approve(Unread::default()),
+        Operation::Reject(Unread::default()),
+        Operation::Evidence(Unread::default()),
+    ]
 }
 
 fn set() -> ValidatorSet {
@@ -206,7 +263,45 @@ fn state_key_vectors() -> Value {
 }
 
 fn record_vectors() -> Value {
-    let licence = LicenceRecord {
+    let [active, suspended, pending, superseded, revoked] = [
+        LicenceStatus::Active,
+        LicenceStatus::Suspended,
+        LicenceStatus::TransferPending { to: 4 },
+        LicenceStatus::Superseded { by: sha256(b"successor") },
+        LicenceStatus::Revoked { class: RevocationClass::Penalty },
+    ]
+    .map(|status| hex(&licence_record(status).to_bytes()));
+    let interval = Interval { from: Day(20_000), until: Some(Day(20_365)) };
+    let recognition = RecognitionRecord { version: RECORD_VERSION, intervals: vec![interval] };
+    let mut slots = SlotBlockRecord::new(3);
+    // The first slot, the last of its byte, the first of the next one, and the very last.
+    for offset in [0, 7, 8, 4_095] {
+        assert!(slots.take(offset));
+    }
+    let parameters = ParametersRecord {
+        version: RECORD_VERSION,
+        idle_block_interval_ms: 10_000,
+        max_staleness_ms: 60_000,
+        bundle_max_age_ms: 604_800_000,
+    };
+    json!({
+        "parameters": hex(&parameters.to_bytes()),
+        "validators": hex(&ValidatorsRecord { version: RECORD_VERSION, set: set() }.to_bytes()),
+        "province": hex(&province_record().to_bytes()),
+        "agency": hex(&agency_record().to_bytes()),
+        "compromised_key": hex(&compromised_key().to_bytes()),
+        "licence_active": active,
+        "licence_suspended": suspended,
+        "licence_transfer_pending": pending,
+        "licence_superseded": superseded,
+        "licence": revoked,
+        "slot_block_0_7_8_4095": hex(&slots.to_bytes()),
+        "recognition": hex(&recognition.to_bytes()),
+    })
+}
+
+fn licence_record(status: LicenceStatus) -> LicenceRecord {
+    LicenceRecord {
         version: RECORD_VERSION,
         type_index: 2,
         agency_index: 3,
@@ -216,13 +311,52 @@ fn record_vectors() -> Value {
         expiry: Some(Month(24_312)),
         lineage: sha256(b"lineage"),
         previous: None,
-        status: LicenceStatus::Revoked { class: RevocationClass::Penalty },
+        status,
         issued_at: 10,
         changed_at: 20,
-    };
-    let interval = Interval { from: Day(20_000), until: Some(Day(20_365)) };
-    let recognition = RecognitionRecord { version: RECORD_VERSION, intervals: vec![interval] };
-    json!({ "licence": hex(&licence.to_bytes()), "recognition": hex(&recognition.to_bytes()) })
+    }
+}
+
+fn province_record() -> ProvinceRecord {
+    ProvinceRecord {
+        version: RECORD_VERSION,
+        code: "44".parse().unwrap(),
+        name_zh: "广东省".parse().unwrap(),
+        name_en: "Guangdong".parse().unwrap(),
+        issuer_origin: "https://guangdong.province.example".parse().unwrap(),
+        next_key: 2,
+        status_key: Some(1),
+        next_slot_block: 16,
+    }
+}
+
+fn agency_record() -> AgencyRecord {
+    AgencyRecord {
+        version: RECORD_VERSION,
+        index: 3,
+        uscc: agency(),
+        name: "某市公安局".parse().unwrap(),
+        province: "44".parse().unwrap(),
+        status: AgencyStatus::Suspended,
+        scope: vec!["local:driving-licence".parse().unwrap()],
+        next_key: 2,
+        successor: None,
+        registered_at: 5,
+        changed_at: 30,
+        open_blocks: 2,
+    }
+}
+
+fn compromised_key() -> KeyRecord {
+    KeyRecord {
+        version: RECORD_VERSION,
+        key: key(3).public_key(),
+        purpose: KeyPurpose::Credential,
+        valid_from: 6,
+        valid_until: Some(900_000),
+        added_by: Some(AddedBy { actor: Actor::Province("44".parse().unwrap()), key_id: 0 }),
+        compromised_from: Some(77),
+    }
 }
 
 fn cid_vector() -> Value {

@@ -101,6 +101,7 @@ fn trust_json(trust: &Trust) -> Value {
     json!({
         "chain_id": trust.chain_id().to_string(),
         "genesis": trust.pin().hash().to_string(),
+        "genesis_header": hex(&encode(trust.pin().header())),
         "validators": set.validators().iter().enumerate().map(validator).collect::<Vec<_>>(),
         "validators_cbor": hex(&encode(set)),
         "validators_hash": set.hash().to_string(),

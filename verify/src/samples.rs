@@ -293,5 +293,6 @@ fn agency_record(uscc: Uscc) -> AgencyRecord {
         successor: None,
         registered_at: 1,
         changed_at: 1,
+        open_blocks: 1,
     }
 }

@@ -19,7 +19,6 @@ use self::layout::Layout;
 use crate::{
     args::Context,
     devnet_file::DevnetFile,
-    files,
     output::{Answer, Failure, Outcome},
 };
 
@@ -76,8 +75,9 @@ pub(crate) fn run(command: DevnetCommand, context: &Context) -> Outcome {
 }
 
 fn down(layout: &Layout, context: &Context) -> Outcome {
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| false)?;
     let stopped = stop_all(layout, context)?;
+    layout.note_stopped()?;
     let text = match stopped.len() {
         0 => "no node of this network was running".to_owned(),
         count => format!("stopped {count} nodes; their data stay in {}", layout.dir().display()),
@@ -108,7 +108,7 @@ fn stop_all(layout: &Layout, context: &Context) -> Result<Vec<usize>, Failure> {
 }
 
 fn reset(layout: &Layout, context: &Context) -> Outcome {
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| false)?;
     stop_all(layout, context)?;
     let removed = layout.remove()?;
     let text = format!("removed the network in {}", layout.dir().display());
@@ -116,7 +116,7 @@ fn reset(layout: &Layout, context: &Context) -> Outcome {
 }
 
 fn start(layout: &Layout, context: &Context) -> Outcome {
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| false)?;
     let (number, mut network) = chosen(layout, context)?;
     let node = &mut network.nodes[number - 1];
     if let Some(pid) = layout.pid_of(number) {
@@ -136,7 +136,7 @@ fn start(layout: &Layout, context: &Context) -> Outcome {
 }
 
 fn stop_node(layout: &Layout, context: &Context, signal: Signal) -> Outcome {
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| false)?;
     let (number, _) = chosen(layout, context)?;
     let Some(pid) = layout.pid_of(number) else {
         let text = format!("node {number} does not run");

@@ -19,7 +19,7 @@ use ureq::Agent;
 
 use crate::{
     args::Context,
-    clock,
+    client, clock,
     devnet_file::DevnetFile,
     output::{Answer, Failure, Outcome, Status},
 };
@@ -97,13 +97,14 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
         let hint = "give --node URL or --devnet DIR to look at nodes as well";
         findings.push(Finding { name: "nodes".into(), health: Health::Doubtful, found, hint });
     }
-    let agent = Agent::new_with_config(
-        Agent::config_builder()
-            .timeout_global(Some(ASK_TIMEOUT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build(),
-    );
+    let mut config = Agent::config_builder()
+        .timeout_global(Some(ASK_TIMEOUT))
+        .http_status_as_error(false)
+        .max_redirects(0);
+    if nodes.iter().all(|origin| client::is_loopback(origin)) {
+        config = config.proxy(None);
+    }
+    let agent = Agent::new_with_config(config.build());
     let seen: Vec<Seen> =
         nodes.iter().filter_map(|origin| look_at(&agent, origin, &mut findings)).collect();
     if let Some(network) = &network {

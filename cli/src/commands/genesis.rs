@@ -46,13 +46,13 @@ pub(crate) enum GenesisCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Check a founding document, and that it says of a province what its part said
+    /// Check a founding document, and that it says what the parts of all provinces said and no more
     Check {
         /// The document
         file: PathBuf,
-        /// The part of a province
-        #[arg(long, value_name = "FILE")]
-        part: Option<PathBuf>,
+        /// The parts of all provinces
+        #[arg(long = "part", value_name = "FILE", num_args = 1..)]
+        parts: Vec<PathBuf>,
     },
     /// Show a founding document or a draft in words, with its chain id or digest
     Show {
@@ -97,7 +97,7 @@ pub(crate) fn run(command: GenesisCommand, _: &Context) -> Outcome {
         GenesisCommand::New(args) => new(&args),
         GenesisCommand::Join(args) => join::run(&args),
         GenesisCommand::Finish { draft, parts, out } => finish(&draft, &parts, &out),
-        GenesisCommand::Check { file, part } => check(&file, part.as_deref()),
+        GenesisCommand::Check { file, parts } => check(&file, &parts),
         GenesisCommand::Show { file } => show::run(&file),
     }
 }
@@ -156,27 +156,36 @@ fn finish(draft: &Path, parts: &[PathBuf], out: &Path) -> Outcome {
     Ok(show::document(out, &genesis))
 }
 
-fn check(file: &Path, part: Option<&Path>) -> Outcome {
+fn check(file: &Path, part_files: &[PathBuf]) -> Outcome {
     let genesis = read_genesis(file)?;
-    let Some(part_file) = part else { return Ok(show::document(file, &genesis)) };
-    let text = read_text(part_file, "the part")?;
-    let part = Part::parse(&text).map_err(|problems| refuse(part_file, &problems))?;
-    let missing = part.missing_from(&genesis);
-    if missing.is_empty() {
+    let mut parts = Vec::new();
+    for part_file in part_files {
+        let text = read_text(part_file, "the part")?;
+        let part = Part::parse(&text).map_err(|problems| refuse(part_file, &problems))?;
+        let missing = part.missing_from(&genesis);
+        if !missing.is_empty() {
+            let (part, document) = (part_file.display(), file.display());
+            let what = format!("{document} does not say what {part} says");
+            let hint = "do not run a node with this document; ask whoever joined the parts";
+            return Err(disagrees("part_differs", &what, hint, &missing));
+        }
+        parts.push(part);
+    }
+    let strangers = ceremony::strangers(&genesis, &parts);
+    if parts.is_empty() || strangers.is_empty() {
         return Ok(show::document(file, &genesis));
     }
-    let shown = file.display();
-    let message = format!(
-        "{shown} does not say of {} what {} says:\n  {}",
-        part.province.name_en,
-        part_file.display(),
-        missing.join("\n  ")
-    );
-    let hint = "do not run a node with this document; ask whoever joined the parts";
-    let short = format!("{shown} does not say what {} says", part_file.display());
-    let error =
-        json!({"code": "part_differs", "message": short, "hint": hint, "problems": missing});
-    Err(Failure::refused("part_differs", message, hint).with_json(json!({ "error": error })))
+    let what = format!("{} has members that none of these parts brought", file.display());
+    let hint = "give the parts of all provinces after --part, each from the province itself; whom \
+                nobody knows does not belong into the document";
+    Err(disagrees("unknown_members", &what, hint, &strangers))
+}
+
+/// The document and the parts do not agree, in each of `problems`.
+fn disagrees(code: &'static str, what: &str, hint: &'static str, problems: &[String]) -> Failure {
+    let message = format!("{what}:\n  {}", problems.join("\n  "));
+    let error = json!({"code": code, "message": what, "hint": hint, "problems": problems});
+    Failure::refused(code, message, hint).with_json(json!({ "error": error }))
 }
 
 /// Reads a founding document.

@@ -8,6 +8,7 @@ mod agency;
 mod import;
 mod issue;
 mod licence;
+mod present;
 mod receipt;
 mod recognition;
 mod shared;
@@ -36,6 +37,7 @@ pub(crate) enum LedgerCommand {
     Transfer(TransferCommand),
     Status(licence::StatusArgs),
     History(licence::HistoryArgs),
+    Present(present::PresentArgs),
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -79,6 +81,7 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::Transfer(TransferCommand::In(args)) => issue::transfer_in(&args, context),
         LedgerCommand::Status(args) => licence::status(&args, context),
         LedgerCommand::History(args) => licence::history(&args, context),
+        LedgerCommand::Present(args) => present::run(&args, context),
         LedgerCommand::Verify(args) => verify::run(&args, context),
         LedgerCommand::Receipt(command) => receipt::run(&command, context),
         LedgerCommand::Proof(command) => staple::run(&command, context),

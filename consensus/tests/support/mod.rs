@@ -233,6 +233,13 @@ impl Rig {
         self.step(Input::Message { message, from: PEER })
     }
 
+    /// Precommits of `signers` for a block of this height.
+    pub fn commit(&mut self, signers: &[usize], round: u32, block: BlockHash) -> Vec<Effect> {
+        let height = self.host.height();
+        let hear = |i: &usize| self.hear(precommit(*i, height, round, Some(block)));
+        signers.iter().flat_map(hear).collect()
+    }
+
     pub fn body(&mut self, header: &Header, valid: bool) -> Vec<Effect> {
         self.step(Input::BodyValidated { header: header.clone(), valid })
     }

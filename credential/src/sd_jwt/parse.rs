@@ -222,6 +222,26 @@ impl Parsed {
         text
     }
 
+    /// The holder's key that it names. For the holder, who looks for the private half.
+    #[must_use]
+    pub fn claimed_holder_key(&self) -> Option<&PublicKey> {
+        self.payload.holder_key.as_ref()
+    }
+
+    /// Names of the claims that this text can show: those that stand open, then its disclosures in
+    /// their order. For the holder, who chooses among them; nothing is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`DisclosureError::Malformed`], when a disclosure is none.
+    pub fn claimed_names(&self) -> Result<Vec<String>, DisclosureError> {
+        let mut names: Vec<String> = self.payload.open.keys().cloned().collect();
+        for disclosure in &self.disclosures {
+            names.push(read_disclosure(disclosure)?.0);
+        }
+        Ok(names)
+    }
+
     /// The key-binding JWT, unchecked.
     #[must_use]
     pub fn key_binding_jwt(&self) -> Option<&str> {

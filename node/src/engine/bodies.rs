@@ -4,7 +4,10 @@
 //! this node votes for it. An answer `valid: false` is given only for what is wrong for everybody
 //! and for ever; a body that cannot be fetched or read is no verdict and is asked for again.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use symbolon_consensus::{
     Input, Peer,
@@ -16,29 +19,77 @@ use symbolon_ledger::{
     hash::BlockHash,
 };
 
-use super::{Engine, EngineError, Event, decode_block};
+use super::{
+    Engine, EngineError, EngineParts, Event, decode_block,
+    shelf::{Need, Shelf},
+};
 use crate::{
     execution::{self, Executed, ExecutionError, Refused},
-    network::PeerIndex,
+    network::{self, PeerIndex},
     pool::Pool,
     storage::Store,
 };
 
-/// Most bodies of one height that are held in memory: one for each of the first rounds, and
-/// some for equivocating proposers. More are executed again when they are asked for.
-const MAX_BODIES: usize = 16;
 /// Most transactions that a proposer looks at: some may not apply.
 const MAX_CANDIDATES: usize = 5_000;
 
-/// Most bodies kept for the height after the running one: its proposer's, and those of a few
-/// that claim to be.
-const MAX_AHEAD: usize = 4;
+/// Most bodies kept that nobody has asked for: those of the proposers of this height and the
+/// next, and of a few that claim to be. The network sends none along that is large.
+const MAX_UNASKED: usize = 8;
+/// Most of them from one peer, so that a liar crowds out its own.
+const MAX_UNASKED_OF_PEER: usize = 2;
 
 /// A body's bytes and the peer that sent them; none when they come from this node's own disk.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) from: Option<PeerIndex>,
+    /// Sent unasked: the sender vouches for it.
+    pub(super) pushed: bool,
+}
+
+/// A body that came unasked.
+#[derive(Debug)]
+struct Early {
+    block: BlockHash,
+    height: u64,
+    body: Received,
+}
+
+/// Bodies that came unasked, oldest first, and the rounds of the running height for which one
+/// was executed ahead.
+#[derive(Debug, Default)]
+pub(super) struct Unasked {
+    bodies: VecDeque<Early>,
+    examined: BTreeSet<u32>,
+}
+
+impl Unasked {
+    fn keep(&mut self, early: Early) {
+        let from = early.body.from;
+        let own = |kept: &Early| kept.body.from == from;
+        if self.bodies.iter().any(|kept| kept.block == early.block) {
+            return;
+        }
+        if self.bodies.iter().filter(|kept| own(kept)).count() >= MAX_UNASKED_OF_PEER {
+            let oldest = self.bodies.iter().position(own).expect("there are some");
+            self.bodies.remove(oldest);
+        } else if self.bodies.len() >= MAX_UNASKED {
+            self.bodies.pop_front();
+        }
+        self.bodies.push_back(early);
+    }
+
+    fn take(&mut self, block: &BlockHash) -> Option<Received> {
+        let at = self.bodies.iter().position(|kept| kept.block == *block)?;
+        self.bodies.remove(at).map(|early| early.body)
+    }
+
+    /// A height begins: what is older is of no use.
+    pub(super) fn begin(&mut self, height: u64) {
+        self.examined.clear();
+        self.bodies.retain(|kept| kept.height >= height);
+    }
 }
 
 /// A block with what it does.
@@ -57,9 +108,18 @@ pub(super) enum Body {
     Invalid(Box<Header>),
 }
 
+impl Body {
+    pub(super) fn header(&self) -> &Header {
+        match self {
+            Self::Valid(prepared) => &prepared.block.header,
+            Self::Invalid(header) => header,
+        }
+    }
+}
+
 /// What came of building a block.
 pub(super) struct Built {
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     refused: Vec<Refused>,
 }
 
@@ -72,7 +132,7 @@ impl Engine {
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
         rayon::spawn(move || {
             let result = build(&store, &pool, province, now).map(Box::new);
-            let _ = events.send(Event::Built { round, parent, result });
+            events.answer(Event::Built { round, parent, result });
         });
     }
 
@@ -95,7 +155,7 @@ impl Engine {
         };
         let header = prepared.block.header.clone();
         self.parts.pool.refused(header.height, refused);
-        self.keep(header.hash(), Body::Valid(Arc::new(prepared)));
+        self.bodies.keep(header.hash(), Body::Valid(Arc::new(prepared)), Need::Asked);
         self.step(Input::BlockBuilt { round, header })
     }
 
@@ -106,6 +166,7 @@ impl Engine {
         height: u64,
         from: Option<Peer>,
     ) -> Result<Vec<Input>, EngineError> {
+        self.bodies.need(&block, Need::Asked);
         if let Some(body) = self.bodies.get(&block) {
             return Ok(vec![answer(body)]);
         }
@@ -113,8 +174,12 @@ impl Engine {
         if self.examining.contains(&block) {
             return Ok(Vec::new());
         }
+        if let Some(body) = self.unasked.take(&block) {
+            self.examine(block, body);
+            return Ok(Vec::new());
+        }
         match self.parts.store.body(&block)? {
-            Some(bytes) => self.examine(block, Received { bytes: Arc::new(bytes), from: None }),
+            Some(bytes) => self.examine(block, own(bytes)),
             None => {
                 self.parts.network.fetch_body(block, height, from.map(|p| PeerIndex(p.0)));
             }
@@ -122,35 +187,49 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    /// A body came, asked for or announced. One that was not asked for is executed ahead, since
-    /// the host will ask in a moment; one for the height after is kept until this one is decided.
+    /// A body came, asked for or sent along by its proposer.
     pub(super) fn received(&mut self, block: BlockHash, height: u64, body: Received) {
-        let known = self.bodies.contains_key(&block) || self.examining.contains(&block);
-        let room = self.bodies.len() + self.examining.len() < MAX_BODIES;
-        let asked = self.wanted.contains(&block);
         let running = self.host.height();
-        if height == running && !known && (asked || room) {
+        if self.bodies.contains(&block) || self.examining.contains(&block) {
+            return;
+        }
+        if height == running && self.wanted.contains(&block) {
             self.examine(block, body);
-        } else if height == running.saturating_add(1) && self.ahead.len() < MAX_AHEAD {
-            self.ahead.insert(block, body);
+        } else if height == running || height == running.saturating_add(1) {
+            self.unasked.keep(Early { block, height, body });
+            self.examine_ahead();
         }
     }
 
-    /// The height has changed: what was kept for it is executed now.
-    pub(super) fn examine_what_was_ahead(&mut self) {
-        for (block, body) in std::mem::take(&mut self.ahead) {
-            self.examine(block, body);
+    /// Executes ahead what the host will most likely ask for in a moment: of the proposers of
+    /// this round and the next, one body each. Anything else waits until it is asked for, so
+    /// that nobody makes this node execute what was never proposed.
+    pub(super) fn examine_ahead(&mut self) {
+        let (start, round) = (self.host.start(), self.host.round().unwrap_or(0));
+        let height = start.height();
+        let turn = |round: u32| (round, start.validators.proposer(height, round).province);
+        for (round, proposer) in [turn(round), turn(round.saturating_add(1))] {
+            let is_due = |kept: &&Early| {
+                kept.height == height && proposer_of(&kept.body.bytes) == Some(proposer)
+            };
+            let due = self.unasked.bodies.iter().find(is_due).map(|kept| kept.block);
+            if let Some(block) = due.filter(|_| !self.unasked.examined.contains(&round))
+                && let Some(body) = self.unasked.take(&block)
+            {
+                self.unasked.examined.insert(round);
+                self.examine(block, body);
+            }
         }
     }
 
     /// Executes a body on a worker thread.
-    fn examine(&mut self, block: BlockHash, Received { bytes, from }: Received) {
+    fn examine(&mut self, block: BlockHash, Received { bytes, from, pushed }: Received) {
         self.examining.insert(block);
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
         rayon::spawn(move || {
             let body = examine(&store, &pool, block, bytes);
-            let _ = events.send(Event::Examined { block, parent, body, from });
+            events.answer(Event::Examined { block, parent, body, from, pushed });
         });
     }
 
@@ -160,6 +239,7 @@ impl Engine {
         parent: BlockHash,
         body: Result<Body, ExecutionError>,
         from: Option<PeerIndex>,
+        pushed: bool,
     ) -> Result<(), EngineError> {
         self.examining.remove(&block);
         if parent != self.host.start().parent.hash() {
@@ -169,10 +249,15 @@ impl Engine {
             Ok(body) => {
                 if let Body::Invalid(header) = &body {
                     tracing::warn!(%block, height = header.height, "a proposed block is invalid");
+                    // Nobody honest sends along what it has not executed itself.
+                    if let Some(peer) = from.filter(|_| pushed) {
+                        self.parts.network.blame(peer);
+                    }
                 }
                 let answer = answer(&body);
-                self.keep(block, body);
-                if self.wanted.remove(&block) { self.step(answer) } else { Ok(()) }
+                let asked = self.wanted.remove(&block);
+                self.bodies.keep(block, body, if asked { Need::Asked } else { Need::Unasked });
+                if asked { self.step(answer) } else { Ok(()) }
             }
             Err(ExecutionError::Storage(error)) => Err(error.into()),
             Err(error) => {
@@ -188,18 +273,15 @@ impl Engine {
         }
     }
 
-    fn keep(&mut self, block: BlockHash, body: Body) {
-        while self.bodies.len() >= MAX_BODIES {
-            self.bodies.pop_first();
-        }
-        self.bodies.insert(block, body);
-    }
-
-    /// Host contract 5.
+    /// Host contract 5: the body is on disk when this returns without an error, for the log may
+    /// name it next.
     pub(super) fn store_body(&mut self, block: BlockHash) -> Result<(), EngineError> {
+        let height = self.host.height();
         if let Some(Body::Valid(prepared)) = self.bodies.get(&block) {
-            let height = prepared.block.header.height;
             self.parts.store.keep_undecided(height, &block, &prepared.bytes)?;
+            self.bodies.need(&block, Need::Done);
+        } else if self.parts.store.body(&block)?.is_none() {
+            return Err(EngineError::BodyGone { block, height });
         }
         Ok(())
     }
@@ -218,7 +300,7 @@ impl Engine {
     /// The body of a decided block: in memory, or kept on disk before a restart.
     pub(super) fn decided_body(&mut self, block: BlockHash) -> Result<Arc<Prepared>, EngineError> {
         let fail = |reason: String| EngineError::Decided { block, reason };
-        let body = match self.bodies.remove(&block) {
+        let body = match self.bodies.take(&block) {
             Some(body) => body,
             None => {
                 let (store, pool) = (&self.parts.store, &self.parts.pool);
@@ -233,16 +315,38 @@ impl Engine {
     }
 }
 
-fn answer(body: &Body) -> Input {
-    match body {
-        Body::Valid(prepared) => {
-            Input::BodyValidated { header: prepared.block.header.clone(), valid: true }
-        }
-        Body::Invalid(header) => Input::BodyValidated { header: (**header).clone(), valid: false },
-    }
+/// A body from this node's own disk.
+fn own(bytes: Vec<u8>) -> Received {
+    Received { bytes: Arc::new(bytes), from: None, pushed: false }
 }
 
-fn build(
+/// Who proposes the block with these bytes, as its header says.
+fn proposer_of(bytes: &[u8]) -> Option<ProvinceCode> {
+    network::header_of(bytes).and_then(|header| header.proposer)
+}
+
+fn answer(body: &Body) -> Input {
+    let valid = matches!(body, Body::Valid(_));
+    Input::BodyValidated { header: body.header().clone(), valid }
+}
+
+/// The bodies kept on disk for `height`, executed before consensus goes on where it stopped: the
+/// log may end in the decision of one of them.
+pub(super) fn kept(parts: &EngineParts, height: u64) -> Result<Shelf, EngineError> {
+    let mut shelf = Shelf::default();
+    for bytes in parts.store.undecided(height)? {
+        let Some(block) = network::header_of(&bytes).map(|header| header.hash()) else { continue };
+        match examine(&parts.store, &parts.pool, block, Arc::new(bytes)) {
+            Ok(body) => shelf.keep(block, body, Need::Asked),
+            Err(ExecutionError::Storage(error)) => return Err(error.into()),
+            // Not a body of this height: the log will not name it.
+            Err(error) => tracing::warn!(%block, %error, "a kept body is of no use"),
+        }
+    }
+    Ok(shelf)
+}
+
+pub(super) fn build(
     store: &Store,
     pool: &Pool,
     province: ProvinceCode,

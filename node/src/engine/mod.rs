@@ -11,7 +11,10 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod handle;
+mod queue;
 mod router;
+mod shelf;
 mod status;
 mod sync;
 
@@ -19,14 +22,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
 use symbolon_consensus::{
     Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified,
-    wire::Message,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -36,7 +38,6 @@ use symbolon_ledger::{
     keys::SecretKey,
     records::ParametersRecord,
     state::StateKey,
-    validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -47,16 +48,16 @@ use crate::{
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
     storage::{Commit, StorageError, Store},
-    wal::Wal,
+    wal::Journal,
 };
-use bodies::{Body, Prepared, Received};
-pub use router::SharedValidators;
+use bodies::{Body, Prepared, Received, Unasked};
+pub use handle::{EngineHandle, Outside, THREAD, abort_on_panic, start};
+use queue::{Queue, Queued};
+use router::Checks;
+use shelf::Shelf;
 pub use status::EngineStatus;
 use sync::Sync;
 
-/// Events that wait for the engine. Past it the router drops consensus messages, which their
-/// senders repeat, and makes everything else wait.
-const EVENT_QUEUE: usize = 4_096;
 /// How long a node of a new chain waits for its peers before the first block.
 const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
 /// Longest time between two looks at the timers and the status.
@@ -72,7 +73,7 @@ pub struct EngineParts {
     /// Transactions that wait.
     pub pool: Arc<Pool>,
     /// The log.
-    pub wal: Wal,
+    pub wal: Box<dyn Journal>,
     /// The network.
     pub network: NetworkHandle,
     /// The wall clock.
@@ -103,6 +104,20 @@ pub enum EngineError {
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A part that this node cannot do without has ended, and nobody asked it to.
+    #[error("{0} has stopped; start the node again, and see the log for why")]
+    HelperGone(&'static str),
+    /// A thread of the router.
+    #[error("no thread for the router: {0}")]
+    Thread(std::io::Error),
+    /// Consensus has the body of a block stored which is neither in memory nor on disk.
+    #[error("the body of block {block} at height {height} is to be stored and is not at hand")]
+    BodyGone {
+        /// The block.
+        block: BlockHash,
+        /// Its height.
+        height: u64,
+    },
     /// A block that was decided cannot be executed here.
     #[error("decided block {block} cannot be executed: {reason}")]
     Decided {
@@ -117,8 +132,8 @@ pub enum EngineError {
 enum Event {
     /// A checked consensus message for the running height.
     Checked { message: Verified, from: Peer },
-    /// A consensus message for another height.
-    Unchecked { message: Message, from: Peer },
+    /// A peer speaks of a later height; nothing of it is checked.
+    Ahead { peer: PeerIndex, height: u64 },
     /// Transactions wait.
     Work,
     /// A block was built.
@@ -129,95 +144,17 @@ enum Event {
         parent: BlockHash,
         body: Result<Body, ExecutionError>,
         from: Option<PeerIndex>,
+        pushed: bool,
     },
+    /// A worker has looked at a block that was fetched.
+    SyncChecked { parent: BlockHash, checked: sync::Checked, from: PeerIndex },
     /// Something from the network that is not for the host.
     Network(NetworkEvent),
+    /// A thread that feeds the engine has ended.
+    HelperGone(&'static str),
     /// The node goes down.
     Stop,
 }
-
-/// The running engine.
-#[derive(Debug)]
-pub struct EngineHandle {
-    events: SyncSender<Event>,
-    status: watch::Receiver<EngineStatus>,
-    thread: std::thread::JoinHandle<Result<(), EngineError>>,
-}
-
-impl EngineHandle {
-    /// What the engine last said of itself.
-    #[must_use]
-    pub fn status(&self) -> watch::Receiver<EngineStatus> {
-        self.status.clone()
-    }
-
-    /// Whether the engine has stopped.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Stops the engine and waits for it.
-    ///
-    /// # Errors
-    ///
-    /// Why it had stopped before.
-    pub fn stop(self) -> Result<(), EngineError> {
-        let _ = self.events.send(Event::Stop);
-        // A panic on this thread aborts the process (main.rs), so there is none to join.
-        self.thread.join().unwrap_or(Ok(()))
-    }
-}
-
-/// Starts the engine. `network_events` is drained by a thread of its own, `work` wakes it.
-///
-/// # Errors
-///
-/// [`EngineError`] when the tip, the log or the kept bodies cannot be read or do not belong
-/// together.
-pub fn start(
-    parts: EngineParts,
-    network_events: tokio::sync::mpsc::Receiver<NetworkEvent>,
-    work: tokio::sync::mpsc::Receiver<()>,
-) -> Result<EngineHandle, EngineError> {
-    let (events, receiver) = sync_channel(EVENT_QUEUE);
-    let (status, status_receiver) = watch::channel(EngineStatus::default());
-    let start = height_start(&parts.store)?;
-    let validators = SharedValidators::new(start.height(), start.validators.clone());
-    router::start(
-        router::Router {
-            events: events.clone(),
-            validators: validators.clone(),
-            chain_id: parts.store.chain_id(),
-            pool: parts.pool.clone(),
-            network: parts.network.clone(),
-        },
-        network_events,
-        work,
-    );
-    let to_self = events.clone();
-    let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
-        let engine = Engine::recover(parts, start, to_self, receiver, status, validators);
-        match engine {
-            Ok(engine) => {
-                let _ = ready.send(Ok(()));
-                engine.run()
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                Ok(())
-            }
-        }
-    })?;
-    match started.recv() {
-        Ok(Err(error)) => Err(error),
-        _ => Ok(EngineHandle { events, status: status_receiver, thread }),
-    }
-}
-
-/// Name of the engine's thread. A panic on it aborts the process: host contract 7.
-pub const THREAD: &str = "consensus";
 
 /// What governs the height after the tip.
 fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
@@ -232,42 +169,45 @@ fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
 struct Engine {
     parts: EngineParts,
     host: Host,
-    events: Receiver<Event>,
-    to_self: SyncSender<Event>,
+    events: Receiver<Queued>,
+    to_self: Queue,
     status: watch::Sender<EngineStatus>,
-    validators: SharedValidators,
+    checks: Checks,
     idle_interval: Duration,
     /// Bodies of the running height that were executed, valid or not.
-    bodies: BTreeMap<BlockHash, Body>,
-    /// Bodies of the height after it, not looked at yet.
-    ahead: BTreeMap<BlockHash, Received>,
+    bodies: Shelf,
+    /// Bodies that nobody has asked for yet, not looked at.
+    unasked: Unasked,
     /// Bodies that a worker thread executes now.
     examining: BTreeSet<BlockHash>,
     /// Bodies that the host has asked for.
     wanted: BTreeSet<BlockHash>,
     timers: BTreeMap<Timer, Instant>,
-    wake_at: Option<Instant>,
+    /// When to tell the host the time: one for every block that waits for the clock.
+    wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Instant>,
+    /// When the status was last published.
+    published: Instant,
 }
 
 impl Engine {
-    /// Host contract 4: chain, then log, then bodies, then replay, and only then the network.
+    /// Host contract 4: chain, then log, then bodies, then replay. The network is not open yet;
+    /// what is published here waits in its queues.
     fn recover(
         mut parts: EngineParts,
         start: HeightStart,
-        to_self: SyncSender<Event>,
-        events: Receiver<Event>,
+        to_self: Queue,
+        events: Receiver<Queued>,
         status: watch::Sender<EngineStatus>,
-        validators: SharedValidators,
+        checks: Checks,
     ) -> Result<Self, EngineError> {
         let now = (parts.clock)();
         let log = parts.wal.entries()?;
-        let kept = parts.store.undecided(start.height())?;
-        let headers =
-            kept.iter().filter_map(|b| Block::decode(b).ok()).map(|block| block.header).collect();
+        let bodies = bodies::kept(&parts, start.height())?;
+        let headers = bodies.headers();
         let (host, effects) = Host::recover(config(&parts), start, &log, headers, now)?;
         let idle_interval = idle_interval(&parts.store)?;
         let mut engine = Self {
@@ -276,18 +216,19 @@ impl Engine {
             events,
             to_self,
             status,
-            validators,
+            checks,
             idle_interval,
-            bodies: BTreeMap::new(),
-            ahead: BTreeMap::new(),
+            bodies,
+            unasked: Unasked::default(),
             examining: BTreeSet::new(),
             wanted: BTreeSet::new(),
             timers: BTreeMap::new(),
-            wake_at: None,
+            wakes: BTreeSet::new(),
             begin_at: None,
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            published: Instant::now(),
         };
         engine.plan_begin();
         let mut inputs = VecDeque::new();
@@ -311,11 +252,15 @@ impl Engine {
     fn serve(&mut self) -> Result<(), EngineError> {
         loop {
             match self.events.recv_timeout(self.until_next_deadline()) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(event) => self.handle(event)?,
-                Err(RecvTimeoutError::Timeout) => self.publish_status(),
+                Ok(Queued { event: Event::Stop, .. }) | Err(RecvTimeoutError::Disconnected) => {
+                    return Ok(());
+                }
+                // The place in the queue is given back when the event is done with.
+                Ok(Queued { event, _place }) => self.handle(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
             }
             self.fire_due()?;
+            self.publish_status_in_time();
         }
     }
 
@@ -325,21 +270,28 @@ impl Engine {
                 self.note_heard(&message);
                 self.step(Input::Verified { message, from })
             }
-            Event::Unchecked { message, from } => self.step(Input::Message { message, from }),
+            Event::Ahead { peer, height } => {
+                self.heard_of_height(peer, height.saturating_sub(1));
+                Ok(())
+            }
             Event::Work => self.begin_if_prepared(),
             Event::Built { round, parent, result } => self.built(round, parent, result),
-            Event::Examined { block, parent, body, from } => {
-                self.examined(block, parent, body, from)
+            Event::Examined { block, parent, body, from, pushed } => {
+                self.examined(block, parent, body, from, pushed)
+            }
+            Event::SyncChecked { parent, checked, from } => {
+                self.sync_checked(parent, checked, from)
             }
             Event::Network(event) => self.handle_network(event),
+            Event::HelperGone(what) => Err(EngineError::HelperGone(what)),
             Event::Stop => Ok(()),
         }
     }
 
     fn handle_network(&mut self, event: NetworkEvent) -> Result<(), EngineError> {
         match event {
-            NetworkEvent::Body { block, height, bytes, from } => {
-                let body = Received { bytes: Arc::new(bytes), from: Some(from) };
+            NetworkEvent::Body { block, height, bytes, from, pushed } => {
+                let body = Received { bytes: Arc::new(bytes), from: Some(from), pushed };
                 self.received(block, height, body);
                 Ok(())
             }
@@ -349,14 +301,16 @@ impl Engine {
                 }
                 Ok(())
             }
-            NetworkEvent::Blocks { blocks, from, .. } => self.synced(blocks, from),
-            NetworkEvent::BlocksFailed { .. } => {
-                self.sync.failed();
-                self.sync_if_behind();
+            NetworkEvent::Blocks { from_height, blocks, from } => {
+                self.fetched(from_height, blocks, from);
+                Ok(())
+            }
+            NetworkEvent::BlocksFailed { from_height, .. } => {
+                self.sync_failed(from_height);
                 Ok(())
             }
             NetworkEvent::PeerTip { peer, height } => {
-                self.heard_of_height(peer, height);
+                self.heard_of_tip(peer, height);
                 Ok(())
             }
             NetworkEvent::Connected { peer, .. } => {
@@ -386,7 +340,8 @@ impl Engine {
             }
         }
         if self.host.height() != before {
-            self.examine_what_was_ahead();
+            self.unasked.begin(self.host.height());
+            self.examine_ahead();
         }
         Ok(())
     }
@@ -405,6 +360,10 @@ impl Engine {
             Effect::RequestBody { block, height, from, .. } => {
                 return self.request_body(block, height, from);
             }
+            Effect::ForgetBody { block } => {
+                self.wanted.remove(&block);
+                self.bodies.forget(&block);
+            }
             Effect::BuildBlock { round, .. } => self.build(round),
             Effect::ScheduleTimer { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);
@@ -415,7 +374,7 @@ impl Engine {
             Effect::CancelAllTimers => self.timers.clear(),
             Effect::WakeAt { time_ms } => {
                 let ahead = time_ms.saturating_sub((self.parts.clock)());
-                self.wake_at = Some(Instant::now() + Duration::from_millis(ahead));
+                self.wakes.insert(Instant::now() + Duration::from_millis(ahead));
             }
             Effect::StartedRound { height, round, .. } => self.round_started(height, round),
             Effect::Decide { block, certificate } => return self.decide(block, &certificate),
@@ -429,13 +388,6 @@ impl Engine {
         match effect {
             Effect::EvidenceFound(evidence) => {
                 tracing::warn!(province = %evidence.province, "a validator signed two conflicting messages");
-            }
-            Effect::SyncRejected { peer, height, reason } => {
-                tracing::warn!(peer = peer.0, height, %reason, "a synced certificate proves nothing");
-                self.parts.network.blame(PeerIndex(peer.0));
-            }
-            Effect::Behind { peer, height } => {
-                self.heard_of_height(PeerIndex(peer.0), height.saturating_sub(1));
             }
             Effect::Misbehaved { peer, reason } => {
                 tracing::warn!(peer = peer.0, %reason, "a peer delivered a bad message");
@@ -459,8 +411,9 @@ impl Engine {
         self.commit(&prepared, certificate)?;
         self.bodies.clear();
         self.wanted.clear();
+        self.wakes.clear();
         let start = height_start(&self.parts.store)?;
-        self.validators.set(start.height(), start.validators.clone());
+        self.checks.move_to(start.clone());
         self.plan_begin();
         let mut inputs = vec![Input::StartHeight(start)];
         if self.parts.pool.has_work() {
@@ -519,11 +472,13 @@ impl Engine {
             tracing::info!(height, round, missing = ?self.missing(), "another round");
         }
         self.begin_at = None;
+        self.checks.enter(height, round);
+        self.examine_ahead();
         self.status.send_modify(|status| status.round = round);
     }
 
     fn until_next_deadline(&self) -> Duration {
-        let deadlines = self.timers.values().chain(&self.wake_at).chain(&self.begin_at);
+        let deadlines = self.timers.values().chain(self.wakes.first()).chain(&self.begin_at);
         let next = deadlines.chain(self.sync.deadline().as_ref()).min().copied();
         let now = Instant::now();
         next.map_or(HEARTBEAT, |at| at.saturating_duration_since(now)).min(HEARTBEAT)
@@ -535,8 +490,8 @@ impl Engine {
             self.begin_at = None;
             self.step(Input::Begin)?;
         }
-        if self.wake_at.is_some_and(|at| at <= now) {
-            self.wake_at = None;
+        if self.wakes.first().is_some_and(|at| *at <= now) {
+            self.wakes.retain(|at| *at > now);
             self.step(Input::Tick)?;
         }
         let due: Vec<_> =
@@ -575,7 +530,5 @@ fn decode_block(bytes: &[u8]) -> Result<Block, BlockError> {
     Block::decode(bytes)
 }
 
-/// Whether `set` is the one that `hash` names.
-fn is_set(set: &ValidatorSet, hash: &symbolon_ledger::hash::Digest) -> bool {
-    set.hash() == *hash
-}
+#[cfg(test)]
+mod tests;

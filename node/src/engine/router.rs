@@ -1,133 +1,169 @@
-//! Between the network and the engine: every message is checked here, on the worker threads,
-//! before it is passed on to the engine or to other peers.
+//! Between the network and the engine: every gossiped message is checked here before it is
+//! passed on to the engine or to other peers.
+//!
+//! Consensus messages are checked on a thread of their own, so that no flood of transactions or
+//! questions keeps a vote waiting. Batches of transactions are checked on the worker threads, a
+//! few at once.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-    mpsc::SyncSender,
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Instant,
 };
 
-use symbolon_consensus::{Peer, Verified, wire::Message};
-use symbolon_ledger::{hash::ChainId, validators::ValidatorSet};
-use tokio::sync::mpsc::Receiver;
+use symbolon_consensus::{
+    HeightStart, Peer,
+    edge::{Edge, Passage},
+    wire::Message,
+};
+use tokio::sync::mpsc;
 
-use super::Event;
+use super::{
+    Event,
+    queue::{Gone, Place, Places, Queue},
+};
 use crate::{
-    network::{Acceptance, GossipId, NetworkEvent, NetworkHandle},
+    network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
     pool::{Pool, SubmitErrorKind},
 };
 
-/// Most gossiped messages that are checked at once. Past it they are neither checked nor
-/// forwarded; consensus repeats what it needs, and a proposer hears of a transaction from the
-/// node that took it.
-const MAX_IN_CHECK: usize = 512;
+/// Most consensus messages that wait to be checked. Past it they are neither checked nor
+/// forwarded; consensus repeats what it needs.
+const MAX_MESSAGES_IN_CHECK: usize = 512;
+/// Most batches of transactions that are checked at once: a full one of 1,024 takes 50 ms of a
+/// worker that is also needed for blocks. Past it they are neither checked nor forwarded; a
+/// proposer hears of a transaction from the node that took it.
+const MAX_BATCHES_IN_CHECK: usize = 4;
+/// Code of a signature that does not hold under a key which the chain knows. Key numbers are
+/// never given twice, so it holds nowhere, and no honest node passes it on.
+const BAD_SIGNATURE: &str = "bad_signature";
+/// Name of the thread that checks consensus messages.
+const CHECKER: &str = "consensus-check";
 
-/// The running height and its validator set, shared with the checks.
+/// What the thread that checks consensus messages has to hear.
+pub(super) enum ToCheck {
+    /// A message, and the place that it takes.
+    Gossiped { bytes: Vec<u8>, from: Peer, id: GossipId, _place: Place },
+    /// The height that this governs begins.
+    Moved(HeightStart),
+    /// A round begins.
+    Entered { height: u64, round: u32 },
+}
+
+/// Tells the checks where consensus stands.
 #[derive(Debug, Clone)]
-pub struct SharedValidators(Arc<Mutex<(u64, Arc<ValidatorSet>)>>);
+pub(super) struct Checks(Sender<ToCheck>);
 
-impl SharedValidators {
-    pub(super) fn new(height: u64, set: ValidatorSet) -> Self {
-        Self(Arc::new(Mutex::new((height, Arc::new(set)))))
+impl Checks {
+    pub(super) fn new() -> (Self, Receiver<ToCheck>) {
+        let (sender, receiver) = channel();
+        (Self(sender), receiver)
     }
 
-    pub(super) fn set(&self, height: u64, set: ValidatorSet) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (height, Arc::new(set));
+    pub(super) fn move_to(&self, start: HeightStart) {
+        // Without the router's threads nothing is checked any more, and the node stops.
+        let _ = self.0.send(ToCheck::Moved(start));
     }
 
-    fn get(&self) -> (u64, Arc<ValidatorSet>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn enter(&self, height: u64, round: u32) {
+        let _ = self.0.send(ToCheck::Entered { height, round });
     }
 }
 
 #[derive(Clone)]
 pub(super) struct Router {
-    pub(super) events: SyncSender<Event>,
-    pub(super) validators: SharedValidators,
-    pub(super) chain_id: ChainId,
+    pub(super) events: Queue,
+    pub(super) checks: Checks,
     pub(super) pool: Arc<Pool>,
     pub(super) network: NetworkHandle,
 }
 
 /// Starts the threads that drain the network's events and the pool's wake-ups. They end when
-/// their channels close.
-pub(super) fn start(router: Router, mut network: Receiver<NetworkEvent>, mut work: Receiver<()>) {
-    let events = router.events.clone();
-    std::thread::spawn(move || {
+/// their channels close; while the engine runs, it stops with them.
+///
+/// # Errors
+///
+/// When the system gives no more threads.
+pub(super) fn start(
+    router: Router,
+    mut edge: Edge,
+    to_check: Receiver<ToCheck>,
+    mut network: mpsc::Receiver<NetworkEvent>,
+    mut work: mpsc::Receiver<()>,
+) -> std::io::Result<()> {
+    let (events, watch) = (router.events.clone(), router.watch("the pool's wake-up"));
+    let thread = |name: &str| std::thread::Builder::new().name(name.into());
+    thread("work").spawn(move || {
+        let _watch = watch;
         while work.blocking_recv().is_some() {
-            if events.send(Event::Work).is_err() {
+            if events.bring(Event::Work).is_err() {
                 return;
             }
         }
-    });
-    let in_check = Arc::new(AtomicUsize::new(0));
-    std::thread::spawn(move || {
+    })?;
+    let checker = Checker { events: router.events.clone(), network: router.network.clone() };
+    let watch = router.watch("the check of consensus messages");
+    thread(CHECKER).spawn(move || {
+        let _watch = watch;
+        let started = Instant::now();
+        for next in to_check {
+            checker.check(&mut edge, started, next);
+        }
+    })?;
+    let messages = Places::new(MAX_MESSAGES_IN_CHECK);
+    let batches = Places::new(MAX_BATCHES_IN_CHECK);
+    let watch = router.watch("the network");
+    thread("router").spawn(move || {
+        let _watch = watch;
         while let Some(event) = network.blocking_recv() {
-            if router.route(event, &in_check).is_err() {
+            if router.route(event, &messages, &batches).is_err() {
                 return;
             }
         }
-    });
+    })?;
+    Ok(())
 }
 
-/// The engine is gone.
-struct Gone;
+/// Tells the engine when the thread that holds it ends, by a panic too.
+struct Watch(Queue, &'static str);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.answer(Event::HelperGone(self.1));
+    }
+}
 
 impl Router {
-    fn route(&self, event: NetworkEvent, in_check: &Arc<AtomicUsize>) -> Result<(), Gone> {
+    fn watch(&self, what: &'static str) -> Watch {
+        Watch(self.events.clone(), what)
+    }
+
+    fn route(&self, event: NetworkEvent, messages: &Places, batches: &Places) -> Result<(), Gone> {
         match event {
             NetworkEvent::Consensus { bytes, from, id } => {
-                self.in_parallel(in_check, id, move |router| {
-                    router.check_message(&bytes, Peer(from.0))
+                let Some(_place) = messages.try_take() else {
+                    self.network.report(id, Acceptance::Ignore);
+                    return Ok(());
+                };
+                let message = ToCheck::Gossiped { bytes, from: Peer(from.0), id, _place };
+                self.checks.0.send(message).map_err(|_| Gone)
+            }
+            NetworkEvent::Transactions { txs, id, .. } => {
+                let Some(place) = batches.try_take() else {
+                    self.network.report(id, Acceptance::Ignore);
+                    return Ok(());
+                };
+                let router = self.clone();
+                rayon::spawn(move || {
+                    let verdict = router.check_transactions(&txs);
+                    drop(place);
+                    router.network.report(id, verdict);
                 });
                 Ok(())
             }
-            NetworkEvent::Transactions { txs, id, .. } => {
-                self.in_parallel(in_check, id, move |router| router.check_transactions(&txs));
-                Ok(())
-            }
-            other => self.events.send(Event::Network(other)).map_err(|_| Gone),
-        }
-    }
-
-    fn in_parallel(
-        &self,
-        in_check: &Arc<AtomicUsize>,
-        id: GossipId,
-        check: impl FnOnce(&Self) -> Acceptance + Send + 'static,
-    ) {
-        if in_check.fetch_add(1, Ordering::Relaxed) >= MAX_IN_CHECK {
-            in_check.fetch_sub(1, Ordering::Relaxed);
-            self.network.report(id, Acceptance::Ignore);
-            return;
-        }
-        let (router, in_check) = (self.clone(), in_check.clone());
-        rayon::spawn(move || {
-            let verdict = check(&router);
-            in_check.fetch_sub(1, Ordering::Relaxed);
-            router.network.report(id, verdict);
-        });
-    }
-
-    fn check_message(&self, bytes: &[u8], from: Peer) -> Acceptance {
-        let Ok(message) = Message::decode(bytes) else { return Acceptance::Reject };
-        let (height, set) = self.validators.get();
-        if message.height() != height {
-            // Nobody forwards what cannot be checked; the host only learns that it is behind.
-            if message.height() > height {
-                let _ = self.events.try_send(Event::Unchecked { message, from });
-            }
-            return Acceptance::Ignore;
-        }
-        match Verified::check(&self.chain_id, &set, message) {
-            Ok(message) => {
-                let _ = self.events.try_send(Event::Checked { message, from });
-                Acceptance::Accept
-            }
-            Err(error) => {
-                tracing::warn!(peer = from.0, %error, "a consensus message does not hold");
-                Acceptance::Reject
-            }
+            other => self.events.bring(Event::Network(other)),
         }
     }
 
@@ -136,12 +172,59 @@ impl Router {
         for bytes in transactions {
             match self.pool.receive(bytes) {
                 Ok(applies) => forward |= applies,
-                Err(error) if error.kind == SubmitErrorKind::Malformed => {
+                Err(error)
+                    if error.kind == SubmitErrorKind::Malformed || error.code == BAD_SIGNATURE =>
+                {
                     return Acceptance::Reject;
                 }
                 Err(_) => {}
             }
         }
         if forward { Acceptance::Accept } else { Acceptance::Ignore }
+    }
+}
+
+/// The thread that checks consensus messages. It ends when nobody is left to give it any.
+struct Checker {
+    events: Queue,
+    network: NetworkHandle,
+}
+
+impl Checker {
+    fn check(&self, edge: &mut Edge, started: Instant, next: ToCheck) {
+        // Not the wall clock, which may be set back.
+        let now = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match next {
+            ToCheck::Gossiped { bytes, from, id, _place } => {
+                let verdict = self.check_message(edge, now, &bytes, from);
+                self.network.report(id, verdict);
+            }
+            ToCheck::Moved(start) => {
+                for (message, from) in edge.move_to(now, &start) {
+                    self.events.offer(Event::Checked { message, from });
+                }
+            }
+            ToCheck::Entered { height, round } => edge.enter(height, round),
+        }
+    }
+
+    fn check_message(&self, edge: &mut Edge, now: u64, bytes: &[u8], from: Peer) -> Acceptance {
+        let Ok(message) = Message::decode(bytes) else { return Acceptance::Reject };
+        match edge.weigh(now, message, from) {
+            Passage::Pass(message) => {
+                self.events.offer(Event::Checked { message, from });
+                Acceptance::Accept
+            }
+            // Nobody forwards what cannot be checked.
+            Passage::Ahead { height } => {
+                self.events.offer(Event::Ahead { peer: PeerIndex(from.0), height });
+                Acceptance::Ignore
+            }
+            Passage::OfNoUse => Acceptance::Ignore,
+            Passage::Bad(error) => {
+                tracing::warn!(peer = from.0, %error, "a consensus message does not hold");
+                Acceptance::Reject
+            }
+        }
     }
 }

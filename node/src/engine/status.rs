@@ -5,7 +5,7 @@ use std::time::Instant;
 use symbolon_consensus::{Verified, wire::Message};
 use symbolon_ledger::codes::ProvinceCode;
 
-use super::Engine;
+use super::{Engine, HEARTBEAT};
 
 /// A validator from which nothing was heard for this many idle intervals counts as missing.
 const MISSING_AFTER_INTERVALS: u32 = 3;
@@ -17,7 +17,8 @@ pub struct EngineStatus {
     pub height: u64,
     /// Round of the running height.
     pub round: u32,
-    /// Whether it fetches blocks that others have.
+    /// Whether it fetches blocks that others have. One peer that claims to have some is not
+    /// enough: it may lie.
     pub syncing: bool,
     /// When the newest block was committed here, in milliseconds since 1970.
     pub last_commit_ms: u64,
@@ -50,9 +51,19 @@ impl Engine {
         provinces.filter(|p| Some(*p) != own && silent(p)).collect()
     }
 
+    /// Publishes the status now and then, however busy the engine is.
+    pub(super) fn publish_status_in_time(&mut self) {
+        if self.published.elapsed() >= HEARTBEAT {
+            self.publish_status();
+        }
+    }
+
     pub(super) fn publish_status(&mut self) {
+        self.published = Instant::now();
         let (missing, peers) = (self.missing(), self.peers.len());
-        let (height, syncing) = (self.host.height().saturating_sub(1), self.sync.is_running());
+        let next = self.host.height();
+        let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
+        let (height, syncing) = (next.saturating_sub(1), self.sync.is_syncing(next, may_lie));
         let round = self.host.round().unwrap_or(0);
         self.status.send_if_modified(|status| {
             let next = EngineStatus {

@@ -1,9 +1,12 @@
 //! Catching up: a node that was down or is new takes committed blocks from its peers.
 //!
 //! A fetched block is believed for its certificate alone: more than two thirds of the set in
-//! this node's own state have signed its hash. It is then executed and compared like any other,
-//! and committed the same way; consensus starts afresh at the height after it. What a peer says
-//! of its own height only decides whom to ask.
+//! this node's own state have signed its hash. A worker checks that and executes the block; the
+//! engine commits it like any other, and consensus starts afresh at the height after it.
+//!
+//! One range is asked for at a time, and the next only when it has come or has failed. What a
+//! peer says of its own height decides whom to ask and nothing else: a claim that nobody could
+//! serve is dropped, and asking again takes longer each time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,183 +14,244 @@ use std::{
     time::{Duration, Instant},
 };
 
-use symbolon_consensus::{HeightStart, Host, validity::check_header};
+use symbolon_consensus::{HeightStart, Host, validity::check_committed};
 use symbolon_ledger::{
     certificate::{Certificate, MAX_CERTIFICATE_BYTES},
     codec,
+    hash::BlockHash,
 };
 
 use super::{
-    Engine, EngineError,
-    bodies::{Body, prepare},
-    config, decode_block, height_start, is_set,
+    Engine, EngineError, Event,
+    bodies::{Body, Prepared, prepare},
+    config, decode_block, height_start,
 };
-use crate::{execution::ExecutionError, network::PeerIndex};
+use crate::{
+    execution::ExecutionError,
+    network::PeerIndex,
+    pool::Pool,
+    storage::{StorageError, Store},
+};
 
 /// How long a peer may be ahead before this node asks for blocks: within it the running height
 /// is usually decided here as well.
 const GRACE: Duration = Duration::from_millis(400);
-/// How long an answer may take before another peer is asked.
+/// How long the next blocks of a range may take before another peer is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most blocks asked for at once.
 const BATCH: u64 = 128;
+/// First pause after nobody could serve what was claimed.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// It doubles to at most this, so that a lying tip costs next to nothing.
+const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
-/// Who has which height, and what was asked.
+/// A block that came and is not committed yet.
+#[derive(Debug, Clone)]
+struct Fetched {
+    height: u64,
+    block: Arc<Vec<u8>>,
+    certificate: Vec<u8>,
+    from: PeerIndex,
+}
+
+/// A range that was asked for.
+#[derive(Debug)]
+struct Asked {
+    last: u64,
+    until: Instant,
+}
+
+/// Who claims which height, what was asked, and what has come.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
-    tips: BTreeMap<PeerIndex, u64>,
-    asked: Option<Instant>,
+    pub(super) claims: BTreeMap<PeerIndex, u64>,
+    asked: Option<Asked>,
+    /// In order of height, the first of them after the tip.
+    blocks: VecDeque<Fetched>,
+    /// A worker has the first of them.
+    pub(super) checking: bool,
     look_again: Option<Instant>,
+    /// Nothing is asked for before this.
+    not_before: Option<Instant>,
+    pub(super) pause: Option<Duration>,
     turn: usize,
 }
 
 impl Sync {
     /// When to look again whether this node is behind.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.asked.map(|at| at + PATIENCE).or(self.look_again)
+        self.asked.as_ref().map(|asked| asked.until).or(self.look_again)
     }
 
-    /// Whether blocks were asked for.
-    pub(super) fn is_running(&self) -> bool {
-        self.asked.is_some()
-    }
-
-    pub(super) fn failed(&mut self) {
-        self.asked = None;
-        self.turn = self.turn.wrapping_add(1);
+    /// Whether this node is catching up, as far as it can tell: blocks are coming, or it has
+    /// asked for them and more peers than may lie say that there are some after `next - 1`.
+    pub(super) fn is_syncing(&self, next: u64, may_lie: usize) -> bool {
+        let claim = self.claims.values().filter(|tip| **tip >= next).count();
+        !self.blocks.is_empty() || (self.asked.is_some() && claim > may_lie)
     }
 
     pub(super) fn gone(&mut self, peer: PeerIndex) {
-        self.tips.remove(&peer);
+        self.claims.remove(&peer);
+    }
+
+    fn soon(&mut self) {
+        if self.asked.is_none() && self.look_again.is_none() {
+            let at = Instant::now() + GRACE;
+            self.look_again = Some(self.not_before.map_or(at, |not_before| at.max(not_before)));
+        }
+    }
+
+    /// The answer did not come, or was wrong: it is another peer's turn.
+    fn failed(&mut self) {
+        self.asked = None;
+        self.turn = self.turn.wrapping_add(1);
+        self.soon();
     }
 }
 
+/// What a worker found out about a fetched block.
+pub(super) enum Checked {
+    Good(Box<Certificate>, Arc<Prepared>),
+    /// Its sender is to blame.
+    Bad(String),
+    /// More than two thirds committed it, so it is this node that is wrong.
+    WrongHere(BlockHash),
+    Fault(StorageError),
+}
+
 impl Engine {
-    /// A peer says that it has, or must have, committed `height`.
-    pub(super) fn heard_of_height(&mut self, peer: PeerIndex, height: u64) {
-        let known = self.sync.tips.entry(peer).or_default();
-        *known = height.max(*known);
-        if height >= self.host.height() && self.sync.deadline().is_none() {
-            self.sync.look_again = Some(Instant::now() + GRACE);
+    /// A peer says what its tip is. The newest word counts.
+    pub(super) fn heard_of_tip(&mut self, peer: PeerIndex, height: u64) {
+        self.sync.claims.insert(peer, height);
+        if height >= self.host.height() {
+            self.sync.soon();
         }
     }
 
-    /// Asks for the next blocks when a peer has them.
+    /// A peer speaks of a height that begins only when `height` is committed.
+    pub(super) fn heard_of_height(&mut self, peer: PeerIndex, height: u64) {
+        let known = self.sync.claims.get(&peer).copied().unwrap_or(0);
+        self.heard_of_tip(peer, height.max(known));
+    }
+
+    /// Asks for the next blocks when a peer claims to have them.
     pub(super) fn sync_if_behind(&mut self) {
-        if self.sync.asked.take().is_some() {
-            // No answer in time: it is another peer's turn.
-            self.sync.turn = self.sync.turn.wrapping_add(1);
+        let now = Instant::now();
+        if self.sync.asked.as_ref().is_some_and(|asked| asked.until <= now) {
+            self.sync.failed();
+        }
+        if self.sync.asked.is_some() || !self.sync.blocks.is_empty() {
+            return;
         }
         self.sync.look_again = None;
         let next = self.host.height();
-        let ahead: Vec<_> =
-            self.sync.tips.iter().filter(|(_, tip)| **tip >= next).map(|(p, t)| (*p, *t)).collect();
+        let ahead: Vec<_> = self.sync.claims.iter().filter(|(_, tip)| **tip >= next).collect();
         if ahead.is_empty() {
             return;
         }
         let (peer, tip) = ahead[self.sync.turn % ahead.len()];
-        let last = tip.min(next.saturating_add(BATCH - 1));
-        self.sync.asked = Some(Instant::now());
-        self.parts.network.fetch_blocks(next, last, Some(peer));
+        let last = (*tip).min(next.saturating_add(BATCH - 1));
+        self.parts.network.fetch_blocks(next, last, Some(*peer));
+        self.sync.asked = Some(Asked { last, until: now + PATIENCE });
     }
 
-    /// Commits fetched blocks, as far as they hold.
-    pub(super) fn synced(
+    /// Nobody could give the block at `height`: whoever claims it may be lying.
+    pub(super) fn sync_failed(&mut self, height: u64) {
+        if self.sync.asked.is_none() || height < self.host.height() {
+            return;
+        }
+        self.sync.claims.retain(|_, tip| *tip < height);
+        let pause = self.sync.pause.map_or(PAUSE_FIRST, |pause| (2 * pause).min(PAUSE_LONGEST));
+        self.sync.pause = Some(pause);
+        self.sync.not_before = Some(Instant::now() + pause);
+        self.sync.failed();
+    }
+
+    /// Blocks have come, in order. Those of heights that are committed here are old; after a gap
+    /// they belong to a range that was given up. Neither is anybody's fault.
+    pub(super) fn fetched(&mut self, first: u64, blocks: Vec<(Vec<u8>, Vec<u8>)>, from: PeerIndex) {
+        let Some(asked) = &mut self.sync.asked else { return };
+        asked.until = Instant::now() + PATIENCE;
+        for (height, (block, certificate)) in (first..).zip(blocks) {
+            let next = self.sync.blocks.back().map_or(self.host.height(), |b| b.height + 1);
+            if height == next {
+                let block = Arc::new(block);
+                self.sync.blocks.push_back(Fetched { height, block, certificate, from });
+            }
+        }
+        self.check_next();
+    }
+
+    /// Has a worker check and execute the first block that waits; asks for more when all that
+    /// was asked for is committed.
+    fn check_next(&mut self) {
+        if self.sync.checking {
+            return;
+        }
+        let next = self.host.height();
+        self.sync.blocks.retain(|fetched| fetched.height >= next);
+        if let Some(fetched) = self.sync.blocks.front().cloned() {
+            let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
+            let (events, start) = (self.to_self.clone(), self.host.start().clone());
+            let from = fetched.from;
+            self.sync.checking = true;
+            rayon::spawn(move || {
+                let checked = check(&store, &pool, &start, fetched);
+                let parent = start.parent.hash();
+                events.answer(Event::SyncChecked { parent, checked, from });
+            });
+        } else if self.sync.asked.as_ref().is_some_and(|asked| asked.last < next) {
+            tracing::info!(height = next.saturating_sub(1), "caught up by block sync");
+            self.sync.asked = None;
+            self.sync_if_behind();
+        }
+    }
+
+    /// A worker has looked at a fetched block.
+    pub(super) fn sync_checked(
         &mut self,
-        blocks: Vec<(Vec<u8>, Vec<u8>)>,
+        parent: BlockHash,
+        checked: Checked,
         from: PeerIndex,
     ) -> Result<(), EngineError> {
-        let before = self.host.height();
-        let mut start = height_start(&self.parts.store)?;
-        for (block, certificate) in blocks {
-            match self.commit_synced(&start, block, &certificate)? {
-                Verdict::Committed => start = height_start(&self.parts.store)?,
-                Verdict::Old => {}
-                Verdict::Bad(reason) => {
-                    tracing::warn!(
-                        peer = from.0,
-                        height = start.height(),
-                        reason,
-                        "a peer sent a bad block"
-                    );
-                    self.parts.network.blame(from);
-                    self.sync.tips.remove(&from);
-                    break;
+        self.sync.checking = false;
+        // If consensus has decided the height meanwhile, the answer is old.
+        if parent == self.host.start().parent.hash() {
+            match checked {
+                Checked::Good(certificate, prepared) => {
+                    self.commit(&prepared, &certificate)?;
+                    (self.sync.pause, self.sync.not_before) = (None, None);
+                    tracing::debug!(height = certificate.height, "caught up by one block");
+                    self.restart_consensus(height_start(&self.parts.store)?)?;
                 }
+                Checked::Bad(reason) => {
+                    let height = self.host.height();
+                    tracing::warn!(peer = from.0, height, reason, "a peer sent a bad block");
+                    self.parts.network.blame(from);
+                    self.sync.claims.remove(&from);
+                    self.sync.blocks.clear();
+                    self.sync.failed();
+                }
+                Checked::WrongHere(block) => {
+                    let reason = "it is invalid here: this node's state or release differs".into();
+                    return Err(EngineError::Decided { block, reason });
+                }
+                Checked::Fault(error) => return Err(error.into()),
             }
         }
-        if start.height() == before {
-            self.sync.failed();
-            self.sync.look_again = Some(Instant::now() + GRACE);
-            return Ok(());
-        }
-        tracing::info!(from = before, to = start.height() - 1, "caught up by block sync");
-        self.restart_consensus(start)?;
-        self.sync.asked = None;
-        self.sync_if_behind();
+        self.check_next();
         Ok(())
-    }
-
-    fn commit_synced(
-        &mut self,
-        start: &HeightStart,
-        bytes: Vec<u8>,
-        certificate: &[u8],
-    ) -> Result<Verdict, EngineError> {
-        let bad = |reason: &dyn std::fmt::Display| Ok(Verdict::Bad(reason.to_string()));
-        let block = match decode_block(&bytes) {
-            Ok(block) => block,
-            Err(error) => return bad(&error),
-        };
-        if block.header.height < start.height() {
-            return Ok(Verdict::Old);
-        }
-        let certificate: Certificate = match codec::decode(certificate, MAX_CERTIFICATE_BYTES) {
-            Ok(certificate) => certificate,
-            Err(error) => return bad(&error),
-        };
-        if let Err(error) = check_header(&self.parts.store.chain_id(), start, &block.header) {
-            return bad(&error);
-        }
-        if certificate.block != block.hash() || certificate.height != block.header.height {
-            return bad(&"the certificate is another block's");
-        }
-        if !is_set(&start.validators, &block.header.validators_hash) {
-            return bad(&"the header names another validator set");
-        }
-        if let Err(error) = certificate.verify(&self.parts.store.chain_id(), &start.validators) {
-            return bad(&error);
-        }
-        let hash = certificate.block;
-        let body = {
-            let view = self.parts.store.view()?;
-            prepare(&view, &self.parts.pool, block, Arc::new(bytes))
-        };
-        match body {
-            Ok(Body::Valid(prepared)) => {
-                self.commit(&prepared, &certificate)?;
-                Ok(Verdict::Committed)
-            }
-            // More than two thirds committed it, so it is this node that is wrong.
-            Ok(Body::Invalid(_)) => Err(EngineError::Decided {
-                block: hash,
-                reason: "it is invalid here: this node's state or release differs".into(),
-            }),
-            Err(ExecutionError::Storage(error)) => Err(error.into()),
-            Err(error) => bad(&error),
-        }
     }
 
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights
     /// is past: they are committed, and the log of the new height is empty.
     fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
-        self.validators.set(start.height(), start.validators.clone());
+        self.checks.move_to(start.clone());
         self.bodies.clear();
-        self.ahead.clear();
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
-        self.wake_at = None;
+        self.wakes.clear();
         let now = (self.parts.clock)();
         let (host, effects) = Host::recover(config(&self.parts), start, &[], Vec::new(), now)?;
         self.host = host;
@@ -196,14 +260,36 @@ impl Engine {
             inputs.extend(self.execute(effect)?);
         }
         self.drive(inputs)?;
+        self.unasked.begin(self.host.height());
+        self.examine_ahead();
         self.plan_begin();
         Ok(())
     }
 }
 
-enum Verdict {
-    Committed,
-    /// It was committed here before.
-    Old,
-    Bad(String),
+/// Looks at a fetched block on a worker: form, certificate, and what it does.
+fn check(store: &Store, pool: &Pool, start: &HeightStart, fetched: Fetched) -> Checked {
+    let bad = |reason: &dyn std::fmt::Display| Checked::Bad(reason.to_string());
+    let block = match decode_block(&fetched.block) {
+        Ok(block) => block,
+        Err(error) => return bad(&error),
+    };
+    let certificate: Certificate = match codec::decode(&fetched.certificate, MAX_CERTIFICATE_BYTES)
+    {
+        Ok(certificate) => certificate,
+        Err(error) => return bad(&error),
+    };
+    if let Err(error) = check_committed(&store.chain_id(), start, &block.header, &certificate) {
+        return bad(&error);
+    }
+    let view = match store.view() {
+        Ok(view) => view,
+        Err(error) => return Checked::Fault(error),
+    };
+    match prepare(&view, pool, block, fetched.block) {
+        Ok(Body::Valid(prepared)) => Checked::Good(Box::new(certificate), prepared),
+        Ok(Body::Invalid(_)) => Checked::WrongHere(certificate.block),
+        Err(ExecutionError::Storage(error)) => Checked::Fault(error),
+        Err(error) => bad(&error),
+    }
 }

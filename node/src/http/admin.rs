@@ -31,7 +31,7 @@ pub(super) fn routes(server: Arc<Server>) -> Router {
         .route("/version", get(version))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(server.clone(), limits::guard))
+        .layer(middleware::from_fn_with_state(server.clone(), limits::guard_operator))
         .with_state(server)
 }
 
@@ -62,7 +62,7 @@ async fn readyz(State(server): State<Arc<Server>>) -> Result<Response, Problem> 
         let tip = view.tip();
         Ok(readiness(&engine, (tip.height, tip.header.time_ms), interval_ms, now_ms))
     };
-    let ready = server.read(look).await?;
+    let ready = server.read_for_operator(look).await?;
     let status =
         if ready.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(ready)).into_response())

@@ -17,16 +17,22 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{Asked, Named, to_base64url},
-    registries::{List, One, Page, Single, absent, keys_of, page, page_size, province_code},
-    words::{Key, proof_if, record},
+    proven::{Proof, Shown},
+    registries::{
+        List, One, Page, Single, absent, keys_of, one, page, page_size, province_code, records,
+    },
+    words::{Key, record},
 };
 use crate::storage::{StorageError, View};
 
-/// Numbers of the kinds of [`StateKey`] that are listed.
+/// Number of the kind of [`StateKey`] that is listed.
 mod kind {
     pub(super) const AGENCY: u8 = 4;
-    pub(super) const SLOT_BLOCK: u8 = 10;
 }
+
+/// Most slot blocks of a province that are read for one page, of 530 bytes each. A province may
+/// have a million, and those of one agency lie anywhere among them.
+const MAX_BLOCKS_LOOKED_AT: usize = 4_096;
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
@@ -74,11 +80,12 @@ pub(super) struct AgencyWithKeys {
     keys: Vec<Key>,
 }
 
-fn show_agency(view: &View<'_>, agency: &AgencyRecord) -> Result<Agency, StorageError> {
+fn show_agency(view: &View<'_>, agency: &AgencyRecord) -> Result<Shown<Agency>, StorageError> {
+    let home = StateKey::Province(agency.province);
     let province: ProvinceRecord = view
-        .record(&StateKey::Province(agency.province))?
+        .record(&home)?
         .ok_or_else(|| StorageError::damaged(format!("province {} is missing", agency.province)))?;
-    Ok(Agency {
+    let item = Agency {
         uscc: agency.uscc.to_string(),
         index: agency.index,
         name: agency.name.to_string(),
@@ -91,7 +98,9 @@ fn show_agency(view: &View<'_>, agency: &AgencyRecord) -> Result<Agency, Storage
         registered_at: agency.registered_at,
         changed_at: agency.changed_at,
         record: record(agency),
-    })
+    };
+    let places = vec![StateKey::Agency(agency.uscc), home];
+    Ok(Shown { item, places, ended: Vec::new() })
 }
 
 fn find_agency(view: &View<'_>, uscc: &Uscc, proof: bool) -> Result<AgencyRecord, Problem> {
@@ -132,9 +141,9 @@ pub(super) async fn list_agencies(
     let province = asked.province.as_deref().map(province_code).transpose()?;
     let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
     let show = move |view: &View<'_>| {
-        let mut all = view.scan::<AgencyRecord>(kind::AGENCY)?;
-        all.retain(|(_, agency)| province.is_none_or(|p| agency.province == p));
-        page(view, all, &part, |agency| agency.uscc.to_string(), |a| show_agency(view, a))
+        let mut all = records(view.scan::<AgencyRecord>(kind::AGENCY)?);
+        all.retain(|agency| province.is_none_or(|p| agency.province == p));
+        page(view, &all, &part, |agency| agency.uscc.to_string(), |a| show_agency(view, a))
     };
     server.read(show).await.map(Json)
 }
@@ -150,11 +159,11 @@ pub(super) async fn get_agency(
 ) -> Result<Json<One<AgencyWithKeys>>, Problem> {
     let show = move |view: &View<'_>| {
         let agency = find_agency(view, &uscc, asked.proof)?;
-        let (keys, mut places) = keys_of(view, Actor::Agency(uscc), agency.next_key)?;
-        places.insert(0, StateKey::Agency(uscc));
-        let item = AgencyWithKeys { agency: show_agency(view, &agency)?, keys };
-        let proof = proof_if(asked.proof, view, &places)?;
-        Ok(One { item, height: view.tip().height, proof })
+        let keys = keys_of(view, Actor::Agency(uscc), agency.next_key)?;
+        let Shown { item: agency, mut places, .. } = show_agency(view, &agency)?;
+        places.extend(keys.in_force);
+        let item = AgencyWithKeys { agency, keys: keys.shown };
+        one(view, asked.proof, Shown { item, places, ended: keys.ended })
     };
     server.read(show).await.map(Json)
 }
@@ -192,6 +201,9 @@ pub(super) struct SlotPage {
     /// Only blocks with a free slot.
     #[serde(default)]
     free: bool,
+    /// Add a state proof over the agency and the items.
+    #[serde(default)]
+    proof: bool,
     /// Begin after this block.
     after: Option<u32>,
     /// Most items, 1 to 1,000; 200 when absent.
@@ -199,6 +211,9 @@ pub(super) struct SlotPage {
 }
 
 /// The blocks of status slots reserved for an agency, and which of their slots are used.
+///
+/// The blocks of a province are looked through in their order, 4,096 at once: a page may have few
+/// items or none, and goes on after `next` all the same.
 #[utoipa::path(get, path = "/v1/agencies/{uscc}/slots", tag = "registries",
     params(("uscc" = String, Path, description = "Unified social credit code"), SlotPage),
     responses((status = 200, body = Slots), (status = 404, body = ProblemDocument)))]
@@ -207,31 +222,41 @@ pub(super) async fn list_slots(
     Named(uscc): Named<Uscc>,
     Asked(asked): Asked<SlotPage>,
 ) -> Result<Json<Slots>, Problem> {
-    let size = page_size(asked.limit)?;
+    page_size(asked.limit)?;
     let show = move |view: &View<'_>| {
-        let agency = find_agency(view, &uscc, false)?;
-        let province = agency.province;
-        let mut items: Vec<SlotBlock> = Vec::new();
-        let mut next = None;
-        for (key, block) in view.scan::<SlotBlockRecord>(kind::SLOT_BLOCK)? {
-            let StateKey::SlotBlock(of, number) = key else { continue };
-            let wanted = of == province
-                && block.agency_index == agency.index
-                && asked.after.is_none_or(|after| number > after);
-            let shown = show_slots(number, &block);
-            if !wanted || (asked.free && shown.free == 0) {
-                continue;
-            }
-            if items.len() == size {
-                next = items.last().map(|last| last.block.to_string());
-                break;
-            }
-            items.push(shown);
-        }
-        let list = List { height: view.tip().height, items, next, proof: None };
-        Ok(Slots { province: province.to_string(), list })
+        let agency = find_agency(view, &uscc, asked.proof)?;
+        let list = slots_of(view, &agency, &asked)?;
+        Ok(Slots { province: agency.province.to_string(), list })
     };
     server.read(show).await.map(Json)
+}
+
+fn slots_of(
+    view: &View<'_>,
+    agency: &AgencyRecord,
+    asked: &SlotPage,
+) -> Result<List<SlotBlock>, Problem> {
+    let size = page_size(asked.limit)?;
+    let mut proof = Proof::start(asked.proof, view)?;
+    proof.cover(&Shown::at(StateKey::Agency(agency.uscc), ()), true)?;
+    let (mut items, mut looked_at, mut next) = (Vec::new(), None, None);
+    let blocks = view.slot_blocks(agency.province, asked.after);
+    for (count, block) in blocks.enumerate() {
+        let (number, block) = block?;
+        let shown = show_slots(number, &block);
+        let wanted = block.agency_index == agency.index && (!asked.free || shown.free > 0);
+        let shown = Shown::at(StateKey::SlotBlock(agency.province, number), shown);
+        let full = count == MAX_BLOCKS_LOOKED_AT || (wanted && items.len() == size);
+        if full || (wanted && !proof.cover(&shown, false)?) {
+            next = looked_at;
+            break;
+        }
+        if wanted {
+            items.push(shown.item);
+        }
+        looked_at = Some(number.to_string());
+    }
+    Ok(List { height: view.tip().height, items, next, proof: proof.finish()? })
 }
 
 fn show_slots(number: u32, block: &SlotBlockRecord) -> SlotBlock {

@@ -1,10 +1,11 @@
-//! Problem documents (RFC 9457): every answer of 400 and more is one.
+//! Problem documents (RFC 9457): every answer of 400 and more to a request is one. What is no
+//! request, hyper refuses by itself, without a document.
 //!
 //! A problem says three things: a stable `code` for programs, what is wrong (`detail`), and how to
 //! mend it (`hint`). What the caller need not know, such as which file of the database is
 //! damaged, goes to the log and not here. Codes are listed in `docs/reference/http-api.md`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -38,6 +39,8 @@ pub(super) struct Problem {
     pub(super) hint: String,
     /// Further members.
     pub(super) more: Box<More>,
+    /// The database's fault behind it, for which the node stops. Never written.
+    pub(super) fault: Option<Arc<StorageError>>,
 }
 
 /// Members that only some problems have.
@@ -87,7 +90,7 @@ impl Problem {
         hint: impl Into<String>,
     ) -> Self {
         let (code, detail, hint) = (code.into(), detail.into(), hint.into());
-        Self { status, code, detail, hint, more: Box::default() }
+        Self { status, code, detail, hint, more: Box::default(), fault: None }
     }
 
     /// The request is wrong.
@@ -151,13 +154,13 @@ impl Problem {
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
-        tracing::error!(%error, "the database failed while a request was answered");
-        Self::new(
+        let problem = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "storage_fault",
             "this node cannot read its database",
             "ask another node, and tell this node's operator, whose log says more",
-        )
+        );
+        Self { fault: Some(Arc::new(error)), ..problem }
     }
 }
 

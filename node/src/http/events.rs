@@ -24,6 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    callers::{Caller, Held},
     error::{Problem, ProblemDocument},
     extract::Asked,
     words::{hex, instant},
@@ -38,6 +39,9 @@ const MAX_LIFE: Duration = Duration::from_secs(3_600);
 /// Most licence events in one message: a busy block of an import has about 2,000.
 const MAX_LICENCES: usize = 4_096;
 
+/// How far past the newest block a reader may go on: more than a node is ever behind that serves.
+const MAX_AHEAD: u64 = 1_000;
+
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::default().routes(routes!(stream_events))
@@ -48,7 +52,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Beginning {
-    /// First height; the newest block when absent.
+    /// First height, at most the one after the newest; the newest block when absent.
     from: Option<u64>,
 }
 
@@ -86,19 +90,23 @@ pub(super) struct BlockEvent {
     licences: Vec<LicenceLine>,
 }
 
-/// A stream's place among the streams, and its mark in the metrics.
+/// A stream's place among all and among its caller's, and its mark in the metrics.
 struct Place {
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,
+    _held: Option<Held>,
 }
 
 impl Place {
-    fn take(server: &Server) -> Result<Self, Problem> {
+    fn take(server: &Server, Caller(caller): Caller) -> Result<Self, Problem> {
+        let full = || Problem::overloaded("event streams of one address");
+        let held = caller.map(|address| server.streaming.take(address).ok_or_else(full));
+        let held = held.transpose()?;
         let permit = server.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Problem::overloaded("event streams"))?;
         let metrics = server.context.metrics.clone();
         metrics.event_streams.inc();
-        Ok(Self { metrics, _permit: permit })
+        Ok(Self { metrics, _permit: permit, _held: held })
     }
 }
 
@@ -128,14 +136,17 @@ struct Feed {
 pub(super) async fn stream_events(
     State(server): State<Arc<Server>>,
     Asked(asked): Asked<Beginning>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let place = Place::take(&server)?;
+    let place = Place::take(&server, caller)?;
     let commits = server.context.store.commits();
+    let tip = *commits.borrow();
     let next = match (last_event_id(&headers)?, asked.from) {
-        (Some(last), _) => last.saturating_add(1),
-        (None, Some(from)) => from,
-        (None, None) => *commits.borrow(),
+        // A reader that comes from another node may know blocks that are on their way here.
+        (Some(last), _) => not_past(last.saturating_add(1), tip.saturating_add(MAX_AHEAD), tip)?,
+        (None, Some(from)) => not_past(from, tip.saturating_add(1), tip)?,
+        (None, None) => tip,
     };
     let stopping = server.stopping.subscribe();
     let end = Instant::now() + MAX_LIFE;
@@ -145,6 +156,16 @@ pub(super) async fn stream_events(
         Some((Ok(event), feed))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// Whoever waits for a block that nobody will see would hold a place for nothing.
+fn not_past(next: u64, most: u64, tip: u64) -> Result<u64, Problem> {
+    if next <= most {
+        return Ok(next);
+    }
+    let detail = format!("block {next} is far off; the newest here is {tip}");
+    let hint = "give a height up to the one after the newest, or none for the newest";
+    Err(Problem::bad("bad_height", detail, hint).at(tip))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
@@ -195,7 +216,7 @@ fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
         event: entry.event.clone(),
         status: entry.status.clone(),
         transaction: hex(&entry.transaction),
-        operation_index: entry.operation_index,
+        operation_index: entry.place.operation_index,
         related: entry.related.as_ref().map(hex),
     });
     Ok(BlockEvent {

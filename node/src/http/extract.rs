@@ -142,16 +142,26 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             return Err(Problem::timeout("the request's body"));
         };
         let bytes = read.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "the request's body is larger than this address takes",
-                "send less at once; docs/reference/http-api.md lists the limits",
-            ),
-            _ => Problem::bad("bad_body", "the body did not arrive whole", "send it again"),
+            StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
+            _ => broken_body(),
         })?;
         Ok(Self(bytes))
     }
+}
+
+/// The body is larger than allowed.
+pub(super) fn body_too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "the request's body is larger than this address takes",
+        "send less at once; docs/reference/http-api.md lists the limits",
+    )
+}
+
+/// The connection broke within the body.
+pub(super) fn broken_body() -> Problem {
+    Problem::bad("bad_body", "the body did not arrive whole", "send it again")
 }
 
 /// A JSON body.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     hash::Cid,
@@ -14,16 +14,17 @@ use symbolon_ledger::{
     },
     state::StateKey,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::{CidPart, Named, to_base64url},
+    extract::{Asked, CidPart, Named, to_base64url},
+    registries::page_size,
     words::{AsOf, hex, instant, month, record},
 };
-use crate::storage::{HistoryEntry, StorageError, View};
+use crate::storage::{EventPlace, HistoryEntry, StorageError, View};
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
@@ -101,7 +102,8 @@ pub(super) struct Licence {
     changed_at: u64,
     /// The record, base64url of its CBOR.
     record: String,
-    /// State proof of the licence, its type and its agency, base64url.
+    /// State proof of the licence, its type, its agency, the agency's province and, when a
+    /// transfer is pending, the number of the agency that may take it over, base64url.
     proof: String,
     /// The block on which this rests.
     as_of: AsOf,
@@ -138,13 +140,13 @@ fn context(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Context
 }
 
 fn show(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Licence, StorageError> {
-    let Context { licence_type, agency, places } = context(view, cid, licence)?;
+    let Context { licence_type, agency, mut places } = context(view, cid, licence)?;
     let province: ProvinceRecord =
-        referred(view, &mut Vec::new(), StateKey::Province(agency.province))?;
+        referred(view, &mut places, StateKey::Province(agency.province))?;
     let transfer_to = match licence.status {
         LicenceStatus::TransferPending { to } => {
             let key = StateKey::AgencyByIndex(to);
-            let target: AgencyIndexRecord = referred(view, &mut Vec::new(), key)?;
+            let target: AgencyIndexRecord = referred(view, &mut places, key)?;
             Some(target.uscc.to_string())
         }
         _ => None,
@@ -235,7 +237,7 @@ pub(super) struct LicenceEvent {
     related: Option<String>,
 }
 
-/// Every event of a licence, oldest first.
+/// A page of a licence's events, oldest first.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct History {
     /// The licence.
@@ -244,14 +246,47 @@ pub(super) struct History {
     height: u64,
     /// Its events.
     items: Vec<LicenceEvent>,
+    /// What to give as `after` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryPage {
+    /// Begin after this event: `next` of the page before.
+    after: Option<String>,
+    /// Most items, 1 to 1,000; 200 when absent.
+    limit: Option<usize>,
+}
+
+/// An event's place in words: height, transaction and operation, such as `12.0.3`.
+fn name_place(place: EventPlace) -> String {
+    let EventPlace { height, transaction_index, operation_index } = place;
+    format!("{height}.{transaction_index}.{operation_index}")
+}
+
+fn read_place(text: &str) -> Result<EventPlace, Problem> {
+    let read = || {
+        let mut parts = text.splitn(3, '.');
+        Some(EventPlace {
+            height: parts.next()?.parse().ok()?,
+            transaction_index: parts.next()?.parse().ok()?,
+            operation_index: parts.next()?.parse().ok()?,
+        })
+    };
+    read().ok_or_else(|| {
+        Problem::bad("bad_query", "after is no place in a history", "give next of the page before")
+    })
 }
 
 fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, StorageError> {
     Ok(LicenceEvent {
-        height: entry.height,
-        time: instant(super::blocks::header(view, entry.height)?.time_ms),
+        height: entry.place.height,
+        time: instant(super::blocks::header(view, entry.place.height)?.time_ms),
         transaction: hex(&entry.transaction),
-        operation_index: entry.operation_index,
+        operation_index: entry.place.operation_index,
         event: entry.event.clone(),
         status: entry.status.clone(),
         related: entry.related.as_ref().map(hex),
@@ -260,18 +295,26 @@ fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, Sto
 
 /// Every event of a licence, oldest first.
 #[utoipa::path(get, path = "/v1/licences/{cid}/history", tag = "licences",
-    params(("cid" = String, Path, description = "64 hexadecimal digits")),
+    params(("cid" = String, Path, description = "64 hexadecimal digits"), HistoryPage),
     responses((status = 200, body = History), (status = 400, body = ProblemDocument),
         (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
 pub(super) async fn get_history(
     State(server): State<Arc<Server>>,
     Named(CidPart(cid)): Named<CidPart>,
+    Asked(asked): Asked<HistoryPage>,
 ) -> Result<Json<History>, Problem> {
+    let size = page_size(asked.limit)?;
+    let after = asked.after.as_deref().map(read_place).transpose()?;
     let look = move |view: &View<'_>| {
         find(view, cid)?;
-        let events = view.history(&cid)?;
+        let more_than_a_page = size.saturating_add(1);
+        let mut events =
+            view.history(&cid, after).take(more_than_a_page).collect::<Result<Vec<_>, _>>()?;
+        let more = events.len() > size;
+        events.truncate(size);
+        let next = events.last().filter(|_| more).map(|last| name_place(last.place));
         let items = events.iter().map(|e| show_event(view, e)).collect::<Result<_, _>>()?;
-        Ok(History { cid: hex(&cid), height: view.tip().height, items })
+        Ok(History { cid: hex(&cid), height: view.tip().height, items, next })
     };
     server.read(look).await.map(Json)
 }

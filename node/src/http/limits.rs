@@ -1,6 +1,6 @@
 //! Bounds on what a caller may take: bytes, time, and a place among others.
 //!
-//! Every request passes [`guard`]: it has a place or is told to come back, it ends in time, a
+//! Every request passes [`guard`] or [`guard_operator`]: it has a place or is told to come back, it ends in time, a
 //! panic does not end the connection, and it is counted. Work that reads the database or checks
 //! signatures runs on blocking threads behind a [`Gate`], so that it never holds up the tasks of
 //! network and consensus. A request that was given up keeps its place until its work ends.
@@ -14,18 +14,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt as _;
+use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use super::{Server, error::Problem, not_found};
+use super::{Server, callers::Share, error::Problem, not_found};
 
 /// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
 /// its JSON around it.
 pub(super) const MAX_TRANSACTION_BODY: usize = 96 * 1024;
-/// Most bytes of a body of `POST /v1/verify`: the longest presentation, with room for JSON.
-pub(super) const MAX_VERIFY_BODY: usize = 64 * 1024;
+/// Most bytes of a body of `POST /v1/verify`: the longest presentation, with room for JSON and the
+/// other members.
+pub(super) const MAX_VERIFY_BODY: usize = MAX_PRESENTATION_LEN + 4 * 1024;
 /// Most bytes of a body of `POST /v1/verify/batch`: 1,000 presentations of 16 KiB.
 pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 /// Most presentations of one batch.
@@ -51,6 +53,12 @@ pub(super) const DEFAULT_COMMIT_WAIT: Duration = Duration::from_secs(10);
 /// How long a request waits for a place at a [`Gate`] before it is told to come back.
 const GATE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Requests of the operator at once: probes, a scraper and a person or two. Their own places, so
+/// that nobody outside can make the node look dead or blind.
+pub(super) const OPERATOR_REQUESTS: usize = 16;
+/// How many of these read the database at once.
+pub(super) const OPERATOR_READS: usize = 4;
+
 /// Bytes of headers of one HTTP/1 request.
 pub(super) const MAX_HTTP1_HEADER_BYTES: usize = 32 * 1024;
 /// Bytes of headers of one HTTP/2 request.
@@ -59,6 +67,10 @@ pub(super) const MAX_HTTP2_HEADER_BYTES: u32 = 16 * 1024;
 pub(super) const MAX_HTTP2_STREAMS: u32 = 64;
 /// How often an HTTP/2 connection is asked whether anybody is there.
 pub(super) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Longest life of a connection: longer than anything that is answered on it. HTTP/2 knows no idle
+/// time here: a caller who does nothing but answer pings would hold a place for ever.
+pub(super) const MAX_CONNECTION_LIFE: Duration = Duration::from_secs(2 * 3_600);
 
 /// How much of the machine HTTP may take. The defaults suit a province's server and a laptop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +93,10 @@ pub struct HttpLimits {
     pub waits: usize,
     /// Event streams.
     pub streams: usize,
+    /// Open connections of one address.
+    pub connections_of_one: Share,
+    /// Event streams of one address.
+    pub streams_of_one: Share,
 }
 
 impl Default for HttpLimits {
@@ -95,7 +111,20 @@ impl Default for HttpLimits {
             batches: 4,
             waits: 512,
             streams: 128,
+            // Browsers open six connections to one host; an office of clerks shares an address.
+            connections_of_one: Share { other_machine: 128, this_machine: 1_024 },
+            streams_of_one: Share { other_machine: 16, this_machine: 128 },
         }
+    }
+}
+
+impl HttpLimits {
+    /// The same behind a proxy, from whose one address all callers come. Their shares are the
+    /// proxy's to guard.
+    pub(super) fn behind_a_proxy(self) -> Self {
+        let all = |places| Share { other_machine: places, this_machine: places };
+        let (connections_of_one, streams_of_one) = (all(self.connections), all(self.streams));
+        Self { connections_of_one, streams_of_one, ..self }
     }
 }
 
@@ -142,9 +171,29 @@ impl Gate {
     }
 }
 
-/// What every request passes.
+/// What every request from outside passes.
 pub(super) async fn guard(
     State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    pass(&server, Some(&server.requests), request, next).await
+}
+
+/// What every request of the operator passes. Whether the process answers at all (`/livez`) does
+/// not depend on how much it has to do.
+pub(super) async fn guard_operator(
+    State(server): State<Arc<Server>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let places = (request.uri().path() != "/livez").then_some(&server.operator_requests);
+    pass(&server, places, request, next).await
+}
+
+async fn pass(
+    server: &Server,
+    places: Option<&Semaphore>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -152,7 +201,7 @@ pub(super) async fn guard(
     let method = method_name(request.method());
     let route =
         request.extensions().get::<MatchedPath>().map_or("none".into(), |p| p.as_str().to_owned());
-    let mut response = answer(&server, &route, method, request, next).await;
+    let mut response = answer(places, &route, method, request, next).await;
     let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
     if response.status() == StatusCode::NOT_FOUND && is_bare {
         // The pages under /docs know no problem documents.
@@ -169,13 +218,13 @@ pub(super) async fn guard(
 }
 
 async fn answer(
-    server: &Server,
+    places: Option<&Semaphore>,
     route: &str,
     method: &'static str,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_place) = server.requests.try_acquire() else {
+    let Ok(_place) = places.map(Semaphore::try_acquire).transpose() else {
         return Problem::overloaded("requests").into_response();
     };
     let limit = time_limit(route, method);

@@ -1,7 +1,7 @@
 //! HTTP: the node's outside interface.
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
-//! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
+//! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
 //! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
 //! [`staple`], [`verify`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`], and
 //! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
@@ -9,11 +9,18 @@
 
 mod limits;
 
+mod callers;
+
 mod error;
 
 mod extract;
 
+#[cfg_attr(not(test), expect(dead_code, reason = "batches are to be read with it"))]
+mod bodies;
+
 mod words;
+
+mod proven;
 
 mod transactions;
 
@@ -41,6 +48,7 @@ mod admin;
 
 mod tls;
 
+pub use callers::Share;
 pub use limits::HttpLimits;
 pub use tls::TlsFiles;
 
@@ -76,6 +84,7 @@ use crate::{
     pool::Pool,
     storage::{Store, View},
 };
+use callers::Callers;
 use error::Problem;
 use limits::{
     FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
@@ -169,10 +178,16 @@ struct Server {
     context: HttpContext,
     /// Places for requests being answered.
     requests: Semaphore,
+    /// Places for the operator's requests being answered.
+    operator_requests: Semaphore,
+    /// Blocking reads of the database for the operator.
+    operator_reads: Gate,
     /// Places for submitters who wait.
     waits: Arc<Semaphore>,
     /// Places for event streams.
     streams: Arc<Semaphore>,
+    /// Whose event streams they are.
+    streaming: Callers,
     /// Blocking reads of the database.
     reads: Gate,
     /// Blocking work that verifies presentations.
@@ -200,8 +215,11 @@ impl Server {
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
+            operator_requests: Semaphore::new(limits::OPERATOR_REQUESTS),
+            operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            streaming: Callers::new(limits.streams_of_one),
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
@@ -212,6 +230,16 @@ impl Server {
         }))
     }
 
+    /// As [`Server::read`], in the operator's own places.
+    async fn read_for_operator<T, F>(&self, look: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
+    {
+        let store = self.context.store.clone();
+        self.operator_reads.run(move || look(&store.view()?)).await
+    }
+
     /// Reads from one snapshot, on a blocking thread.
     async fn read<T, F>(&self, look: F) -> Result<T, Problem>
     where
@@ -219,7 +247,7 @@ impl Server {
         F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let store = self.context.store.clone();
-        self.reads.run(move || look(&store.view()?)).await
+        self.reads.run(move || noting(&store, look)).await
     }
 
     /// As [`Server::read`], for verifying presentations.
@@ -229,8 +257,21 @@ impl Server {
         F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let store = self.context.store.clone();
-        self.checks.run(move || look(&store.view()?)).await
+        self.checks.run(move || noting(&store, look)).await
     }
+}
+
+/// Reads from one snapshot. A database that fails stops the node, also when a caller meets it
+/// first.
+fn noting<T>(
+    store: &Store,
+    look: impl FnOnce(&View<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let answer = store.view().map_err(Problem::from).and_then(|view| look(&view));
+    if let Err(Problem { fault: Some(fault), .. }) = &answer {
+        store.note_fault(fault);
+    }
+    answer
 }
 
 /// The outside interface.
@@ -271,6 +312,7 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();
     description.merge(submit_description);
+    openapi::complete(&mut description);
     // Reading and verifying are open to web pages of any origin: there are no cookies, and what
     // they get is public or their own. Submitting is for programs that hold a key. The fallback
     // comes before the layer, which then answers a preflight to an address that takes no OPTIONS.
@@ -319,6 +361,22 @@ pub struct HttpListeners {
     public: TcpListener,
     admin: TcpListener,
     tls: Option<RustlsConfig>,
+    behind_proxy: bool,
+}
+
+impl HttpAddresses {
+    /// Checks all that needs no socket, and gives what the TLS files hold.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]: an address would offer plain HTTP to other machines; a TLS file is not what
+    /// it must be.
+    pub fn check(&self) -> Result<Option<RustlsConfig>, HttpError> {
+        let tls = self.tls.as_ref();
+        tls::check_exposure(self.public, tls, self.insecure_public)?;
+        tls::check_exposure(self.admin, None, self.insecure_public)?;
+        tls.map(TlsFiles::load).transpose()
+    }
 }
 
 impl HttpListeners {
@@ -329,14 +387,16 @@ impl HttpListeners {
     /// [`HttpError`]: an address is taken, or would offer plain HTTP to other machines; a TLS
     /// file is not what it must be.
     pub fn bind(addresses: &HttpAddresses) -> Result<Self, HttpError> {
-        let tls = addresses.tls.as_ref();
-        tls::check_exposure(addresses.public, tls, addresses.insecure_public)?;
-        tls::check_exposure(addresses.admin, None, addresses.insecure_public)?;
-        let tls = tls.map(TlsFiles::load).transpose()?;
+        let tls = addresses.check()?;
         let bind = |address| {
             TcpListener::bind(address).map_err(|source| HttpError::Listen { address, source })
         };
-        Ok(Self { public: bind(addresses.public)?, admin: bind(addresses.admin)?, tls })
+        Ok(Self {
+            public: bind(addresses.public)?,
+            admin: bind(addresses.admin)?,
+            tls,
+            behind_proxy: addresses.insecure_public && addresses.tls.is_none(),
+        })
     }
 
     /// The address of the outside interface, with its real port.
@@ -367,15 +427,21 @@ impl HttpListeners {
         context: HttpContext,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HttpError> {
-        let server = Server::new(context)?;
-        let doorkeeper = || Doorkeeper(Arc::new(Semaphore::new(server.context.limits.connections)));
+        let limits = context.limits;
+        let limits = if self.behind_proxy { limits.behind_a_proxy() } else { limits };
+        let server = Server::new(HttpContext { limits, ..context })?;
+        let doorkeeper = || Doorkeeper {
+            places: Arc::new(Semaphore::new(limits.connections)),
+            callers: Callers::new(limits.connections_of_one),
+        };
         let handles = [Handle::new(), Handle::new()];
         let admin = listener(self.admin)?
             .acceptor(doorkeeper())
             .handle(handles[1].clone())
             .serve(admin::routes(server.clone()).into_make_service());
         let plain = listener(self.public)?.handle(handles[0].clone());
-        let routes = public_routes(server.clone()).into_make_service();
+        let routes =
+            public_routes(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let public = async {
             match self.tls {
                 None => plain.acceptor(doorkeeper()).serve(routes).await,

@@ -2,7 +2,19 @@
 //! needs nothing from the network.
 
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use symbolon_verify::verdict::{
+    CheckName, CheckResult, LedgerStatus, Outcome, Reason, RecognitionReason,
+};
+use utoipa::{
+    OpenApi, ToSchema,
+    openapi::{
+        Content, KnownFormat, ObjectBuilder, Ref, RefOr, Response, Schema, SchemaFormat,
+        path::{Operation, PathItem},
+        schema::Type,
+    },
+};
+
+use super::error::PROBLEM_JSON;
 
 /// Where the description lies.
 pub(super) const DESCRIPTION_PATH: &str = "/openapi.json";
@@ -31,19 +43,134 @@ pub(super) const BROWSER_PATH: &str = "/docs";
 )]
 pub(super) struct Description;
 
+/// Refusals that any address may give, each by its status and when.
+const COMMON_REFUSALS: [(&str, &str); 3] = [
+    ("405", "The address does not take this method"),
+    ("500", "A fault of the node"),
+    ("503", "Overloaded, or going down: come back after Retry-After seconds"),
+];
+/// What an address that reads something of its caller may give besides.
+const BAD_REQUEST: (&str, &str) = ("400", "A part of the address or of the query is wrong");
+/// What an address that takes a body may give besides.
+const BODY_REFUSALS: [(&str, &str); 4] = [
+    ("400", "A part of the request is wrong"),
+    ("408", "The body took too long"),
+    ("413", "The body is too large"),
+    ("415", "The content-type is missing or another one"),
+];
+
+/// Says of all addresses what the guard and the readers of requests do with each: refusals are
+/// problem documents of their own media type, and exact bytes are bytes.
+pub(super) fn complete(description: &mut utoipa::openapi::OpenApi) {
+    for item in description.paths.paths.values_mut() {
+        let PathItem { get, put, post, delete, options, head, patch, .. } = item;
+        let operations = [get, put, post, delete, options, head, patch];
+        operations.into_iter().flatten().for_each(complete_operation);
+    }
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let mut refusals = COMMON_REFUSALS.to_vec();
+    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+        refusals.push(BAD_REQUEST);
+    }
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        refusals.extend(BODY_REFUSALS);
+        body.content.iter_mut().for_each(|(_, content)| write_bytes(content));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, when) in refusals {
+        responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(Response::new(when)));
+    }
+    for (status, response) in responses {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with(['4', '5']) {
+            let document = Content::new(Some(Ref::from_schema_name("Problem")));
+            response.content.clear();
+            response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(document));
+        } else {
+            response.content.iter_mut().for_each(|(_, content)| write_bytes(content));
+        }
+    }
+}
+
+/// Bytes are not a list of numbers, as the derived description says.
+fn write_bytes(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    if matches!(content.schema, Some(RefOr::T(Schema::Array(_)))) {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        content.schema = Some(bytes.into());
+    }
+}
+
+/// An enum of the description with the variants of one of a verdict. Another list does not compile.
+macro_rules! mirror {
+    ($(#[$doc:meta])* $name:ident of $original:ident: $($variant:ident),+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(dead_code, reason = "only the description uses it")]
+        pub(super) enum $name { $($variant),+ }
+
+        impl From<$original> for $name {
+            fn from(original: $original) -> Self {
+                match original { $($original::$variant => Self::$variant),+ }
+            }
+        }
+    };
+}
+
+mirror! {
+    /// The four answers.
+    VerdictOutcome of Outcome: Valid, Invalid, Unknown, Undetermined
+}
+
+mirror! {
+    /// Why the outcome is not `valid`.
+    VerdictReason of Reason: MalformedPresentation, IssuerNotAuthorised, BadSignature,
+        BadDisclosure, LedgerMismatch, IssuerKeyCompromised, Revoked, Superseded, Suspended,
+        TransferPending, NotYetValid, Expired, BadHolderBinding, StalePresentation, Replayed,
+        NotOnLedger, StaleLedger, LedgerUnavailable, BeforeRetainedWindow
+}
+
+mirror! {
+    /// What the ledger says of the licence.
+    VerdictLedgerStatus of LedgerStatus: Active, Suspended, TransferPending, Superseded, Revoked,
+        None
+}
+
+mirror! {
+    /// Why a licence is recognised, or is not.
+    VerdictRecognitionReason of RecognitionReason: OwnProvince, National, Agreement, NoAgreement,
+        AgreementNotInForce, NotDetermined
+}
+
+mirror! {
+    /// The checks, in the order in which they run.
+    VerdictCheckName of CheckName: Format, IssuerKey, Signature, Disclosures, Ledger, Compromise,
+        Status, Dates, HolderBinding
+}
+
+mirror! {
+    /// How a check went.
+    VerdictCheckResult of CheckResult: Pass, Fail, Skipped
+}
+
 /// A verdict, as [`symbolon_verify::verdict::Verdict`] is written. Only the description uses it;
-/// a test holds the two together.
+/// tests hold the two together, to the last member.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verdict)]
 #[allow(dead_code)]
 pub(super) struct VerdictBody {
-    /// `valid`, `invalid`, `unknown` or `undetermined`.
-    outcome: String,
+    /// The answer.
+    outcome: VerdictOutcome,
     /// Why; absent when valid.
     #[schema(required = false)]
-    reason: Option<String>,
-    /// `active`, `suspended`, `transfer_pending`, `superseded`, `revoked` or `none`.
-    ledger_status: String,
+    reason: Option<VerdictReason>,
+    /// What the ledger says of the licence.
+    ledger_status: VerdictLedgerStatus,
     /// Whether the asking province recognises such licences. Never changes the outcome.
     recognised: RecognisedBody,
     /// Whether the holder signed this presentation; null when no signature was presented.
@@ -78,9 +205,8 @@ pub(super) struct VerdictBody {
 pub(super) struct RecognisedBody {
     /// Whether it does.
     value: bool,
-    /// Why: `own_province`, `national`, `agreement`, `no_agreement`, `agreement_not_in_force` or
-    /// `not_determined`.
-    reason: String,
+    /// Why.
+    reason: VerdictRecognitionReason,
 }
 
 /// A licence type by name.
@@ -119,11 +245,10 @@ pub(super) struct VerdictBlock {
 /// One check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct VerdictCheck {
-    /// `format`, `issuer_key`, `signature`, `disclosures`, `ledger`, `compromise`, `status`,
-    /// `dates` or `holder_binding`.
-    name: String,
-    /// `pass`, `fail` or `skipped`.
-    result: String,
+    /// Which.
+    name: VerdictCheckName,
+    /// How it went.
+    result: VerdictCheckResult,
     detail: String,
 }
 

@@ -1,13 +1,15 @@
 //! What is registered: provinces, licence types, recognition, validators, parameters. Agencies
 //! are in [`super::agencies`], which lists them in the same way.
 //!
-//! Every answer is read from one snapshot. `?proof=true` adds a state proof over exactly the
-//! places that the answer shows, so that nobody need believe this node.
+//! Every answer is read from one snapshot. `?proof=true` adds a state proof over the places that
+//! the answer was read from ([`Shown`]), so that nobody need believe this node. A proof has
+//! bounds: a page ends early rather than pass them, and an actor's ended keys may be left out.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use symbolon_contracts::keys::MAX_KEYS;
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     codes::{ProvinceCode, TypeCode},
@@ -24,6 +26,7 @@ use super::{
     catalogue::LicenceType,
     error::{Problem, ProblemDocument},
     extract::{Asked, Named, code},
+    proven::{Proof, Shown},
     words::{Key, day, hex, proof_if, public_key, record},
 };
 use crate::storage::{StorageError, View};
@@ -39,8 +42,6 @@ mod kind {
 const DEFAULT_PAGE: usize = 200;
 /// Most items of a page: fewer than a state proof may have entries.
 const MAX_PAGE: usize = 1_000;
-/// Most keys of one actor that are shown; they are few and never reused.
-const MAX_KEYS: u32 = 256;
 const _: () = assert!(MAX_PAGE <= MAX_ENTRIES);
 
 /// The routes of this module.
@@ -119,44 +120,70 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// Cuts one page out of all `items`, which are in the order of their names.
+/// Cuts one page out of all `items`, in the order of their names. The database has another one: in
+/// CBOR the shorter of two texts comes first. With a proof the page ends before the item that would
+/// make it too large to be read.
 pub(super) fn page<R, T>(
     view: &View<'_>,
-    items: Vec<(StateKey, R)>,
+    items: &[R],
     page: &Page,
     name: impl Fn(&R) -> String,
-    show: impl Fn(&R) -> Result<T, StorageError>,
+    show: impl Fn(&R) -> Result<Shown<T>, StorageError>,
 ) -> Result<List<T>, Problem> {
     let size = page_size(page.limit)?;
-    let after = |record: &R| page.after.as_ref().is_none_or(|after| name(record) > *after);
-    let mut rest: Vec<_> = items.into_iter().filter(|(_, record)| after(record)).collect();
-    let more = rest.len() > size;
-    rest.truncate(size);
-    let next = rest.last().filter(|_| more).map(|(_, record)| name(record));
-    let keys: Vec<_> = rest.iter().map(|(key, _)| key.clone()).collect();
-    Ok(List {
-        height: view.tip().height,
-        items: rest.iter().map(|(_, record)| show(record)).collect::<Result<_, _>>()?,
-        next,
-        proof: proof_if(page.proof, view, &keys)?,
-    })
+    let mut rest: Vec<_> = items.iter().map(|record| (name(record), record)).collect();
+    rest.retain(|(name, _)| page.after.as_ref().is_none_or(|after| name > after));
+    rest.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut proof = Proof::start(page.proof, view)?;
+    let mut items = Vec::new();
+    for (_, record) in rest.iter().take(size) {
+        let shown = show(record)?;
+        if !proof.cover(&shown, items.is_empty())? {
+            break;
+        }
+        items.push(shown.item);
+    }
+    let more = items.len() < rest.len();
+    let last = items.len().checked_sub(1).and_then(|last| rest.get(last));
+    let next = last.filter(|_| more).map(|(name, _)| name.clone());
+    Ok(List { height: view.tip().height, items, next, proof: proof.finish()? })
 }
 
-/// The keys of an actor, with their places.
-pub(super) fn keys_of(
-    view: &View<'_>,
-    actor: Actor,
-    next_key: u32,
-) -> Result<(Vec<Key>, Vec<StateKey>), StorageError> {
-    let (mut keys, mut places) = (Vec::new(), Vec::new());
-    for id in 0..next_key.min(MAX_KEYS) {
+/// An answer of one item.
+pub(super) fn one<T>(view: &View<'_>, proof: bool, shown: Shown<T>) -> Result<One<T>, Problem> {
+    let mut proof = Proof::start(proof, view)?;
+    proof.cover(&shown, true)?;
+    Ok(One { item: shown.item, height: view.tip().height, proof: proof.finish()? })
+}
+
+/// What was scanned, without its places.
+pub(super) fn records<R>(scanned: Vec<(StateKey, R)>) -> Vec<R> {
+    scanned.into_iter().map(|(_, record)| record).collect()
+}
+
+/// The keys of an actor.
+pub(super) struct Keys {
+    /// All of them, by number.
+    pub(super) shown: Vec<Key>,
+    /// Places of those in force, newest first.
+    pub(super) in_force: Vec<StateKey>,
+    /// Places of the others, newest first.
+    pub(super) ended: Vec<StateKey>,
+}
+
+/// The keys of an actor: at most as many as the contracts let it ever have.
+pub(super) fn keys_of(view: &View<'_>, actor: Actor, next_key: u32) -> Result<Keys, StorageError> {
+    let height = view.tip().height;
+    let mut keys = Keys { shown: Vec::new(), in_force: Vec::new(), ended: Vec::new() };
+    for id in (0..next_key.min(MAX_KEYS)).rev() {
         let place = StateKey::Key(actor, id);
-        if let Some(record) = view.record::<KeyRecord>(&place)? {
-            keys.push(Key::new(id, &record, view.tip().height));
-            places.push(place);
-        }
+        let Some(record) = view.record::<KeyRecord>(&place)? else { continue };
+        keys.shown.push(Key::new(id, &record, height));
+        let in_force = record.is_valid_at(height);
+        if in_force { keys.in_force.push(place) } else { keys.ended.push(place) }
     }
-    Ok((keys, places))
+    keys.shown.reverse();
+    Ok(keys)
 }
 
 /// A problem that says "there is none", with the proof of it when asked for.
@@ -202,10 +229,13 @@ pub(super) struct Province {
     record: String,
 }
 
-fn show_province(view: &View<'_>, province: &ProvinceRecord) -> Result<Province, StorageError> {
+fn show_province(
+    view: &View<'_>,
+    province: &ProvinceRecord,
+) -> Result<Shown<Province>, StorageError> {
     let validators = find_validators(view)?;
-    let (keys, _) = keys_of(view, Actor::Province(province.code), province.next_key)?;
-    Ok(Province {
+    let keys = keys_of(view, Actor::Province(province.code), province.next_key)?;
+    let item = Province {
         code: province.code.to_string(),
         name_zh: province.name_zh.to_string(),
         name_en: province.name_en.to_string(),
@@ -213,9 +243,12 @@ fn show_province(view: &View<'_>, province: &ProvinceRecord) -> Result<Province,
         validator: validators.set.get(province.code).is_some(),
         status_key: province.status_key,
         next_key: province.next_key,
-        keys,
+        keys: keys.shown,
         record: record(province),
-    })
+    };
+    let mut places = vec![StateKey::Province(province.code), StateKey::Validators];
+    places.extend(keys.in_force);
+    Ok(Shown { item, places, ended: keys.ended })
 }
 
 /// The provinces of this chain.
@@ -226,8 +259,8 @@ pub(super) async fn list_provinces(
     Asked(asked): Asked<Page>,
 ) -> Result<Json<List<Province>>, Problem> {
     let show = move |view: &View<'_>| {
-        let all = view.scan::<ProvinceRecord>(kind::PROVINCE)?;
-        page(view, all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
+        let all = records(view.scan::<ProvinceRecord>(kind::PROVINCE)?);
+        page(view, &all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
     };
     server.read(show).await.map(Json)
 }
@@ -248,10 +281,7 @@ pub(super) async fn get_province(
             let problem = Problem::missing("unknown_province", format!("no province {code}"), hint);
             return absent(view, problem, &key, asked.proof);
         };
-        let (_, mut places) = keys_of(view, Actor::Province(code), province.next_key)?;
-        places.insert(0, key);
-        let proof = proof_if(asked.proof, view, &places)?;
-        Ok(One { item: show_province(view, &province)?, height: view.tip().height, proof })
+        one(view, asked.proof, show_province(view, &province)?)
     };
     server.read(show).await.map(Json)
 }
@@ -264,8 +294,12 @@ pub(super) async fn list_licence_types(
     Asked(asked): Asked<Page>,
 ) -> Result<Json<List<LicenceType>>, Problem> {
     let show = move |view: &View<'_>| {
-        let all = view.scan::<LicenceTypeRecord>(kind::LICENCE_TYPE)?;
-        page(view, all, &asked, |t| t.code.to_string(), |t| Ok(LicenceType::from(t)))
+        let all = records(view.scan::<LicenceTypeRecord>(kind::LICENCE_TYPE)?);
+        let show = |entry: &LicenceTypeRecord| {
+            let place = StateKey::LicenceType(entry.code.clone());
+            Ok(Shown::at(place, LicenceType::from(entry)))
+        };
+        page(view, &all, &asked, |t| t.code.to_string(), show)
     };
     server.read(show).await.map(Json)
 }
@@ -286,8 +320,7 @@ pub(super) async fn get_licence_type(
             let problem = Problem::missing("unknown_licence_type", "no such licence type", hint);
             return absent(view, problem, &key, asked.proof);
         };
-        let proof = proof_if(asked.proof, view, &[key])?;
-        Ok(One { item: LicenceType::from(&entry), height: view.tip().height, proof })
+        one(view, asked.proof, Shown::at(key, LicenceType::from(&entry)))
     };
     server.read(show).await.map(Json)
 }
@@ -365,7 +398,9 @@ pub(super) async fn list_recognition(
             }
         }
         let none = all.is_empty();
-        let mut list = page(view, all, &part, recognition_name, |r| Ok(r.clone()))?;
+        let show =
+            |(key, shown): &(StateKey, Recognition)| Ok(Shown::at(key.clone(), shown.clone()));
+        let mut list = page(view, &all, &part, |(_, shown)| recognition_name(shown), show)?;
         if let (true, Some(by), Some(of), Some(code)) = (none, recognising, issuing, of_type) {
             list.proof = proof_if(part.proof, view, &[StateKey::Recognition(by, of, code)])?;
         }
@@ -492,8 +527,7 @@ pub(super) async fn get_parameters(
             bundle_max_age_ms: parameters.bundle_max_age_ms,
             record: record(&parameters),
         };
-        let proof = proof_if(asked.proof, view, &[StateKey::Parameters])?;
-        Ok(One { item, height: view.tip().height, proof })
+        one(view, asked.proof, Shown::at(StateKey::Parameters, item))
     };
     server.read(show).await.map(Json)
 }

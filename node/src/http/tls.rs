@@ -1,5 +1,5 @@
-//! Connections: TLS when it is configured, a bound on their number, and no patience with callers
-//! who take nothing.
+//! Connections: TLS when it is configured, a bound on their number in all and of one caller, an
+//! end, and no patience with callers who take nothing.
 
 use std::{
     future::Future,
@@ -24,7 +24,11 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{HttpError, limits::WRITE_STALL_TIMEOUT};
+use super::{
+    HttpError,
+    callers::{Callers, Held},
+    limits::{MAX_CONNECTION_LIFE, WRITE_STALL_TIMEOUT},
+};
 
 /// A certificate and its key, in PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +87,29 @@ pub(super) fn check_exposure(
 
 /// Takes connections while there are places.
 #[derive(Debug, Clone)]
-pub(super) struct Doorkeeper(pub(super) Arc<Semaphore>);
+pub(super) struct Doorkeeper {
+    /// Places in all.
+    pub(super) places: Arc<Semaphore>,
+    /// Places of one caller.
+    pub(super) callers: Callers,
+}
+
+/// A connection's place among all, and among its caller's.
+#[derive(Debug)]
+struct Place {
+    _place: OwnedSemaphorePermit,
+    _held: Held,
+}
+
+impl Doorkeeper {
+    fn place(&self, stream: &TcpStream) -> io::Result<Place> {
+        let held = self.callers.take(stream.peer_addr()?.ip());
+        let held = held.ok_or_else(|| io::Error::other("the caller has its share"))?;
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| io::Error::other("all connections are taken"))?;
+        Ok(Place { _place: place, _held: held })
+    }
+}
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
     type Stream = Patient<TcpStream>;
@@ -91,28 +117,32 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let place = self.0.clone().try_acquire_owned();
+        let place = self.place(&stream);
         Box::pin(async move {
-            let place = place.map_err(|_| io::Error::other("all connections are taken"))?;
+            let place = place?;
             stream.set_nodelay(true)?;
-            Ok((Patient::new(stream, WRITE_STALL_TIMEOUT, place), service))
+            let patience = (WRITE_STALL_TIMEOUT, MAX_CONNECTION_LIFE);
+            Ok((Patient::new(stream, patience, place), service))
         })
     }
 }
 
-/// A connection that ends when its peer takes no bytes for [`WRITE_STALL_TIMEOUT`]. Reading is
-/// timed by hyper and by the handlers, which know when something is due.
+/// A connection that ends after [`MAX_CONNECTION_LIFE`], and when its peer takes no bytes for
+/// [`WRITE_STALL_TIMEOUT`]. Reading is timed by hyper and by the handlers, which know when
+/// something is due.
 #[derive(Debug)]
 pub(super) struct Patient<I> {
     inner: I,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    end: Pin<Box<Sleep>>,
+    _place: Place,
 }
 
 impl<I> Patient<I> {
-    fn new(inner: I, patience: Duration, place: OwnedSemaphorePermit) -> Self {
-        Self { inner, patience, stalled: None, _place: place }
+    fn new(inner: I, (patience, life): (Duration, Duration), place: Place) -> Self {
+        let end = Box::pin(tokio::time::sleep(life));
+        Self { inner, patience, stalled: None, end, _place: place }
     }
 
     fn watch<T>(
@@ -137,6 +167,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.end.as_mut().poll(cx).is_ready() {
+            // As if the peer had closed.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
@@ -177,9 +211,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::*;
+    use super::{super::callers::Share, *};
 
     #[test]
     fn plain_http_is_offered_to_this_machine_only_unless_told_otherwise() {
@@ -197,15 +231,34 @@ mod tests {
         }
     }
 
+    fn patient<I>(inner: I, patience: Duration, life: Duration) -> (Patient<I>, Arc<Semaphore>) {
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let callers = Callers::new(Share { other_machine: 1, this_machine: 1 });
+        let held = callers.take("192.0.2.1".parse().unwrap()).unwrap();
+        let place = Place { _place: place, _held: held };
+        (Patient::new(inner, (patience, life), place), places)
+    }
+
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_let_go() {
-        let places = Arc::new(Semaphore::new(1));
         let (ours, _theirs) = tokio::io::duplex(16);
-        let place = places.clone().try_acquire_owned().unwrap();
-        let mut patient = Patient::new(ours, Duration::from_millis(1), place);
+        let (mut patient, places) =
+            patient(ours, Duration::from_millis(1), Duration::from_secs(3_600));
         let error = patient.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(patient);
         assert_eq!(places.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_however_alive_its_peer_is() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let (mut patient, _places) =
+            patient(ours, Duration::from_secs(3_600), Duration::from_millis(1));
+        let peer = tokio::spawn(async move { while theirs.write_all(b"ping").await.is_ok() {} });
+        while patient.read(&mut [0; 16]).await.unwrap() > 0 {}
+        drop(patient);
+        peer.await.unwrap();
     }
 }

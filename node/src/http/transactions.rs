@@ -1,8 +1,8 @@
 //! Submitting transactions and asking what became of them.
 //!
 //! A submitter who waits is answered by the block, not by a guess: 200 carries the receipt. Who
-//! waits for a transaction that does not apply is told why after the next block, and the node
-//! forgets it, so that nothing refused comes true later.
+//! waits for a transaction that does not apply is told why after the next block, and this node
+//! forgets it. Other nodes to which it was passed on before may still commit it in its window.
 
 use std::{sync::Arc, time::Duration};
 
@@ -118,7 +118,7 @@ impl From<&Rejection> for Failure {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum Standing {
-    /// This node does not know it.
+    /// This node does not know it. What was refused at once was not kept, and is unknown too.
     Unknown,
     /// It waits.
     Pending {
@@ -132,7 +132,8 @@ pub(super) enum Standing {
         /// Its place in the block.
         index: u32,
     },
-    /// It did not apply and was dropped. Its bytes may be sent again while they are valid.
+    /// It did not apply and this node dropped it. Another node that had it before may still commit
+    /// it, and its bytes may be sent again while they are valid.
     Rejected(Failure),
     /// It was not committed in its window and never will be.
     Expired,

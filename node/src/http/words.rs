@@ -130,7 +130,7 @@ pub(super) fn hex(digest: &Digest) -> String {
     digest.to_string()
 }
 
-/// State proof over `keys`, base64url, when it was asked for.
+/// State proof over a few `keys`, base64url, when it was asked for.
 pub(super) fn proof_if(
     asked: bool,
     view: &View<'_>,

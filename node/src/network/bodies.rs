@@ -151,13 +151,20 @@ impl Task {
         }
         peer.note_delivered(block);
         let from = peer.index;
-        self.deliver(block, height, bytes, from);
+        self.deliver(block, height, bytes, from, !wanted);
     }
 
-    fn deliver(&mut self, block: BlockHash, height: u64, bytes: Arc<Vec<u8>>, from: PeerIndex) {
+    fn deliver(
+        &mut self,
+        block: BlockHash,
+        height: u64,
+        bytes: Arc<Vec<u8>>,
+        from: PeerIndex,
+        pushed: bool,
+    ) {
         count(&self.counters.bodies_received);
         let bytes = Arc::unwrap_or_clone(bytes);
-        self.outbox.body(NetworkEvent::Body { block, height, bytes, from });
+        self.outbox.body(NetworkEvent::Body { block, height, bytes, from, pushed });
     }
 
     /// Begins a fetch, or turns one that runs to another preferred peer.
@@ -238,7 +245,7 @@ impl Task {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.note_delivered(block);
         let from = peer.index;
-        self.deliver(block, fetch.height, bytes, from);
+        self.deliver(block, fetch.height, bytes, from, false);
     }
 
     pub(super) fn on_fetch_missed(&mut self, request_id: OutboundRequestId, block: BlockHash) {

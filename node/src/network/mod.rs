@@ -39,13 +39,18 @@ mod serve;
 
 use std::{fmt, io, sync::Arc};
 
-use libp2p::{Multiaddr, PeerId, identity::Keypair};
+use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair};
 use symbolon_ledger::hash::{BlockHash, ChainId};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use self::{
+    behaviour::Protocols,
+    peers::Peers,
+    queues::{Mailbox, Order},
+    task::Task,
+};
 pub use self::{counters::NetworkCounters, gossip::GossipId};
-use self::{peers::Peers, queues::Mailbox, queues::Order, task::Task};
 
 /// What the network needs to start.
 #[derive(Clone)]
@@ -167,6 +172,8 @@ pub enum NetworkEvent {
         bytes: Vec<u8>,
         /// Who sent them: to be blamed if the transactions are not the header's.
         from: PeerIndex,
+        /// Whether nobody had asked for them: then their sender vouches for the block.
+        pushed: bool,
     },
     /// Nobody could give a body that was fetched. Ask again if it is still needed.
     BodyFailed {
@@ -301,6 +308,12 @@ impl NetworkHandle {
     }
 }
 
+/// The header of a block with these bytes, without a look at its transactions.
+#[must_use]
+pub fn header_of(block: &[u8]) -> Option<symbolon_ledger::block::Header> {
+    wire::header_of(block)
+}
+
 /// The peer id (multihash bytes) of the identity with this seed.
 #[must_use]
 pub fn peer_id_of_seed(seed: [u8; 32]) -> Vec<u8> {
@@ -311,35 +324,123 @@ fn keypair(mut seed: [u8; 32]) -> Keypair {
     Keypair::ed25519_from_bytes(&mut seed).expect("any 32 bytes are an Ed25519 private key")
 }
 
-/// Starts the network on the current tokio runtime.
-///
-/// `metrics` is where it counts; give a fresh one. The receiver is to be read without long
-/// pauses; dropping it stops the network.
+/// A network that is set up and not open: it listens nowhere and knows nobody yet. What its
+/// handle is given waits.
+pub struct Network {
+    handle: NetworkHandle,
+    swarm: Swarm<Protocols>,
+    peers: Peers,
+    config: NetworkConfig,
+    listening: watch::Sender<Vec<Multiaddr>>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Sets the network up on the current tokio runtime. `metrics` is where it counts; give a fresh
+/// one.
 ///
 /// # Errors
 ///
 /// [`NetworkError`].
-#[expect(clippy::needless_pass_by_value, reason = "the configuration ends here")]
-pub fn start(
+pub fn prepare(
     config: NetworkConfig,
-    reader: Arc<dyn ChainReader>,
     metrics: Arc<NetworkCounters>,
-) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetworkError> {
-    let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
+) -> Result<Network, NetworkError> {
     let identity = keypair(config.keypair_seed);
     let peer_id = identity.public().to_peer_id();
     let peers = Peers::new(peer_id, &config.peers, &config.observers)?;
-    let mut swarm = behaviour::swarm(&identity, &config.chain_id, peers.admitted())?;
-    for address in &config.listen {
-        swarm.listen_on(address.clone()).map_err(|error| NetworkError::Listen {
-            address: address.clone(),
-            source: io::Error::other(error),
-        })?;
-    }
+    let swarm = behaviour::swarm(&identity, &config.chain_id, peers.admitted())?;
     let mailbox = Arc::new(Mailbox::new(metrics.clone()));
-    let (events, receiver) = mpsc::channel(limits::EVENT_CHANNEL);
     let (listening_to, listening) = watch::channel(Vec::new());
-    let task = Task::new(swarm, peers, config.chain_id, reader, mailbox.clone(), metrics.clone());
-    runtime.spawn(task.run(events, listening_to));
-    Ok((NetworkHandle { mailbox, counters: metrics, peer_id, listening }, receiver))
+    let handle = NetworkHandle { mailbox, counters: metrics, peer_id, listening };
+    Ok(Network { handle, swarm, peers, config, listening: listening_to })
+}
+
+impl Network {
+    /// What gives it its orders, now or when it is open.
+    #[must_use]
+    pub fn handle(&self) -> NetworkHandle {
+        self.handle.clone()
+    }
+
+    /// Opens it: from now on it listens, dials, and does what it is told. The receiver is to be
+    /// read without long pauses; dropping it stops the network.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError`].
+    pub fn open(
+        self,
+        reader: Arc<dyn ChainReader>,
+    ) -> Result<mpsc::Receiver<NetworkEvent>, NetworkError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
+        let Self { handle, mut swarm, peers, config, listening } = self;
+        for address in &config.listen {
+            swarm.listen_on(address.clone()).map_err(|error| NetworkError::Listen {
+                address: address.clone(),
+                source: io::Error::other(error),
+            })?;
+        }
+        let (events, receiver) = mpsc::channel(limits::EVENT_CHANNEL);
+        let NetworkHandle { mailbox, counters, .. } = handle;
+        let task = Task::new(swarm, peers, config.chain_id, reader, mailbox, counters);
+        runtime.spawn(task.run(events, listening));
+        Ok(receiver)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod detached {
+    //! A network without a network: what the engine wants done stays in the mailbox, for tests
+    //! to look at.
+
+    use super::{
+        Acceptance, Arc, GossipId, Mailbox, NetworkCounters, NetworkHandle, Order, PeerIndex,
+        keypair, watch,
+    };
+    use symbolon_ledger::hash::BlockHash;
+
+    /// What the engine wanted done since the last look.
+    #[derive(Debug, Default)]
+    pub(crate) struct Wishes {
+        pub(crate) published: Vec<Vec<u8>>,
+        pub(crate) blamed: Vec<PeerIndex>,
+        pub(crate) bodies: Vec<BlockHash>,
+        pub(crate) blocks: Vec<(u64, u64, Option<PeerIndex>)>,
+        pub(crate) verdicts: Vec<Acceptance>,
+    }
+
+    /// Names a message that nobody gossiped.
+    pub(crate) fn gossip_id() -> GossipId {
+        let from = keypair([0xde; 32]).public().to_peer_id();
+        GossipId { message: libp2p::gossipsub::MessageId::new(b"none"), from }
+    }
+
+    impl NetworkHandle {
+        pub(crate) fn detached() -> Self {
+            let counters = Arc::new(NetworkCounters::default());
+            let mailbox = Arc::new(Mailbox::new(counters.clone()));
+            let peer_id = keypair([0xde; 32]).public().to_peer_id();
+            Self { mailbox, counters, peer_id, listening: watch::channel(Vec::new()).1 }
+        }
+
+        pub(crate) fn wishes(&self) -> Wishes {
+            let taken = self.mailbox.take();
+            let mut wishes = Wishes { published: taken.consensus.into(), ..Wishes::default() };
+            for order in taken.orders {
+                match order {
+                    Order::Blame { peer } => wishes.blamed.push(peer),
+                    Order::FetchBody { block, .. } => wishes.bodies.push(block),
+                    Order::FetchBlocks { from, to, peer } => wishes.blocks.push((from, to, peer)),
+                    Order::Report { verdict, .. } => wishes.verdicts.push(verdict),
+                    Order::Announce { .. } => {}
+                }
+            }
+            wishes
+        }
+    }
 }

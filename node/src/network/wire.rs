@@ -174,9 +174,14 @@ pub(super) fn is_body_of(bytes: &[u8], block: &BlockHash) -> bool {
     header_bytes(bytes).is_some_and(|header| header_hash(header) == *block)
 }
 
+/// The header of a block, without a look at its transactions.
+pub(super) fn header_of(block: &[u8]) -> Option<Header> {
+    Header::decode(header_bytes(block)?).ok()
+}
+
 /// The height that a block claims.
 pub(super) fn height_of(block: &[u8]) -> Option<u64> {
-    Header::decode(header_bytes(block)?).ok().map(|header| header.height)
+    header_of(block).map(|header| header.height)
 }
 
 /// The hash that travels as plain bytes.

@@ -22,12 +22,15 @@ pub enum StorageError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// No chain where one must be.
+    #[error("{} holds no chain; give the configuration of a node that has run", .0.display())]
+    Absent(PathBuf),
     /// A RocksDB database that is not ours.
     #[error("{} holds a database that is not Symbolon's; choose another data_dir", .0.display())]
     Foreign(PathBuf),
     /// A database of another version of this software.
     #[error(
-        "the database has schema version {found}, this software reads version {SCHEMA_VERSION}; use the software that wrote it, or start from an empty data_dir and let the node fetch the chain"
+        "the database has schema version {found}, this software reads version {SCHEMA_VERSION}; use the software that wrote it, or move data_dir away and let the node fetch the chain with role = \"observer\" first (docs/operating/recovery.md)"
     )]
     Schema {
         /// The version found.
@@ -45,7 +48,7 @@ pub enum StorageError {
     },
     /// Something in the database is missing or not what it must be.
     #[error(
-        "the database is damaged: {0}; restore it from a backup, or remove data_dir and let the node fetch the chain"
+        "the database is damaged: {0}; move data_dir away and let the node fetch the chain with role = \"observer\" first, since a validator that has forgotten its votes must not vote yet (docs/operating/recovery.md)"
     )]
     Damaged(String),
     /// RocksDB refused: a full disk, a read error, a failed sync.

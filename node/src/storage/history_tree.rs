@@ -14,7 +14,7 @@ use symbolon_ledger::{
     log::{self, Subtree},
 };
 
-use super::{Entry, StorageError, Store, View, schema::cf};
+use super::{StorageError, Store, View, schema::cf};
 
 /// Key of a subtree: its level, and its number in its level.
 fn key(place: Subtree) -> [u8; 9] {
@@ -57,11 +57,6 @@ impl View<'_> {
         let inclusion =
             Inclusion { version: INCLUSION_VERSION, header: header.into(), size: head, path };
         Ok(Some(codec::encode(&inclusion)))
-    }
-
-    /// Every subtree that rests here, in the order of their keys.
-    pub fn subtrees(&self) -> impl Iterator<Item = Result<Entry, StorageError>> {
-        self.scan_prefix(cf::HISTORY_TREE, &[])
     }
 
     fn history_path(&self, height: u64, head: u64) -> Result<Option<Vec<Digest>>, StorageError> {

@@ -9,12 +9,14 @@ pub mod schema;
 
 mod commit;
 mod history_tree;
+mod proof;
 mod validator_sets;
 mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
-pub use schema::Location;
+pub use proof::ProofBuilder;
+pub use schema::{EventPlace, Location};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{
@@ -56,6 +58,7 @@ pub struct Store {
     db: DB,
     chain_id: ChainId,
     commits: watch::Sender<u64>,
+    fault: watch::Sender<Option<String>>,
     folder: PathBuf,
     _lock: File,
 }
@@ -78,7 +81,9 @@ impl Store {
         let db = open_database(&path)?;
         let chain_id = genesis.chain_id();
         let (commits, _) = watch::channel(0);
-        let store = Self { db, chain_id, commits, folder: folder.to_owned(), _lock: lock };
+        let (fault, _) = watch::channel(None);
+        let folder = folder.to_owned();
+        let store = Self { db, chain_id, commits, fault, folder, _lock: lock };
         if store.raw(cf::META, meta::SCHEMA)?.is_none() {
             store.found_once(genesis)?;
         }
@@ -86,6 +91,18 @@ impl Store {
         let tip = store.view()?.tip().height;
         store.commits.send_replace(tip);
         Ok(store)
+    }
+
+    /// As [`Store::open`], and never founds.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Absent`] when there is no chain in `folder`.
+    pub fn open_existing(folder: &Path, genesis: &Genesis) -> Result<Self, StorageError> {
+        if !folder.join(DATABASE).join("CURRENT").exists() {
+            return Err(StorageError::Absent(folder.to_owned()));
+        }
+        Self::open(folder, genesis)
     }
 
     /// The chain.
@@ -104,6 +121,23 @@ impl Store {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// Notes that the database cannot be trusted any more, whoever found it: the node stops. Only
+    /// the first fault is kept.
+    pub fn note_fault(&self, error: &StorageError) {
+        tracing::error!(%error, "the database failed");
+        self.fault.send_if_modified(|fault| {
+            let first = fault.is_none();
+            fault.get_or_insert_with(|| error.to_string());
+            first
+        });
+    }
+
+    /// The first fault that was noted.
+    #[must_use]
+    pub fn fault(&self) -> watch::Receiver<Option<String>> {
+        self.fault.subscribe()
     }
 
     /// Everything as it stands now, at one height.
@@ -160,6 +194,11 @@ impl Store {
         }
         let next = self.commits.borrow().saturating_add(1);
         self.raw(cf::UNDECIDED, &schema::undecided_key(next, block))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn put_for_a_test(&self, family: &str, key: &[u8], value: &[u8]) {
+        self.db.put_cf(self.cf(family), key, value).unwrap();
     }
 
     fn cf(&self, name: &str) -> &rocksdb::ColumnFamily {

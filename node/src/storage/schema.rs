@@ -53,6 +53,10 @@ pub mod cf {
     /// See the table above.
     pub const VALIDATOR_SETS: &str = "validator_sets";
 
+    /// What follows from blocks and certificates beside the state: the same on every node.
+    pub const DERIVED: [&str; 6] =
+        [HEIGHTS, NODES, TRANSACTIONS, HISTORY, HISTORY_TREE, VALIDATOR_SETS];
+
     /// All of them.
     pub const ALL: [&str; 12] = [
         META,
@@ -119,6 +123,17 @@ pub fn undecided_key(height: u64, block: &BlockHash) -> Vec<u8> {
     [&height.to_be_bytes()[..], block.as_bytes()].concat()
 }
 
+/// Where in the chain an event is. The order of places is the order of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPlace {
+    /// Height of the block.
+    pub height: u64,
+    /// The transaction's place in the block.
+    pub transaction_index: u32,
+    /// The operation's place in the transaction.
+    pub operation_index: u32,
+}
+
 /// Key of an event in a licence's history.
 #[must_use]
 pub fn history_key(cid: &Cid, height: u64, transaction: u32, operation: u32) -> Vec<u8> {
@@ -131,10 +146,15 @@ pub fn history_key(cid: &Cid, height: u64, transaction: u32, operation: u32) -> 
     .concat()
 }
 
-/// Height and operation's place of a key of `history`; none when it is none.
+/// Where in the chain the event of a key of `history` is; none when it is no such key.
 #[must_use]
-pub fn read_history_key(key: &[u8]) -> Option<(u64, u32)> {
+pub fn read_history_key(key: &[u8]) -> Option<EventPlace> {
     let height = key.get(32..40)?.try_into().ok()?;
-    let operation = key.get(44..48)?.try_into().ok()?;
-    Some((u64::from_be_bytes(height), u32::from_be_bytes(operation)))
+    let transaction_index = key.get(40..44)?.try_into().ok()?;
+    let operation_index = key.get(44..48)?.try_into().ok()?;
+    Some(EventPlace {
+        height: u64::from_be_bytes(height),
+        transaction_index: u32::from_be_bytes(transaction_index),
+        operation_index: u32::from_be_bytes(operation_index),
+    })
 }

@@ -31,7 +31,7 @@ impl View<'_> {
     pub fn trust_bundle(&self) -> Result<TrustBundle, StorageError> {
         let missing = |height: u64| StorageError::damaged(format!("block {height} is incomplete"));
         let header = |height: u64| self.header_bytes(height)?.ok_or_else(|| missing(height));
-        let mut sets = self.validator_sets().map(|entry| read_set(&entry?));
+        let mut sets = self.scan_prefix(cf::VALIDATOR_SETS, &[]).map(|entry| read_set(&entry?));
         let (0, validators) = sets.next().ok_or_else(no_founding_set)?? else {
             return Err(no_founding_set());
         };
@@ -54,11 +54,6 @@ impl View<'_> {
                 certificate: self.certificate_bytes(tip)?.map(Into::into),
             },
         })
-    }
-
-    /// Every set with the height of the block that made it, oldest first, as it rests here.
-    pub fn validator_sets(&self) -> impl Iterator<Item = Result<Entry, StorageError>> {
-        self.scan_prefix(cf::VALIDATOR_SETS, &[])
     }
 }
 

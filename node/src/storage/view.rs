@@ -5,26 +5,23 @@ use symbolon_contracts::{StateFault, StateView};
 use symbolon_ledger::{
     block::{Block, Header, header_hash},
     codec,
+    codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
     log::{self, Frontier},
     receipt::{RECEIPT_VERSION, Receipt},
-    records::Record,
+    records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
-    state_proof::{ProofEntry, STATE_PROOF_VERSION, StateProof},
     transaction::VALIDITY_WINDOW,
-    tree::{self, NodeStore, StoreError},
+    tree::{NodeStore, StoreError},
 };
 
 use super::{
-    StorageError, Store,
-    schema::{self, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
+    ProofBuilder, StorageError, Store,
+    schema::{self, EventPlace, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
 };
 
 /// Most bytes of the frontier: 64 peaks.
 const MAX_FRONTIER_BYTES: usize = 4 * 1024;
-/// Most events of one licence that are read at once. A licence has a handful; only an attack
-/// with valid keys would make more.
-const MAX_HISTORY: usize = 1_000;
 
 /// The bytes of a key and of what stands there.
 pub type Entry = (Box<[u8]>, Box<[u8]>);
@@ -43,12 +40,10 @@ pub struct Tip {
 /// One event in a licence's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// Height of the block.
-    pub height: u64,
+    /// Where in the chain it is.
+    pub place: EventPlace,
     /// The transaction.
     pub transaction: TransactionId,
-    /// The operation's place in it.
-    pub operation_index: u32,
     /// The operation's name.
     pub event: String,
     /// The licence's status after it.
@@ -179,7 +174,7 @@ impl<'a> View<'a> {
     /// [`StorageError`].
     pub fn scan<R: Record>(&self, kind: u8) -> Result<Vec<(StateKey, R)>, StorageError> {
         let mut records = Vec::new();
-        for item in self.state_records(&[0x82, kind]) {
+        for item in self.entries(cf::STATE, &[0x82, kind]) {
             let (key, bytes) = item?;
             let key = read_state_key(&key)?;
             let record = R::from_bytes(&bytes)
@@ -189,12 +184,38 @@ impl<'a> View<'a> {
         Ok(records)
     }
 
-    /// The bytes of all keys and records of the state that begin with `prefix`.
-    pub fn state_records(
+    /// The bytes of all keys that begin with `prefix` in a column family, and of what stands there.
+    pub fn entries(
         &self,
+        family: &str,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<Entry, StorageError>> {
-        self.scan_prefix(cf::STATE, prefix)
+        self.scan_prefix(family, prefix)
+    }
+
+    /// The blocks of status slots of a province in the order of their numbers, after block `after`.
+    pub fn slot_blocks(
+        &self,
+        province: ProvinceCode,
+        after: Option<u32>,
+    ) -> impl Iterator<Item = Result<(u32, SlotBlockRecord), StorageError>> {
+        // The encodings of numbers are in the order of the numbers.
+        let first = StateKey::SlotBlock(province, 0).encode();
+        let prefix = first.split_last().map_or(&[][..], |(_, prefix)| prefix);
+        let from =
+            after.map_or_else(|| first.clone(), |n| StateKey::SlotBlock(province, n).encode());
+        let items = self.scan_from(cf::STATE, prefix, &from).map(|item| {
+            let (key, bytes) = item?;
+            let StateKey::SlotBlock(_, number) = read_state_key(&key)? else {
+                return Err(StorageError::damaged("a block of slots has another key"));
+            };
+            let record = SlotBlockRecord::from_bytes(&bytes)
+                .map_err(|e| StorageError::damaged(format!("slot block {number}: {e}")))?;
+            Ok((number, record))
+        });
+        items.skip_while(move |item| {
+            item.as_ref().is_ok_and(|(number, _)| after.is_some_and(|after| *number <= after))
+        })
     }
 
     /// Where a transaction lies.
@@ -234,45 +255,36 @@ impl<'a> View<'a> {
         Ok(Some(codec::encode(&receipt)))
     }
 
-    /// What stands at `keys`, with the proof of it, at the tip.
+    /// What stands at `keys`, with the proof of it, at the tip. For the few places behind one
+    /// answer: a list is proven with a [`ProofBuilder`], which knows when to stop.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
+    ///
+    /// # Panics
+    ///
+    /// When the proof would be larger than its readers take, which a few places cannot make it.
     pub fn state_proof(&self, keys: &[StateKey]) -> Result<Vec<u8>, StorageError> {
-        let height = self.tip.height;
-        let entries = keys
-            .iter()
-            .map(|key| {
-                let path =
-                    tree::prove(self, height, key.map_key()).map_err(StorageError::damaged)?;
-                let record = self.raw(key)?.map(Into::into);
-                Ok(ProofEntry { key: key.encode().into(), record, path })
-            })
-            .collect::<Result<Vec<_>, StorageError>>()?;
-        let header = self
-            .header_bytes(height)?
-            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
-        let certificate = self.certificate_bytes(height)?.map(Into::into);
-        let proof = StateProof {
-            version: STATE_PROOF_VERSION,
-            header: header.into(),
-            certificate,
-            entries,
-        };
-        Ok(codec::encode(&proof))
+        let mut proof = ProofBuilder::new(self)?;
+        assert!(proof.add(keys)?, "a proof of {} places is too large to be read", keys.len());
+        Ok(proof.finish())
     }
 
-    /// The events of a licence, oldest first, at most a thousand.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub fn history(&self, cid: &Cid) -> Result<Vec<HistoryEntry>, StorageError> {
-        self.scan_prefix(cf::HISTORY, cid.as_bytes())
-            .take(MAX_HISTORY)
+    /// The events of a licence, oldest first, those after `after`. A licence has a handful; only
+    /// an attack with valid keys would make more, so whoever reads them decides how many.
+    pub fn history<'s>(
+        &'s self,
+        cid: &Cid,
+        after: Option<EventPlace>,
+    ) -> impl Iterator<Item = Result<HistoryEntry, StorageError>> + use<'s, 'a> {
+        let from = after.map_or_else(
+            || cid.as_bytes().to_vec(),
+            |at| schema::history_key(cid, at.height, at.transaction_index, at.operation_index),
+        );
+        self.scan_from(cf::HISTORY, cid.as_bytes(), &from)
             .map(|item| item.and_then(|(key, value)| read_event(&key, &value)))
-            .collect()
+            .skip_while(move |event| event.as_ref().is_ok_and(|event| Some(event.place) <= after))
     }
 
     /// The licence events of one block, in the order of execution.
@@ -301,13 +313,23 @@ impl<'a> View<'a> {
         Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
     }
 
-    pub(super) fn scan_prefix(
-        &self,
+    pub(super) fn scan_prefix<'s>(
+        &'s self,
         family: &str,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s, 'a> {
+        self.scan_from(family, prefix, prefix)
+    }
+
+    /// As [`View::scan_prefix`], from the first key on that is not below `from`.
+    pub(super) fn scan_from<'s>(
+        &'s self,
+        family: &str,
+        prefix: &[u8],
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s, 'a> {
         let prefix = prefix.to_vec();
-        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let mode = IteratorMode::From(from, Direction::Forward);
         let items =
             self.snapshot.iterator_cf_opt(self.store.cf(family), ReadOptions::default(), mode);
         items
@@ -322,14 +344,13 @@ fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
 }
 
 fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
-    let (height, operation_index) =
+    let place =
         schema::read_history_key(key).ok_or_else(|| StorageError::damaged("a key of a history"))?;
     let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
         .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
     Ok(HistoryEntry {
-        height,
+        place,
         transaction: Digest(stored.transaction),
-        operation_index,
         event: stored.event,
         status: stored.status,
         related: stored.related.map(Digest),

@@ -1,15 +1,19 @@
 //! What each effect of a host does in the simulated world: what the node's driver does with
 //! RocksDB and libp2p. Effects run in order, and a doomed node crashes between two of them.
 
-use symbolon_consensus::{Effect, Input, Verified};
-use symbolon_ledger::{certificate::Certificate, codes::ProvinceCode, hash::BlockHash};
+use symbolon_consensus::{Effect, Input, Verified, validity};
+use symbolon_ledger::{
+    block::Block, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
+};
 
 use super::{
     founding::Founding,
     invariants::Witness,
+    machine::Executed,
     node::Committed,
     plan::EPOCH_MS,
-    world::{Event, Packet, World},
+    post::Packet,
+    world::{Event, World},
 };
 
 /// Longest wait between a commit and the next height, when no peer begins it before.
@@ -41,9 +45,59 @@ impl World {
             return Ok(());
         }
         let start = self.nodes[id].disk.machine.start();
+        self.step(id, Input::StartHeight(start))?;
+        self.prepared(id)
+    }
+
+    /// A height is prepared: it begins after a while, and what came early for it is heard.
+    fn prepared(&mut self, id: usize) -> Result<(), String> {
         let idle = self.dice.below(IDLE_MS);
         self.at(idle, Event::Begin { node: id, life: self.nodes[id].life });
-        self.step(id, Input::StartHeight(start))
+        let (now_ms, start) = (self.now_ms, self.nodes[id].disk.machine.start());
+        let early = match &mut self.nodes[id].memory {
+            Some(memory) => memory.edge.move_to(now_ms, &start),
+            None => Vec::new(),
+        };
+        for (message, from) in early {
+            self.step(id, Input::Verified { message, from })?;
+        }
+        Ok(())
+    }
+
+    /// A committed block came: it is believed for its certificate, executed and committed, and
+    /// consensus starts afresh after it, as in the node.
+    pub(super) fn catch_up(
+        &mut self,
+        id: usize,
+        from: usize,
+        Committed { block, certificate }: Committed,
+    ) -> Result<(), String> {
+        let founding = Founding::of(self.plan.validators);
+        let machine = &self.nodes[id].disk.machine;
+        let start = machine.start();
+        let (chain, header) = (&founding.chain_id, &block.header);
+        if let Err(error) = validity::check_committed(chain, &start, header, &certificate) {
+            return self.blame(id, from as u64, &error.to_string());
+        }
+        let executed = machine.execute(&block);
+        let holds = executed.as_ref().is_some_and(|executed| {
+            validity::check_outcome(header, &machine.outcome(&block, executed)).is_ok()
+        });
+        if !holds {
+            return Err(format!("block {} is certified but invalid at node {id}", block.hash()));
+        }
+        self.report.synced += 1;
+        self.commit_block(id, &block, certificate, executed)?;
+        // A crash may come between the commit and the reset of the log.
+        if self.nodes[id].doom.is_some_and(|left| left == 0) {
+            self.crash(id);
+            return Ok(());
+        }
+        match self.nodes[id].start_afresh(self.now_ms) {
+            Ok(effects) => self.execute(id, effects)?,
+            Err(error) => return Err(format!("node {id} does not go on: {error}")),
+        }
+        self.prepared(id)
     }
 
     fn perform(&mut self, id: usize, effect: Effect) -> Result<(), String> {
@@ -57,6 +111,9 @@ impl World {
             Effect::SpreadBody { block } => self.send_to_all(id, &Packet::Offer(block)),
             Effect::RequestBody { block, proposer, from, .. } => {
                 self.request(id, block, proposer, from.and_then(|p| usize::try_from(p.0).ok()));
+            }
+            Effect::ForgetBody { block } => {
+                self.memory(id).pool.remove(&block);
             }
             Effect::BuildBlock { round, .. } => {
                 let takes = self.dice.between(5, 80);
@@ -78,6 +135,7 @@ impl World {
                 self.at(wait, Event::Tick { node, life });
             }
             Effect::StartedRound { height, round, .. } => {
+                self.memory(id).edge.enter(height, round);
                 self.report.round = self.report.round.max(round);
                 self.note("round", &[id as u64, height, u64::from(round)]);
             }
@@ -88,15 +146,11 @@ impl World {
                     Witness::only_liars_are_accused(&self.plan, &evidence)?;
                 }
             }
-            Effect::Behind { peer, .. } => self.ask(id, usize::try_from(peer.0).ok()),
             Effect::Held { block, .. } => {
                 self.report.held += 1;
                 self.note("held", &[id as u64, word(&block)]);
             }
             Effect::Misbehaved { peer, reason } => self.blame(id, peer.0, &reason.to_string())?,
-            Effect::SyncRejected { peer, reason, .. } => {
-                self.blame(id, peer.0, &reason.to_string())?;
-            }
             Effect::Warning(_) => {}
         }
         Ok(())
@@ -157,7 +211,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, id: usize, peer: Option<usize>) {
+    pub(super) fn ask(&mut self, id: usize, peer: Option<usize>) {
         let height = self.memory(id).host.height();
         if let Some(peer) = peer
             && self.nodes[id].may_ask(height, self.now_ms)
@@ -175,13 +229,23 @@ impl World {
     ) -> Result<(), String> {
         let body = self.nodes[id].disk.bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        let height = body.header.height;
+        let executed = self.memory(id).executed.remove(&block);
+        self.commit_block(id, &body, certificate, executed)
+    }
+
+    fn commit_block(
+        &mut self,
+        id: usize,
+        body: &Block,
+        certificate: Certificate,
+        executed: Option<Executed>,
+    ) -> Result<(), String> {
+        let (block, height) = (body.hash(), body.header.height);
         let founding = Founding::of(self.plan.validators);
         let set = founding.set_after(&self.plan, height - 1);
         Witness::every_certificate_verifies(&founding.chain_id, &certificate, &set)?;
-        let executed = self.memory(id).executed.remove(&block);
         let disk = &mut self.nodes[id].disk;
-        let root = disk.machine.commit(&body, executed);
+        let root = disk.machine.commit(body, executed);
         let root =
             root.ok_or_else(|| format!("node {id} decided {block}, which does not apply"))?;
         disk.bodies.clear();
@@ -199,7 +263,7 @@ impl World {
     }
 
     /// Only liars may be blamed.
-    fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
+    pub(super) fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
         let honest = |node: &super::node::Node| node.id as u64 == peer && node.honest;
         if self.nodes[id].honest && self.nodes.iter().any(honest) {
             return Err(format!("node {id} blames honest node {peer}: {reason}"));

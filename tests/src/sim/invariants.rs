@@ -8,7 +8,7 @@ use symbolon_ledger::{
     block::Header,
     certificate::Certificate,
     codes::ProvinceCode,
-    hash::{BlockHash, ChainId, Digest},
+    hash::{BlockHash, ChainId, Digest, TransactionId},
     validators::ValidatorSet,
 };
 
@@ -23,6 +23,7 @@ pub struct Witness {
     roots: BTreeMap<u64, Digest>,
     said: BTreeMap<Slot, Message>,
     acknowledged: BTreeMap<usize, u64>,
+    receipts: BTreeMap<TransactionId, u64>,
 }
 
 fn holds(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
@@ -110,9 +111,32 @@ impl Witness {
         })
     }
 
-    /// Notes that a decision of this node was executed.
+    /// Notes that a decision of this node was executed: its clients have their receipts.
     pub fn acknowledge(&mut self, node: &Node) {
         self.acknowledged.insert(node.id, node.disk.height());
+        if let Some(committed) = node.disk.chain.last().filter(|_| node.honest) {
+            let block = &committed.block;
+            let receipts = block.transactions.iter().map(|t| (t.id(), block.header.height));
+            self.receipts.extend(receipts);
+        }
+    }
+
+    /// # Errors
+    ///
+    /// When a transaction that an honest node has acknowledged to its client stands at another
+    /// height in this node's chain, or in none of its blocks.
+    pub fn no_acknowledged_transaction_is_lost(&self, node: &Node) -> Result<(), String> {
+        let blocks = node.disk.chain.iter().filter(|_| node.honest).map(|c| &c.block);
+        let has: BTreeMap<_, _> =
+            blocks.flat_map(|b| b.transactions.iter().map(|t| (t.id(), b.header.height))).collect();
+        let due = self.receipts.iter().filter(|(_, height)| **height <= node.disk.height());
+        for (id, height) in due.filter(|_| node.honest) {
+            holds(has.get(id) == Some(height), || {
+                let found = has.get(id);
+                format!("node {} has {id} at {found:?}, acknowledged at {height}", node.id)
+            })?;
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -11,14 +11,17 @@
 //! that happened. Not simulated: libp2p, RocksDB and threads; those have their own tests.
 //!
 //! Read [`plan`] (what is simulated), [`world`] (how it runs), [`node`] (what a node keeps and
-//! what a crash leaves), [`effects`] (what each effect of a host does), [`founding`] and
-//! [`machine`] (the state), [`agency`] (what is asked of it), [`twin`] (the liars), [`invariants`].
+//! what a crash leaves), [`effects`] (what each effect of a host does), [`post`] (what
+//! travels), [`founding`] and [`machine`] (the state), [`agency`] (what is asked of it), [`twin`]
+//! (the liars), [`invariants`].
 
 pub mod plan;
 
 pub mod world;
 
 pub mod effects;
+
+pub mod post;
 
 pub mod node;
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing};
+use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing, edge::Edge};
 use symbolon_ledger::{
     block::Block, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
 };
@@ -101,6 +101,8 @@ impl Disk {
 pub struct Memory {
     /// The host.
     pub host: Host,
+    /// What stands in front of it.
+    pub edge: Edge,
     /// Bodies built or fetched and not yet stored.
     pub pool: BTreeMap<BlockHash, Block>,
     /// What was executed and not yet committed.
@@ -164,17 +166,14 @@ impl Node {
     ///
     /// What the host says against the disk.
     pub fn start(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
-        let identity =
-            self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
-        let config =
-            Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() };
         let bodies = self.disk.bodies.values().map(|b| b.header.clone()).collect();
         let start = self.disk.machine.start();
         let clock = self.clock(now_ms);
-        let (host, effects) = Host::recover(config, start, &self.disk.log, bodies, clock)?;
+        let (host, effects) = Host::recover(self.config(), start, &self.disk.log, bodies, clock)?;
         self.life += 1;
         self.doom = None;
         self.memory = Some(Memory {
+            edge: Edge::new(self.founding.chain_id, host.start()),
             host,
             pool: BTreeMap::new(),
             executed: BTreeMap::new(),
@@ -183,6 +182,29 @@ impl Node {
             asked: (0, 0),
         });
         Ok(effects)
+    }
+
+    /// Begins the height after the tip with an empty log, after a block came from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// What the host says against the disk.
+    pub fn start_afresh(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
+        let (start, clock) = (self.disk.machine.start(), self.clock(now_ms));
+        let (host, effects) = Host::recover(self.config(), start, &[], vec![], clock)?;
+        if let Some(memory) = &mut self.memory {
+            memory.host = host;
+            memory.pool.clear();
+            memory.executed.clear();
+            memory.timers.clear();
+        }
+        Ok(effects)
+    }
+
+    fn config(&self) -> Config {
+        let identity =
+            self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
+        Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() }
     }
 
     /// Stops it, as a power failure does.

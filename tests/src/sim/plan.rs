@@ -54,6 +54,8 @@ pub struct Plan {
     /// a message arrives as its sender's [`symbolon_consensus::Verified`], as if another thread
     /// had checked it.
     pub exact: bool,
+    /// Whether no body of a block arrives until it heals, so that round after round fails.
+    pub no_bodies: bool,
     /// Whether the disks lie: they say "flushed" and keep nothing. For showing that a run
     /// notices.
     pub lying_disks: bool,
@@ -79,7 +81,21 @@ impl Plan {
             crashes: false,
             rotates: false,
             exact: false,
+            no_bodies: false,
             lying_disks: false,
+        }
+    }
+
+    /// A network that is stuck at its first height for more than an hour, in ever new rounds,
+    /// with a liar who names two blocks whenever it may.
+    #[must_use]
+    pub fn stuck(seed: u64) -> Self {
+        Self {
+            twins: 1,
+            chaos_ms: 75 * 60_000,
+            no_bodies: true,
+            retries: false,
+            ..Self::calm(seed, 4)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use symbolon_consensus::{Effect, Input, Message, Peer, Timer, Verified, validity};
+use symbolon_consensus::{Effect, Input, Timer, validity};
 use symbolon_ledger::{
     block::Block,
     hash::{BlockHash, Digest, sha256},
@@ -14,8 +14,9 @@ use super::{
     dice::Dice,
     founding::Founding,
     invariants::Witness,
-    node::{Committed, Node},
+    node::Node,
     plan::{Plan, Splits},
+    post::Packet,
     twin,
 };
 
@@ -23,29 +24,6 @@ use super::{
 const PATIENCE_MS: u64 = 20 * 60_000;
 /// A run with more events than this goes in circles.
 const MOST_EVENTS: u64 = 5_000_000;
-/// Longest delay of a packet once it has healed.
-const CALM_DELAY_MS: u64 = 50;
-
-/// What travels.
-#[derive(Debug, Clone)]
-pub(super) enum Packet {
-    /// A consensus message, checked.
-    Message(Verified),
-    /// The same, as bytes.
-    Bytes(Vec<u8>),
-    /// "I have this body."
-    Offer(BlockHash),
-    /// "Send me this body."
-    Want(BlockHash),
-    /// A body.
-    Body(Block),
-    /// "My tip is at this height."
-    Status(u64),
-    /// "Send me the block and certificate of this height."
-    Ask(u64),
-    /// A committed block and its certificate.
-    Synced(Committed),
-}
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -146,8 +124,8 @@ pub(super) struct World {
     pub(super) report: Report,
     queue: BTreeMap<(u64, u64), Event>,
     number: u64,
-    sides: Vec<u64>,
-    healed: bool,
+    pub(super) sides: Vec<u64>,
+    pub(super) healed: bool,
     goal: Option<u64>,
 }
 
@@ -224,7 +202,10 @@ impl World {
 
     fn conclude(&mut self) -> Result<(), String> {
         self.report.height = self.witness.highest();
-        self.nodes.iter().try_for_each(|node| self.witness.no_committed_block_is_lost(node))
+        self.nodes.iter().try_for_each(|node| {
+            self.witness.no_committed_block_is_lost(node)?;
+            self.witness.no_acknowledged_transaction_is_lost(node)
+        })
     }
 
     /// Has `event` happen in so many milliseconds. Gives its number.
@@ -318,6 +299,7 @@ impl World {
             Err(_) => return Ok(()),
         };
         self.witness.no_committed_block_is_lost(&self.nodes[id])?;
+        self.witness.no_acknowledged_transaction_is_lost(&self.nodes[id])?;
         let replayed = effects.iter().any(|e| matches!(e, Effect::StartedRound { .. }));
         self.report.replays += u64::from(replayed);
         self.note("start", &[id as u64, u64::from(replayed)]);
@@ -364,7 +346,8 @@ impl World {
         wishes.extend(last.and_then(|committed| committed.block.transactions.first()).cloned());
         let mut block = machine.build(founding.province(seat), time_ms, wishes);
         if !node.honest {
-            twin::falsify(&mut block, &mut self.dice);
+            let another = founding.province((seat + 1) % founding.seats());
+            twin::falsify(&mut block, another, &mut self.dice);
         }
         let header = block.header.clone();
         let memory = node.memory.as_mut().expect("it lives");
@@ -372,10 +355,14 @@ impl World {
             return Ok(());
         }
         memory.pool.insert(block.hash(), block);
+        if header.proposer != Some(founding.province(seat)) {
+            self.lie(id, round, header.hash());
+            return Ok(());
+        }
         self.step(id, Input::BlockBuilt { round, header })
     }
 
-    fn give_body(&mut self, id: usize, block: Block) -> Result<(), String> {
+    pub(super) fn give_body(&mut self, id: usize, block: Block) -> Result<(), String> {
         let node = &mut self.nodes[id];
         let Some(memory) = &mut node.memory else { return Ok(()) };
         let (header, hash) = (block.header.clone(), block.hash());
@@ -393,87 +380,6 @@ impl World {
         };
         memory.pool.insert(hash, block);
         self.step(id, Input::BodyValidated { header, valid })
-    }
-
-    fn deliver(&mut self, to: usize, from: usize, packet: Packet) -> Result<(), String> {
-        let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
-        let (height, peer) = (memory.host.height(), Peer(from as u64));
-        match packet {
-            Packet::Message(message) => self.step(to, Input::Verified { message, from: peer }),
-            Packet::Bytes(bytes) => {
-                let message = Message::decode(&bytes).map_err(|e| format!("on the wire: {e}"))?;
-                self.step(to, Input::Message { message, from: peer })
-            }
-            Packet::Offer(block) => {
-                memory.holders.entry(block).or_default().insert(from);
-                Ok(())
-            }
-            Packet::Want(block) => {
-                if let Some(body) = self.nodes[to].body(&block) {
-                    self.send(to, from, Packet::Body(body));
-                }
-                Ok(())
-            }
-            Packet::Body(body) => self.give_body(to, body),
-            Packet::Status(tip) => {
-                if tip >= height {
-                    self.send(to, from, Packet::Ask(height));
-                }
-                Ok(())
-            }
-            Packet::Ask(asked) => {
-                if let Some(committed) = self.nodes[to].disk.committed(asked) {
-                    self.send(to, from, Packet::Synced(committed.clone()));
-                }
-                Ok(())
-            }
-            Packet::Synced(Committed { block, certificate }) => {
-                if certificate.height != height {
-                    return Ok(());
-                }
-                memory.pool.insert(block.hash(), block);
-                self.report.synced += 1;
-                self.step(to, Input::Synced { certificate, from: peer })
-            }
-        }
-    }
-
-    /// Puts a packet on its way, if the weather lets it through.
-    pub(super) fn send(&mut self, from: usize, to: usize, packet: Packet) {
-        self.report.packets += 1;
-        if self.healed {
-            let delay = self.dice.between(1, CALM_DELAY_MS);
-            self.at(delay, Event::Packet { to, from, packet });
-            return;
-        }
-        if self.sides[from] != self.sides[to] || self.dice.chance(self.plan.loss) {
-            return;
-        }
-        if self.dice.chance(self.plan.repeats) {
-            let delay = self.dice.between(1, 4 * self.plan.delay_ms);
-            self.at(delay, Event::Packet { to, from, packet: packet.clone() });
-        }
-        let delay = self.dice.between(1, self.plan.delay_ms);
-        self.at(delay, Event::Packet { to, from, packet });
-    }
-
-    pub(super) fn send_to_all(&mut self, from: usize, packet: &Packet) {
-        for to in (0..self.nodes.len()).filter(|to| *to != from) {
-            self.send(from, to, packet.clone());
-        }
-    }
-
-    /// Tells two others how far it is, so that whoever missed everything finds out.
-    fn gossip(&mut self, node: usize) {
-        if self.nodes[node].memory.is_some() {
-            let tip = self.nodes[node].disk.height();
-            for _ in 0..2 {
-                let to = self.dice.index(self.nodes.len());
-                self.send(node, to, Packet::Status(tip));
-            }
-        }
-        let pause = self.dice.between(700, 1_300);
-        self.at(pause, Event::Gossip { node });
     }
 
     fn weather(&mut self) {
@@ -500,14 +406,5 @@ impl World {
         self.note("weather", &self.sides.clone());
         let pause = self.dice.between(200, 1_200);
         self.at(pause, Event::Weather);
-    }
-
-    /// A message as it travels.
-    pub(super) fn wrap(&self, message: Verified) -> Packet {
-        if self.plan.exact {
-            Packet::Bytes(message.message().encode())
-        } else {
-            Packet::Message(message)
-        }
     }
 }

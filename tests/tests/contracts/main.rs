@@ -12,6 +12,12 @@ mod licences;
 
 mod registries;
 
+mod keys;
+
 mod rejections;
+
+mod limits;
+
+mod faults;
 
 mod properties;

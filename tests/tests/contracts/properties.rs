@@ -11,8 +11,13 @@ use symbolon_contracts::{Event, RejectionCode};
 use symbolon_ledger::{
     codes::Day,
     hash::Cid,
-    operation::{Actor, Interval, KeyPurpose, NewLicence, Operation, RevocationClass},
-    records::{AgencyStatus, LicenceRecord, LicenceStatus, Record as _},
+    operation::{
+        Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
+    },
+    records::{
+        AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
+        Record as _,
+    },
     state::StateKey,
     transaction::Verified,
 };
@@ -28,6 +33,12 @@ const NAMES: u8 = 12;
 const LINEAGES: u8 = 4;
 const SLOTS: u8 = 32;
 
+/// Agencies that may be registered in a story; they say nothing.
+const NEWCOMERS: [u8; 2] = [4, 5];
+/// Kinds of operations on licences, and of all operations.
+const LICENCE_KINDS: std::ops::Range<u8> = 0..8;
+const OTHER_KINDS: std::ops::Range<u8> = 8..26;
+
 /// An operation in small numbers, made into a real one when it is said.
 #[derive(Debug, Clone)]
 struct Draft {
@@ -39,8 +50,8 @@ struct Draft {
     code: u8,
 }
 
-/// Who says which operations.
-type Said = (u8, Vec<Draft>);
+/// Who says which operations, and with which of its keys.
+type Said = (u8, u8, Vec<Draft>);
 /// Blocks of transactions.
 type Story = Vec<Vec<Said>>;
 
@@ -60,13 +71,17 @@ fn draft(kind: impl Strategy<Value = u8>) -> impl Strategy<Value = Draft> {
 /// Mostly agencies that speak of licences, sometimes a province; both also say what is not for
 /// them to say. Mostly one operation, since one that is refused takes the others with it.
 fn said() -> impl Strategy<Value = Said> {
-    let of_licences = prop_oneof![3 => Just(0u8), 12 => 0u8..8, 1 => Just(18u8), 1 => 8u8..22];
-    let of_agencies = prop_oneof![12 => 8u8..22, 1 => 0u8..8];
+    let of_licences =
+        prop_oneof![3 => Just(0u8), 12 => LICENCE_KINDS, 1 => Just(18u8), 1 => OTHER_KINDS];
+    // What applies only after something else has is said more often.
+    let after_others = prop_oneof![Just(14u8), Just(15u8), Just(21u8)];
+    let of_agencies = prop_oneof![12 => OTHER_KINDS, 4 => after_others, 1 => LICENCE_KINDS];
     let count = || prop_oneof![4 => Just(1usize), 1 => Just(2), 1 => Just(3)];
-    let agency = (0u8..3, vec(draft(of_licences), 3), count());
-    let province = (3u8..6, vec(draft(of_agencies), 3), count());
-    prop_oneof![5 => agency, 1 => province]
-        .prop_map(|(actor, drafts, count)| (actor, drafts.into_iter().take(count).collect()))
+    let agency = (0u8..3, 0u8..16, vec(draft(of_licences), 3), count());
+    let province = (3u8..6, 0u8..16, vec(draft(of_agencies), 3), count());
+    prop_oneof![5 => agency, 1 => province].prop_map(|(actor, key, drafts, count)| {
+        (actor, key, drafts.into_iter().take(count).collect())
+    })
 }
 
 fn story() -> impl Strategy<Value = Story> {
@@ -92,8 +107,39 @@ fn start() -> World {
     world
 }
 
-/// The operation that a draft stands for. `new` marks fresh keys apart.
-fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation {
+/// Number of the next key of an actor. Its secret is made of the number that it will have, so that
+/// whoever signs later finds it again.
+fn next_key(world: &World, actor: Actor) -> u32 {
+    match actor {
+        Actor::Agency(uscc) => {
+            world.record::<AgencyRecord>(&StateKey::Agency(uscc)).unwrap().next_key
+        }
+        Actor::Province(code) => {
+            world.record::<ProvinceRecord>(&StateKey::Province(code)).unwrap().next_key
+        }
+    }
+}
+
+/// Numbers of the actor's keys of a purpose whose secret is known: those that are valid, and all.
+fn keys(world: &World, actor: Actor, purpose: KeyPurpose) -> (Vec<u32>, Vec<u32>) {
+    let known = |id: &u32| {
+        let key = world.key(actor, *id);
+        key.purpose == purpose && key.key == secret(actor, *id).public_key()
+    };
+    let all: Vec<u32> = (0..next_key(world, actor)).filter(known).collect();
+    let live = all.iter().filter(|id| world.key(actor, **id).is_valid_at(world.height));
+    (live.copied().collect(), all)
+}
+
+/// One of the keys of a purpose: three times in four a valid one, as far as there is one.
+fn some_key(world: &World, actor: Actor, purpose: KeyPurpose, pick: u8) -> u32 {
+    let (live, all) = keys(world, actor, purpose);
+    let from = if pick < 12 && !live.is_empty() { live } else { all };
+    from.get(usize::from(pick) % from.len().max(1)).copied().unwrap_or_default()
+}
+
+/// The operation that a draft stands for.
+fn operation(world: &World, signer: Actor, draft: &Draft) -> Operation {
     // Three times in four one speaks of one's own, as far as there is something.
     let at_home = draft.code < 6;
     let own = |(n, home): &&(u8, &str)| of_agency(*n) == signer || of_province(home) == signer;
@@ -101,7 +147,13 @@ fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation
     let (n, _) = *AGENCIES.iter().find(|a| at_home && own(a)).unwrap_or(&other);
     let issuer = if draft.kind == 2 { other.0 } else { n };
     let (agency, cid) = (uscc(n), some_licence(world, issuer, draft.name));
-    let key = |id| new_key(of_agency(n), id, KeyPurpose::Credential);
+    let key = |purpose| {
+        let until = (draft.lineage == 0).then(|| world.height + u64::from(draft.slot));
+        NewKey {
+            valid_until: until,
+            ..new_key(of_agency(n), next_key(world, of_agency(n)), purpose)
+        }
+    };
     let (from_province, licence_type) = (province("51"), type_code(DRIVING));
     let (key_id, effective) = (u32::from(draft.code % 4), Day(u32::from(draft.slot) * 5));
     match draft.kind {
@@ -129,8 +181,12 @@ fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation
         14 if draft.code == 0 => Operation::DeregisterAgency { agency },
         15 => Operation::AssignSuccessor { agency, successor: uscc(1 + draft.code % 3) },
         16 => Operation::ReserveSlots { agency, blocks: u16::from(draft.code) },
-        17 => Operation::AddKey { agency, key: key(new) },
-        18 => Operation::RotateKey { agency, key_id, key: key(new) },
+        17 => Operation::AddKey { agency, key: key(KeyPurpose::Credential) },
+        18 => {
+            let known = world.record::<KeyRecord>(&StateKey::Key(of_agency(n), key_id));
+            let purpose = known.map_or(KeyPurpose::Credential, |known| known.purpose);
+            Operation::RotateKey { agency, key_id, key: key(purpose) }
+        }
         19 if draft.code < 2 => {
             Operation::MarkCompromised { agency, key_id, from_height: world.height - 1 }
         }
@@ -140,7 +196,14 @@ fn operation(world: &World, signer: Actor, draft: &Draft, new: u32) -> Operation
             Operation::Recognise { from_province, licence_type, interval }
         }
         21 => Operation::WithdrawRecognition { from_province, licence_type, effective },
-        _ => Operation::Propose {},
+        22 => register(NEWCOMERS[usize::from(draft.code) % NEWCOMERS.len()], &[DRIVING]),
+        23 if draft.code < 4 => Operation::RevokeKey { agency, key_id },
+        24 => {
+            let id = next_key(world, signer);
+            Operation::SetStatusKey { key: new_key(signer, id, KeyPurpose::Status) }
+        }
+        25 => Operation::AddKey { agency, key: key(KeyPurpose::Transaction) },
+        _ => Operation::Propose(Unread::default()),
     }
 }
 
@@ -168,19 +231,23 @@ fn new_licence(world: &World, signer: Actor, draft: &Draft) -> NewLicence {
     if draft.code == 7 {
         licence.licence_type = type_code(RARE);
     }
+    if own.is_some() {
+        let pick = draft.slot % 16;
+        licence.credential_key = some_key(world, signer, KeyPurpose::Credential, pick);
+    }
     licence
 }
 
 /// A block of the story, signed as it is told.
-fn block(world: &World, told: &[Said], number: usize) -> Vec<Verified> {
-    let transaction = |(i, (n, drafts)): (usize, &Said)| {
+fn block(world: &World, told: &[Said]) -> Vec<Verified> {
+    let transaction = |(n, key, drafts): &Said| {
         let signer = actor(*n);
-        let fresh = |j: usize| u32::try_from(1_000 + number * 100 + i * 10 + j).unwrap();
-        let operations = drafts.iter().enumerate();
-        let operations = operations.map(|(j, d)| operation(world, signer, d, fresh(j)));
-        world.sign(signer, operations.collect())
+        let operations = drafts.iter().map(|draft| operation(world, signer, draft)).collect();
+        let mut payload = world.payload(signer, operations);
+        payload.key_id = some_key(world, signer, KeyPurpose::Transaction, *key);
+        sign_with(&payload, &secret(signer, payload.key_id))
     };
-    told.iter().enumerate().map(transaction).collect()
+    told.iter().map(transaction).collect()
 }
 
 type Outcomes = Vec<Result<Vec<Event>, RejectionCode>>;
@@ -189,8 +256,8 @@ type Outcomes = Vec<Result<Vec<Event>, RejectionCode>>;
 /// each transaction, and the world after it.
 fn tell(story: &Story, mut check: impl FnMut(&World, &[Verified], &Outcomes, &World)) {
     let mut world = start();
-    for (number, told) in story.iter().enumerate() {
-        let transactions = block(&world, told, number);
+    for told in story {
+        let transactions = block(&world, told);
         let before = world.clone();
         let outcomes = world.commit_block(&transactions);
         check(&before, &transactions, &outcomes, &world);
@@ -253,23 +320,75 @@ fn nobody_acts_outside_their_scope(before: &World, block: &[Verified], outcomes:
     }
 }
 
-/// For blocks of one transaction.
+/// The agency that answers for the licences of agency `issuer`.
+fn administrator(world: &World, issuer: u8) -> AgencyRecord {
+    let mut owner = world.agency(issuer);
+    while let (AgencyStatus::Deregistered, Some(next)) = (owner.status, owner.successor) {
+        owner = world.record(&StateKey::Agency(next)).unwrap();
+    }
+    owner
+}
+
+/// For blocks of one transaction. A licence is made and superseded by the agency that issues it,
+/// taken over by the one that it was released to, suspended and revoked by its administrator or
+/// its province, and else touched by its administrator only.
 fn only_its_agency_a_successor_or_its_province_changes_a_licence(
     before: &World,
     block: &[Verified],
     outcomes: &Outcomes,
 ) {
     let signer = block[0].transaction().payload().actor;
-    let touched = outcomes[0].iter().flatten().filter_map(|e| e.licence_after.as_ref());
-    for licence in touched {
+    // Statuses as the operations before have left them.
+    let mut statuses: BTreeMap<Cid, LicenceStatus> = BTreeMap::new();
+    for event in outcomes[0].iter().flatten() {
+        let (Some(cid), Some(licence)) = (event.cid, &event.licence_after) else { continue };
+        let was = statuses.get(&cid).copied().or(before.licence(&cid).map(|l| l.status));
+        statuses.insert(cid, licence.status);
         let (issuer, home) = agency_of_index(before, licence.agency_index);
-        let mut owner = before.agency(issuer);
-        while let (AgencyStatus::Deregistered, Some(next)) = (owner.status, owner.successor) {
-            owner = before.record(&StateKey::Agency(next)).unwrap();
+        let issuers_own = signer == of_agency(issuer);
+        let owner = administrator(before, issuer);
+        let administers =
+            signer == Actor::Agency(owner.uscc) && owner.status == AgencyStatus::Active;
+        let allowed = match (event.name, was) {
+            ("issue", None) | ("supersede", _) | ("transfer_in", None) => issuers_own,
+            ("transfer_in", Some(LicenceStatus::TransferPending { to })) => {
+                signer == of_agency(agency_of_index(before, to).0)
+            }
+            ("suspend" | "revoke", Some(_)) => administers || signer == of_province(home),
+            ("resume" | "transfer_out" | "cancel_transfer", Some(_)) => administers,
+            _ => false,
+        };
+        assert!(allowed, "{signer}: {} of agency {issuer}, {was:?}", event.name);
+    }
+}
+
+/// Keys that have ended or are marked, as seen between two blocks.
+fn dead_keys(world: &World) -> BTreeSet<(Actor, u32)> {
+    let dead = |(key, bytes): (&StateKey, &Vec<u8>)| match key {
+        StateKey::Key(actor, id) => {
+            let record = KeyRecord::from_bytes(bytes).unwrap();
+            let over = record.valid_until.is_some_and(|until| until < world.height);
+            (over || record.compromised_from.is_some()).then_some((*actor, *id))
         }
-        let its = signer == Actor::Agency(owner.uscc) && owner.status == AgencyStatus::Active;
-        let taken_over = matches!(licence.status, LicenceStatus::Superseded { .. });
-        assert!(its || signer == of_province(home) || taken_over, "{signer}: agency {issuer}");
+        _ => None,
+    };
+    world.state.iter().filter_map(dead).collect()
+}
+
+fn a_compromised_or_ended_key_signs_nothing_from_then_on(
+    dead: &BTreeSet<(Actor, u32)>,
+    block: &[Verified],
+    outcomes: &Outcomes,
+) {
+    for (transaction, outcome) in block.iter().zip(outcomes) {
+        let payload = transaction.transaction().payload();
+        let signed = outcome.is_ok() && dead.contains(&(payload.actor, payload.key_id));
+        assert!(!signed, "{} with key {}", payload.actor, payload.key_id);
+    }
+    for (signer, licence) in made(block, outcomes) {
+        for id in [licence.credential_key, licence.transaction_key] {
+            assert!(!dead.contains(&(signer, id)), "{signer} issues with key {id}");
+        }
     }
 }
 
@@ -337,6 +456,17 @@ proptest! {
     }
 
     #[test]
+    fn dead_keys_sign_nothing(story in story()) {
+        let mut dead = BTreeSet::new();
+        tell(&story, |before, block, outcomes, after| {
+            assert!(dead.is_subset(&dead_keys(before)), "a key came back");
+            dead = dead_keys(before);
+            a_compromised_or_ended_key_signs_nothing_from_then_on(&dead, block, outcomes);
+            assert!(dead.is_subset(&dead_keys(after)), "a key came back");
+        });
+    }
+
+    #[test]
     fn a_refusal_leaves_no_trace(story in story()) {
         tell(&story, |before, transactions, outcomes, _| {
             a_refused_transaction_changes_nothing(before, transactions, outcomes);
@@ -380,18 +510,20 @@ proptest! {
 fn stories_apply_and_are_refused_in_many_ways() {
     use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let (mut names, mut refusals) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut refusals, mut dead_signers) = (BTreeSet::new(), BTreeSet::new(), 0);
     for _ in 0..STORIES {
         let story = story().new_tree(&mut runner).unwrap().current();
         tell(&story, |_, _, outcomes, _| {
             for outcome in outcomes {
                 match outcome {
+                    Err(RejectionCode::KeyNotValid) => dead_signers += 1,
                     Ok(events) => names.extend(events.iter().map(|e| e.name)),
                     Err(code) => drop(refusals.insert(code.name())),
                 }
             }
         });
     }
-    assert!(names.len() >= 16, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
+    assert!(dead_signers > 50, "{dead_signers}");
     assert!(refusals.len() >= 24 && refusals.contains("not_owner"), "{refusals:?}");
 }

@@ -1,12 +1,16 @@
 //! One case for every rejection that there is. A code without a case fails the test, so none can
 //! be added that nobody has seen.
 
-use symbolon_contracts::{RejectionCode as Code, keys::MAX_KEYS, slots::BLOCKS_PER_PROVINCE};
+use symbolon_contracts::{
+    RejectionCode as Code,
+    keys::{MAX_KEY_OPERATIONS, MAX_KEYS, MAX_OWN_KEYS},
+    slots::{BLOCKS_PER_PROVINCE, MAX_OPEN_BLOCKS},
+};
 use symbolon_ledger::{
     codes::{Day, LAST_DAY, Month},
     hash::Digest,
     keys::SecretKey,
-    operation::{Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
+    operation::{Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread},
     records::{CountersRecord, KeyRecord, ProvinceRecord, RECORD_VERSION, Record as _},
     state::StateKey,
     transaction::{Payload, VALIDITY_WINDOW},
@@ -133,11 +137,13 @@ fn transaction_case(w: &mut World, code: Code) -> Option<&'static str> {
         Code::SignerSuspended => w.asks(of_agency(2), vec![suspend()]),
         Code::SignerDeregistered => w.asks(of_agency(3), vec![suspend()]),
         Code::NotActive => {
-            for governance in [Operation::Approve {}, Operation::Reject {}, Operation::Evidence {}]
-            {
-                assert_eq!(province_asks(w, governance), "not_active");
+            let governance =
+                [Operation::Approve, Operation::Reject, Operation::Evidence, Operation::Propose];
+            for operation in governance.map(|make| make(Unread::default())) {
+                assert_eq!(province_asks(w, operation.clone()), "not_active");
+                assert_eq!(w.asks(of_agency(1), vec![operation]), "not_active");
             }
-            province_asks(w, Operation::Propose {})
+            "not_active"
         }
         Code::WrongActor => province_asks(w, Operation::Resume { cid: cid_of(1, "old") }),
         Code::UnknownAgency => province_asks(w, Operation::SuspendAgency { agency: uscc(9) }),
@@ -243,7 +249,7 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
     Some(match code {
         Code::KeyRegistered => province_asks(w, add(agency_key(0, KeyPurpose::Credential))),
         Code::TooManyKeys => {
-            fill_keys(w);
+            fill_keys(w, MAX_KEYS);
             province_asks(w, add(agency_key(MAX_KEYS, KeyPurpose::Credential)))
         }
         Code::BadFirstKeys => {
@@ -277,17 +283,60 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
             let key_id = TRANSACTION_KEY;
             province_asks(w, Operation::RotateKey { agency: uscc(1), key_id, key })
         }
+        Code::RotationsUsedUp => {
+            fill_keys(w, MAX_OWN_KEYS - 1);
+            let rotate = |id| {
+                let key = agency_key(id, KeyPurpose::Credential);
+                Operation::RotateKey { agency: uscc(1), key_id: CREDENTIAL_KEY, key }
+            };
+            w.commits(of_agency(1), vec![rotate(MAX_OWN_KEYS - 1)]);
+            let next = Operation::RotateKey {
+                agency: uscc(1),
+                key_id: MAX_OWN_KEYS - 1,
+                key: agency_key(MAX_OWN_KEYS, KeyPurpose::Credential),
+            };
+            assert_eq!(province_asks(w, next.clone()), "ok");
+            w.asks(of_agency(1), vec![next])
+        }
+        Code::KeyOutlives => {
+            let until = |id, until| NewKey {
+                valid_until: until,
+                ..agency_key(id, KeyPurpose::Transaction)
+            };
+            let end = w.height + 100;
+            let add = Operation::AddKey { agency: uscc(1), key: until(2, Some(end)) };
+            w.commits(of_province("44"), vec![add]);
+            let rotate = |until| Operation::RotateKey { agency: uscc(1), key_id: 2, key: until };
+            let mut longer = "ok";
+            for (key, expected) in [
+                (until(3, Some(end)), "ok"),
+                (until(3, Some(end - 1)), "ok"),
+                (until(3, Some(end + 1)), "key_outlives"),
+                (until(3, None), "key_outlives"),
+            ] {
+                assert_eq!(province_asks(w, rotate(key.clone())), "ok");
+                longer = w.asks(of_agency(1), vec![rotate(key)]);
+                assert_eq!(longer, expected);
+            }
+            longer
+        }
+        Code::KeysBusy => {
+            let add = |id| add(agency_key(id, KeyPurpose::Credential));
+            let many = |count| (2..2 + count).map(add).collect();
+            assert_eq!(w.asks(of_province("44"), many(MAX_KEY_OPERATIONS)), "ok");
+            w.asks(of_province("44"), many(MAX_KEY_OPERATIONS + 1))
+        }
         Code::CompromiseInFuture => province_asks(w, mark(0, height + 1)),
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),
         _ => return None,
     })
 }
 
-/// Gives agency 1 as many keys as it may have, straight in the state.
-fn fill_keys(world: &mut World) {
+/// Gives agency 1 `count` keys, straight in the state.
+fn fill_keys(world: &mut World, count: u32) {
     let actor = of_agency(1);
     let mut agency = world.agency(1);
-    for id in agency.next_key..MAX_KEYS {
+    for id in agency.next_key..count {
         let record = KeyRecord {
             version: RECORD_VERSION,
             key: secret(actor, id).public_key(),
@@ -299,7 +348,7 @@ fn fill_keys(world: &mut World) {
         };
         world.state.insert(StateKey::Key(actor, id), record.to_bytes());
     }
-    agency.next_key = MAX_KEYS;
+    agency.next_key = count;
     world.state.insert(StateKey::Agency(uscc(1)), agency.to_bytes());
 }
 
@@ -311,7 +360,13 @@ fn slot_case(w: &mut World, code: Code) -> Option<&'static str> {
             assert_eq!(province_asks(w, reserve(256)), "ok");
             province_asks(w, reserve(257))
         }
-        Code::SlotsBusy => w.asks(of_agency(1), vec![reserve(200), reserve(57)]),
+        Code::SlotsBusy => w.asks(of_province("44"), vec![reserve(200), reserve(57)]),
+        Code::SlotsUnused => {
+            // One block is open since the beginning.
+            let most = u16::try_from(MAX_OPEN_BLOCKS).unwrap();
+            assert_eq!(w.asks(of_agency(1), vec![reserve(most - 1)]), "ok");
+            w.asks(of_agency(1), vec![reserve(most)])
+        }
         Code::SlotsExhausted => {
             let key = StateKey::Province(province("44"));
             let mut record: ProvinceRecord = w.record(&key).unwrap();
@@ -387,6 +442,62 @@ fn a_rejection_names_the_operation_that_was_refused() {
     let outcome = apply_transaction(&mut Overlay::new(&world), &world.context(), &late);
     let why = Rejection { code: Code::Expired, operation_index: None };
     assert_eq!(outcome, Err(ApplyError::Rejected(why)));
+}
+
+/// Each operation has two faults or more; the answer names the one that comes first.
+#[test]
+fn of_several_faults_the_first_in_the_order_of_the_specification_is_named() {
+    let mut w = stage();
+    w.commits(of_agency(1), vec![release(4)]);
+    let by = |actor, operation| w.asks(actor, vec![operation]);
+    let check = |answer: &str, expected: &str| assert_eq!(answer, expected);
+    let (home, elsewhere) = (of_province("44"), of_province("51"));
+    let over = NewKey { valid_until: Some(0), ..agency_key(7, KeyPurpose::Status) };
+    let reserve = |n| Operation::ReserveSlots { agency: uscc(n), blocks: 0 };
+    check(by(home, reserve(9)), "unknown_agency");
+    check(by(elsewhere, reserve(1)), "not_its_province");
+    check(by(home, reserve(3)), "agency_deregistered");
+    let add = |n| Operation::AddKey { agency: uscc(n), key: over.clone() };
+    let rotate = |n| Operation::RotateKey { agency: uscc(n), key_id: 99, key: over.clone() };
+    for keys in [&add as &dyn Fn(u8) -> Operation, &rotate] {
+        check(by(home, keys(9)), "unknown_agency");
+        check(by(elsewhere, keys(1)), "not_its_province");
+        check(by(home, keys(3)), "agency_deregistered");
+        check(by(home, keys(1)), "bad_purpose");
+    }
+    let mut twice = register(1, &[RARE, RARE]);
+    if let Operation::RegisterAgency { keys, .. } = &mut twice {
+        keys.clear();
+    }
+    check(by(home, twice.clone()), "agency_exists");
+    check(by(of_agency(1), twice), "wrong_actor");
+    let late = |licence_type: &str| {
+        let mut licence = licence("new", "old lineage", u32::MAX);
+        (licence.licence_type, licence.expiry) = (type_code(licence_type), Some(Month(0)));
+        licence
+    };
+    let take = |code| Operation::TransferIn { previous: cid_of(1, "old"), licence: late(code) };
+    check(by(of_agency(1), take(FIXED)), "not_transfer_target");
+    check(by(of_agency(4), take("local:none")), "unknown_type");
+    check(by(of_agency(4), take(FIXED)), "type_differs");
+    let issue = |code| Operation::Issue { licence: late(code) };
+    check(by(of_agency(1), issue("local:none")), "unknown_type");
+    check(by(of_agency(1), issue(RARE)), "out_of_scope");
+    check(by(of_agency(1), issue(DRIVING)), "lineage_in_use");
+    check(recognise(&w, "99", "local:none", (2, 1)), "unknown_province");
+    check(recognise(&w, "44", "local:none", (2, 1)), "unknown_type");
+    check(recognise(&w, "44", DRIVING, (2, 1)), "own_province");
+    // The transaction as a whole: in the order of the numbers.
+    let whole = |actor: u8, key_id, key: u32| {
+        let mut payload = w.payload(of_agency(actor), vec![reserve(9)]);
+        payload.key_id = key_id;
+        word(&w.attempt(&sign_with(&payload, &secret(of_agency(actor), key))))
+    };
+    check(whole(2, 9, 9), "unknown_key");
+    check(whole(2, 0, 9), "wrong_key");
+    check(whole(2, CREDENTIAL_KEY, CREDENTIAL_KEY), "key_not_for_transactions");
+    check(whole(2, 0, 0), "signer_suspended");
+    check(whole(3, 0, 0), "signer_deregistered");
 }
 
 #[test]

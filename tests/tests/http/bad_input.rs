@@ -1,11 +1,12 @@
 //! Bad requests: each is named, told how to be mended, and never a 5xx.
 
 use serde_json::{Value, json};
+use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
 use symbolon_ledger::{
     codes::Label,
     hash::{Digest, sha256},
     keys::SecretKey,
-    operation::{Actor, Operation, RevocationClass},
+    operation::{Actor, Operation, RevocationClass, Unread},
     transaction::{Payload, SignedTransaction, VALIDITY_WINDOW},
 };
 
@@ -123,7 +124,7 @@ fn bodies_that_cannot_be_read_are_named() {
     }
     let too_large = vec![b' '; 17 * 1024 * 1024];
     for (path, size) in [
-        ("/v1/verify", 64 * 1024 + 1),
+        ("/v1/verify", MAX_PRESENTATION_LEN + 4 * 1024 + 1),
         ("/v1/transactions", 96 * 1024 + 1),
         ("/v1/verify/batch", 16 * 1024 * 1024 + 1),
     ] {
@@ -144,6 +145,21 @@ fn bodies_that_cannot_be_read_are_named() {
         let path = format!("/v1/transactions?{query}");
         refused(&post(&path, &[COSE], b""), 400, "bad_query");
     }
+}
+
+#[test]
+fn the_longest_presentation_fits_into_a_request() {
+    let node = Node::start();
+    let (licence, _) = node.prepare_licence("44", 0);
+    // Not a disclosure of this licence: read to its end, and told what is wrong with it.
+    let mut text = licence.text;
+    text.push_str(&"A".repeat(MAX_PRESENTATION_LEN - text.len() - 1));
+    text.push('~');
+    assert_eq!(text.len(), MAX_PRESENTATION_LEN);
+    let body = json!({"presentation": text, "recognising_province": "11", "at": "2026-11-24"});
+    refused(&node.verify(&body), 400, "malformed_presentation");
+    let longer = json!({"presentation": format!("{text}~")});
+    refused(&node.verify(&longer), 400, "malformed_presentation");
 }
 
 #[test]
@@ -240,7 +256,7 @@ fn transactions_that_do_not_apply_are_refused_with_the_reason() {
         ("used slot", node.by_agency("44", vec![in_used_slot])),
         ("slot not reserved", node.by_agency("44", vec![in_other_slot])),
         ("not a province", node.by_agency("44", vec![register])),
-        ("not active", node.by_province("44", vec![Operation::Propose {}])),
+        ("not active", node.by_province("44", vec![Operation::Propose(Unread::default())])),
         ("not suspended", node.by_agency("44", vec![resume])),
     ] {
         let answer = submit(&node, &transaction);

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use symbolon_node::{
     engine::EngineStatus,
-    http::{HttpAddresses, HttpError, HttpLimits, HttpListeners, TlsFiles, description},
+    http::{HttpAddresses, HttpError, HttpLimits, HttpListeners, Share, TlsFiles, description},
 };
 
 use crate::support::{Node, read_answer, request};
@@ -114,6 +114,64 @@ fn a_full_house_says_when_to_come_back() {
     let _ = second.read_to_end(&mut nothing);
     assert!(nothing.is_empty(), "a connection past the limit was served");
     drop(held);
+}
+
+#[test]
+fn a_full_house_does_not_make_the_node_look_dead() {
+    let limits = HttpLimits { requests: 0, reads: 0, ..HttpLimits::default() };
+    let node = Node::start_with(limits);
+    node.commit();
+    assert_eq!(node.get("/v1/status").status, 503);
+    for path in ["/livez", "/readyz", "/metrics", "/version"] {
+        let answer = request(node.admin, "GET", path, &[], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+#[test]
+fn one_caller_cannot_take_the_places_of_all() {
+    let share = Share { other_machine: 1, this_machine: 2 };
+    let node = Node::start_with(HttpLimits { streams_of_one: share, ..HttpLimits::default() });
+    let first = Events::open(&node, "/v1/events", "");
+    let second = Events::open(&node, "/v1/events", "");
+    let refused = node.get("/v1/events");
+    assert_eq!((refused.status, refused.problem().as_str()), (503, "overloaded"));
+    assert_eq!(node.get("/v1/status").status, 200);
+    drop((first, second));
+    // A place is free again once the node has seen, in writing to it, that its reader is gone.
+    while node.get("/v1/events?from=18446744073709551615").status == 503 {
+        node.commit();
+    }
+
+    let node = Node::start_with(HttpLimits { connections_of_one: share, ..HttpLimits::default() });
+    let held = (Events::open(&node, "/v1/events", ""), Events::open(&node, "/v1/events", ""));
+    let mut third = TcpStream::connect(node.public).unwrap();
+    let _ = third.write_all(b"GET /v1/status HTTP/1.1\r\nhost: node\r\n\r\n");
+    let mut nothing = Vec::new();
+    let _ = third.read_to_end(&mut nothing);
+    assert!(nothing.is_empty(), "a connection past its caller's share was served");
+    // The operator's listener counts by itself.
+    assert_eq!(request(node.admin, "GET", "/livez", &[], b"").status, 200);
+    drop(held);
+}
+
+#[test]
+fn nobody_waits_for_blocks_that_are_far_off() {
+    let node = Node::start();
+    for (path, header) in [
+        ("/v1/events?from=2", None),
+        ("/v1/events?from=18446744073709551615", None),
+        ("/v1/events", Some(("last-event-id", "18446744073709551615"))),
+    ] {
+        let answer = node.get_with(path, header.as_slice());
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "bad_height"), "{path}");
+    }
+    let mut next = Events::open(&node, "/v1/events?from=1", "");
+    let mut from_another_node = Events::open(&node, "/v1/events", "last-event-id: 1\r\n");
+    node.commit();
+    node.commit();
+    assert_eq!(next.next().unwrap().0, 1);
+    assert_eq!(from_another_node.next().unwrap().0, 2);
 }
 
 #[test]

@@ -19,10 +19,10 @@ use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codes::{ProvinceCode, Uscc},
-    hash::{Cid, Digest, sha256},
+    hash::{Cid, Digest, TransactionId, sha256},
     keys::SecretKey,
     operation::{Actor, NewLicence, Operation},
-    transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
+    transaction::{PAYLOAD_VERSION, Payload, SignedTransaction, Verified},
     vote::{VoteKind, vote_bytes},
 };
 use symbolon_node::{
@@ -55,7 +55,8 @@ pub(crate) struct Node {
     committing: Mutex<()>,
     stop: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
-    _outlets: (mpsc::Receiver<Arc<symbolon_ledger::transaction::Verified>>, mpsc::Receiver<()>),
+    gossiped: Mutex<mpsc::Receiver<Arc<Verified>>>,
+    _worked: mpsc::Receiver<()>,
     _folder: tempfile::TempDir,
 }
 
@@ -151,7 +152,8 @@ impl Node {
             committing: Mutex::new(()),
             stop,
             runtime: Some(runtime),
-            _outlets: (gossiped, worked),
+            gossiped: Mutex::new(gossiped),
+            _worked: worked,
             _folder: folder,
         }
     }
@@ -172,11 +174,29 @@ impl Node {
 
     /// Builds, executes, certifies and commits one block of what waits; its height.
     pub(crate) fn commit(&self) -> u64 {
+        self.commit_of(self.pool.candidates(1_000))
+    }
+
+    /// A block of a proposer whose pool is empty.
+    pub(crate) fn commit_nothing(&self) -> u64 {
+        self.commit_of(Vec::new())
+    }
+
+    /// A block of a proposer that knows only `transaction`.
+    pub(crate) fn commit_only(&self, transaction: &SignedTransaction) -> u64 {
+        let actor = transaction.payload().actor;
+        let view = self.store.view().unwrap();
+        let key = symbolon_contracts::signer_key(&view, actor, transaction.payload().key_id);
+        let verified = transaction.clone().verify(&key.unwrap().unwrap()).unwrap();
+        drop(view);
+        self.commit_of(vec![Arc::new(verified)])
+    }
+
+    fn commit_of(&self, candidates: Vec<Arc<Verified>>) -> u64 {
         let _one_at_a_time = self.committing.lock().unwrap();
         let view = self.store.view().unwrap();
         let tip = view.tip();
-        let (transactions, executed, refused) =
-            execution::select(&view, self.pool.candidates(1_000)).unwrap();
+        let (transactions, executed, refused) = execution::select(&view, candidates).unwrap();
         let now = self.now_ms.load(Ordering::SeqCst);
         let header = Header {
             version: HEADER_VERSION,
@@ -213,6 +233,12 @@ impl Node {
         let mut signatures: Vec<_> = self.keys.iter().map(sign).collect();
         signatures.sort_by_key(|s| s.province);
         Certificate { version: CERTIFICATE_VERSION, height, round: 0, block: hash, signatures }
+    }
+
+    /// The transactions that were offered to the other nodes since the last call.
+    pub(crate) fn offered(&self) -> Vec<TransactionId> {
+        let mut gossiped = self.gossiped.lock().unwrap();
+        std::iter::from_fn(|| gossiped.try_recv().ok()).map(|t| t.transaction().id()).collect()
     }
 
     /// A signed transaction.

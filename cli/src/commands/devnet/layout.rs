@@ -10,8 +10,9 @@
 //! The folder may hold other files; nothing here touches them.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
+    thread,
 };
 
 use serde::Serialize;
@@ -59,9 +60,25 @@ impl Layout {
         self.dir.join("genesis.toml")
     }
 
-    /// Held while a command changes what runs here.
-    pub(super) fn lock_file(&self) -> PathBuf {
-        self.dir.join(".devnet.lock")
+    /// Waits until no other command changes what runs here, and keeps others from it until the
+    /// value is dropped. The file stays for ever: removed, it would let two in.
+    ///
+    /// # Errors
+    ///
+    /// When `interrupted` says so meanwhile, or the file cannot be made.
+    pub(super) fn lock(&self, interrupted: &dyn Fn() -> bool) -> Result<File, Failure> {
+        loop {
+            match files::lock(&self.dir.join(".devnet.lock"), false) {
+                Err(failure) if failure.code == "locked" => {
+                    if interrupted() {
+                        let hint = "another devnet command works on this folder; wait for its end";
+                        return Err(Failure { hint: hint.to_owned(), ..failure });
+                    }
+                    thread::sleep(process::GLANCE);
+                }
+                taken => return taken,
+            }
+        }
     }
 
     pub(super) fn keys(&self) -> PathBuf {
@@ -110,6 +127,20 @@ impl Layout {
         process::is_node(pid, &self.config(number)).then_some(pid)
     }
 
+    /// Notes that the nodes were stopped on purpose: their processes are no longer listed.
+    ///
+    /// # Errors
+    ///
+    /// When a list cannot be removed.
+    pub(super) fn note_stopped(&self) -> Result<(), Failure> {
+        self.node_numbers().into_iter().try_for_each(|n| files::remove(&self.pid_file(n)))
+    }
+
+    /// Whether [`Layout::note_stopped`] said so since the nodes were started.
+    pub(super) fn were_stopped(&self) -> bool {
+        !self.node_numbers().into_iter().any(|number| self.pid_file(number).exists())
+    }
+
     /// Number and process of every node that is alive.
     pub(super) fn running(&self) -> Vec<(usize, u32)> {
         self.node_numbers().into_iter().filter_map(|n| Some((n, self.pid_of(n)?))).collect()
@@ -127,16 +158,21 @@ impl Layout {
         numbers
     }
 
-    /// Removes what this program made; gives the names.
+    /// Removes what this program made, and nothing else that lies beside it; gives the names.
     ///
     /// # Errors
     ///
     /// When something cannot be removed.
     pub(super) fn remove(&self) -> Result<Vec<PathBuf>, Failure> {
-        let mut ours: Vec<PathBuf> =
-            self.node_numbers().into_iter().map(|n| self.node(n)).collect();
-        ours.extend([self.keys(), self.genesis(), self.dir.join(devnet_file::FILE_NAME)]);
+        let mut ours = self.key_files();
+        for number in self.node_numbers() {
+            ours.extend([self.data(number), self.log(number), self.pid_file(number)]);
+            ours.extend([self.validator_key(number), self.network_key(number)]);
+            ours.push(self.config(number));
+        }
+        ours.extend([self.dir.join(devnet_file::FILE_NAME), self.genesis()]);
         ours.retain(|path| path.exists());
+        let folders: Vec<PathBuf> = self.node_numbers().into_iter().map(|n| self.node(n)).collect();
         for path in &ours {
             let removed =
                 if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
@@ -145,8 +181,23 @@ impl Layout {
                 Failure::refused("cannot_remove", message, "remove it yourself")
             })?;
         }
-        files::remove(&self.lock_file())?;
+        for folder in folders.iter().chain([&self.keys()]) {
+            // A folder in which somebody keeps something else stays, with that in it.
+            let _ = fs::remove_dir(folder);
+        }
         Ok(ours)
+    }
+
+    /// The keys of provinces and agencies, and what lies beside an agency's key.
+    fn key_files(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.keys()) else { return Vec::new() };
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            let key = ["province-", "agency-"].iter().any(|kind| name.starts_with(kind));
+            let beside = [".secret", ".slots", ".lock"].iter().any(|end| name.ends_with(end));
+            key && name.ends_with(".pem") || beside
+        };
+        entries.flatten().map(|e| e.path()).filter(is_ours).collect()
     }
 
     /// Writes the configuration of node `number`, the validator of `province`. `moved` says that

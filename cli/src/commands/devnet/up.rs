@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -30,7 +31,7 @@ use crate::{
     clock,
     commands::genesis::read_genesis,
     devnet_file::{DevnetAgency, DevnetFile, DevnetNode, DevnetProvince},
-    files, keyfile,
+    entropy, files, keyfile,
     output::{Answer, Failure, Outcome},
 };
 
@@ -68,7 +69,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     let stop = stop_flag()?;
     let program = process::program()?;
     let temporary = args.dir.is_none();
-    let dir = args.dir.clone().unwrap_or_else(temporary_folder);
+    let dir = args.dir.clone().map_or_else(temporary_folder, Ok)?;
     let layout = Layout::create(&dir)?;
     let outcome = start(args, &layout, context, &program, &stop).and_then(|answer| {
         if args.detach { Ok(answer) } else { attend(&layout, context, answer, &stop) }
@@ -80,8 +81,13 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     outcome
 }
 
-fn temporary_folder() -> PathBuf {
-    std::env::temp_dir().join(format!("symbolon-devnet-{}", std::process::id()))
+/// A new folder of nobody else's, whatever names others have taken before.
+fn temporary_folder() -> Result<PathBuf, Failure> {
+    let random = u64::from_be_bytes(entropy::bytes()?);
+    let dir = std::env::temp_dir().join(format!("symbolon-devnet-{random:016x}"));
+    let made = fs::DirBuilder::new().mode(0o700).create(&dir);
+    made.map_err(|e| files::unwritable(&dir, &e))?;
+    Ok(dir)
 }
 
 /// Becomes true when this program is asked to stop.
@@ -104,11 +110,13 @@ fn start(
     program: &Path,
     stop: &AtomicBool,
 ) -> Outcome {
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| stop.load(Ordering::Relaxed))?;
     refuse_running(layout)?;
     let (resumed, provinces, base) = plan(args, layout)?;
     let all: Vec<u16> = (1..=provinces.len()).flat_map(|i| Ports::of(base, i).all()).collect();
     ports::refuse_taken(&all, "stop that process, or use other ports: --base-port N")?;
+    // Whoever waits for the file waits for this network, not for an earlier one.
+    files::remove(&DevnetFile::path(layout.dir()))?;
     let genesis = resumed.map_or_else(|| found(layout, &provinces, base), Ok)?;
     let codes: Vec<&str> = provinces.iter().map(|p| p.code.as_str()).collect();
     let moved = Some(base) != founding_base(&genesis, codes[0]);
@@ -307,12 +315,21 @@ fn attend(layout: &Layout, context: &Context, answer: Answer, stop: &AtomicBool)
         }
         alive = now;
         if alive.is_empty() {
-            context.output.note("no node is left");
-            return Ok(answer);
+            // `devnet down` removes the lists of the processes that it stopped, under this lock.
+            let _lock = layout.lock(&|| stop.load(Ordering::Relaxed))?;
+            if layout.were_stopped() {
+                context.output.note("all nodes were stopped");
+                return Ok(answer);
+            }
+            return Err(Failure::refused(
+                "nodes_ended",
+                "every node has ended by itself",
+                format!("their logs say why: {}/node-*/log", layout.dir().display()),
+            ));
         }
     }
     context.output.note("stopping the nodes");
-    let _lock = files::lock(&layout.lock_file(), true)?;
+    let _lock = layout.lock(&|| false)?;
     stop_all(layout, context)?;
     context.output.note("all nodes have stopped");
     Ok(answer)

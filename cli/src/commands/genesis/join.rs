@@ -85,8 +85,8 @@ pub(super) fn run(args: &JoinArgs) -> Outcome {
     let (out, keys) = (args.out.display(), args.keys.display());
     let shown = format!(
         "part         {out}\nfingerprint  {fingerprint}\nkeys         {keys} (keep them; nobody else may have them)\n\n\
-         Send the part to whoever joins them, and tell them the fingerprint by another channel.\n\
-         When the document comes back: symbolon genesis check DOCUMENT --part {out}"
+         Send the part to the other provinces and to whoever joins them, and tell them the fingerprint by another channel.\n\
+         When the document comes back: symbolon genesis check DOCUMENT --part {out} THE-PARTS-OF-ALL-OTHERS"
     );
     let json = json!({
         "file": args.out,

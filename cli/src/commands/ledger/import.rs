@@ -4,6 +4,7 @@
 //! that are not issued yet go out, 256 to a transaction, several transactions at a time. Reading
 //! files is [`source`], judging rows [`rows`], the way onto the ledger [`crate::issuing`].
 
+mod faults_file;
 mod rows;
 mod source;
 
@@ -74,7 +75,7 @@ pub(crate) struct ImportArgs {
     /// The agency's credential key [default: beside the transaction key]
     #[arg(long, value_name = "FILE")]
     credential_key: Option<PathBuf>,
-    /// Only check the rows; issue nothing
+    /// Only check the rows and list the refused ones; issue nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -118,8 +119,11 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
     let issuer = Issuer::open(context, &node, &args.licence_type, key)?;
     rows::check_header(&source, &issuer.licence_type)?;
     let mut checked = rows::check(&source, &issuer.licence_type, &issuer.secret);
+    if checked.total == 0 {
+        return Err(source::empty());
+    }
     let errors = args.errors.clone().unwrap_or_else(|| files::suffixed(&args.file, ".errors.csv"));
-    rows::write_faults(&errors, &checked.faults)?;
+    faults_file::write(&errors, &args.file, &checked.faults)?;
     let mut totals =
         Totals { rows: checked.total, rejected: checked.rejected(), ..Totals::default() };
     if args.dry_run {
@@ -136,7 +140,7 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
         context.output.note(no_holder_note());
     }
     let outcome = job.issue_all(context, &mut checked, &mut totals);
-    rows::write_faults(&errors, &checked.faults)?;
+    faults_file::write(&errors, &args.file, &checked.faults)?;
     totals.errors_file = (!checked.faults.is_empty()).then(|| errors.clone());
     match outcome {
         Ok(()) => Ok(answer(args, totals, &checked.faults, &errors)),
@@ -167,8 +171,9 @@ impl Job<'_> {
         totals: &mut Totals,
     ) -> Result<(), Failure> {
         let resumed = issuing::resume(self.issuer, &self.journal)?;
-        totals.transactions += resumed.transactions.len();
-        let resumed: BTreeSet<Digest> = resumed.issued.iter().map(|entry| entry.tag).collect();
+        totals.transactions += resumed.iter().map(|r| r.transactions.len()).sum::<usize>();
+        let resumed: BTreeSet<Digest> =
+            resumed.iter().flat_map(|r| &r.issued).map(|entry| entry.tag).collect();
         let is_new = |row: &&GoodRow| self.journal.issued(&row.tag).is_none();
         let new: Vec<GoodRow> = checked.good.iter().filter(is_new).cloned().collect();
         let before = checked.good.iter().filter(|row| resumed.contains(&row.tag)).count();
@@ -228,9 +233,7 @@ impl Job<'_> {
         let items = batch.iter().zip(slots).map(|(row, slot)| self.item(row, slot));
         let items = items.collect::<Result<Vec<Item>, Failure>>()?;
         let exchange = |item: &Item| {
-            if let Operation::Issue { licence } = &item.operation {
-                self.issuer.forget_block_of(licence.slot)?;
-            }
+            item.leave_block(self.issuer)?;
             let Some(row) = batch.iter().find(|row| row.place.row == item.row) else {
                 return Ok(None);
             };

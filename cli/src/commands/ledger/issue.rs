@@ -12,7 +12,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 use symbolon_credential::{
-    claims::{self, ValidClaims},
+    claims,
     encoding::parse_json,
     identifier::{IdentifierError, NationalIdentifier},
     sd_jwt::IDENTIFIER_CLAIM,
@@ -36,6 +36,7 @@ use crate::{
     issuing::{self, Item},
     journal::{Entry, Journal},
     output::{Answer, Failure, Outcome},
+    signing::Committed,
 };
 
 /// Most bytes of a file of claims.
@@ -185,44 +186,56 @@ fn make(
         context.output.note(no_holder_note());
     }
     let journal = Journal::open(&args.out, issuer, true)?;
-    let resumed = issuing::resume(issuer, &journal)?;
-    if !resumed.issued.is_empty() {
-        let count = resumed.issued.len();
+    let tag = tag(&issuer.secret, &claims);
+    for mut report in issuing::resume(issuer, &journal)? {
+        let count = report.issued.len();
         context.output.note(format!("note: {count} licences of an interrupted run are now issued"));
+        // What this very command was asked for was signed by a run that did not see its end: that
+        // one is the answer, and a second licence would be one too many.
+        if let Some(entry) = report.issued.into_iter().find(|entry| entry.tag == tag) {
+            return Ok(answer(&journal, &entry, report.transactions.pop().as_ref()));
+        }
     }
-    let item = |claims: &ValidClaims| -> Result<Item, Failure> {
+    let item = || -> Result<Item, Failure> {
         let slot = issuer.take_slots(1)?.into_iter().next().unwrap_or_default();
-        let draft = issuer.draft(claims, holder, continues, slot)?;
+        let draft = issuer.draft(&claims, holder, continues, slot)?;
         let operation = operation(draft.licence.clone());
-        let tag = tag(&issuer.secret, claims);
         Ok(Item { row: 0, entry: Entry::of(draft, tag), operation })
     };
-    let exchange = |_: &Item| item(&claims).map(Some);
-    let mut report = issuing::issue(issuer, &journal, vec![item(&claims)?], &exchange)?;
+    let exchange = |refused: &Item| {
+        refused.leave_block(issuer)?;
+        item().map(Some)
+    };
+    let mut report = issuing::issue(issuer, &journal, vec![item()?], &exchange)?;
     if let Some(refused) = report.refused.pop() {
         return Err((*refused.problem).into());
     }
-    let (Some(entry), committed) = (report.issued.pop(), report.transactions.pop()) else {
+    let Some(entry) = report.issued.pop() else {
         return Err(Failure::refused("not_issued", "nothing was issued", "run the command again"));
     };
+    Ok(answer(&journal, &entry, report.transactions.pop().as_ref()))
+}
+
+/// What is said of an issued licence, and of the transaction that brought it if this run saw it.
+fn answer(journal: &Journal, entry: &Entry, committed: Option<&Committed>) -> Answer {
     let file = journal.credential_path(&entry.cid);
     let key = entry.holder_key.is_some().then(|| journal.holder_key_path(&entry.cid));
-    let receipt = committed.as_ref().map(|c| journal.receipt_path(&c.id));
+    let receipt = committed.map(|c| journal.receipt_path(&c.id));
     let mut lines =
         vec![format!("issued {}", entry.cid), format!("credential  {}", file.display())];
     lines.extend(key.as_ref().map(|key| format!("holder key  {}", key.display())));
-    if let Some(committed) = &committed {
+    if let Some(committed) = committed {
         lines.push(format!("transaction {} at height {}", committed.id, committed.height));
     }
     let answer = json!({
         "cid": entry.cid.to_string(),
         "file": file,
         "holder_key_file": key,
-        "transaction": committed.as_ref().map(|c| c.id.to_string()),
-        "height": committed.as_ref().map(|c| c.height),
+        "transaction": committed.map(|c| c.id.to_string()),
+        "height": committed.map(|c| c.height),
         "receipt_file": receipt,
     });
-    Ok(Answer::new(lines.join("\n"), answer))
+    Answer::new(lines.join("\n"), answer)
 }
 
 /// The claims of the file, then those of `--claim`.

@@ -301,7 +301,12 @@ fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result
 /// `symbolon history`.
 pub(super) fn history(args: &HistoryArgs, context: &Context) -> Outcome {
     let cid = parse_cid(&args.licence)?;
-    let answer = Node::of(context)?.get(&format!("/v1/licences/{cid}/history"))?;
+    let (node, path) = (Node::of(context)?, format!("/v1/licences/{cid}/history"));
+    let mut answer = node.get(&path)?;
+    if answer["next"].is_string() {
+        answer["items"] = node.list(&path)?.into();
+        answer["next"] = serde_json::Value::Null;
+    }
     let mut lines = vec![format!("{cid}")];
     for event in answer["items"].as_array().into_iter().flatten() {
         let related = event["related"].as_str().map(|cid| format!("  {cid}")).unwrap_or_default();

@@ -2,7 +2,8 @@
 //!
 //! The node judges; this shows its verdict in English and Chinese, and ends with the outcome's own
 //! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours.
-//! Beside it: [`offline`] (the same without a node).
+//! A picture's code is found here ([`picture`]) and sent as the text that it is. [`offline`] gives
+//! the verdict without a node.
 
 mod offline;
 
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
+use symbolon_credential::{elc1, sd_jwt::MAX_PRESENTATION_LEN};
 use symbolon_ledger::codes::ProvinceCode;
 
 use super::shared::{parse_province, plain};
@@ -21,13 +22,13 @@ use crate::{
     output::{Answer, Failure, Outcome, Status},
 };
 
-/// How the text of a QR code begins.
-const QR_PREFIX: &str = "ELC1:";
+mod picture;
 
 /// Verify a presented licence
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A file, the presented text itself, or - for standard input
+    /// A file (text, or a PNG or JPEG of a QR code), the presented text itself, or - for standard
+    /// input
     #[arg(value_name = "FILE|TEXT|-")]
     presentation: String,
     /// Judge dates and recognition at this time: YYYY-MM-DD, or an RFC 3339 instant
@@ -97,14 +98,20 @@ fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Out
     Ok(Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status))
 }
 
-/// The presentation that the argument is, or that the file which it names holds.
+/// The presentation that the argument is, or that the file which it names holds or shows.
 fn read(argument: &str) -> Result<String, Failure> {
-    let is_text = argument.starts_with(QR_PREFIX) || argument.contains('~');
-    if is_text && !Path::new(argument).exists() {
+    let path = Path::new(argument);
+    let is_text = argument.starts_with(elc1::PREFIX) || argument.contains('~');
+    if is_text && !path.exists() {
         return Ok(argument.trim().to_owned());
     }
-    let limit = MAX_PRESENTATION_LEN as u64 + 2;
-    let content = files::read_text(Path::new(argument), limit, "the presentation")?;
+    let what = "the presentation";
+    let bytes = files::read(path, picture::MAX_BYTES, what)?;
+    if picture::form(&bytes).is_some() {
+        return picture::read(&bytes);
+    }
+    files::within(&bytes, MAX_PRESENTATION_LEN as u64 + 2, path, what)?;
+    let content = files::utf8(bytes, path, what)?;
     Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
 }
 

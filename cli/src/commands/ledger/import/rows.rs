@@ -4,7 +4,7 @@
 //! against the rows before it. Values are checked and forgotten; a good row is remembered as its
 //! place in the file and its tag. Faults name rows, columns and rules, never values.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -15,7 +15,7 @@ use symbolon_credential::{
 use symbolon_ledger::{catalogue::LicenceTypeRecord, hash::Digest};
 
 use super::source::{Format, Place, Source};
-use crate::{files, issuer::Secret, output::Failure};
+use crate::{issuer::Secret, output::Failure};
 
 /// A row that may be issued.
 #[derive(Debug, Clone)]
@@ -185,36 +185,10 @@ pub(crate) fn tag(secret: &Secret, claims: &ValidClaims) -> Digest {
     Digest(mac.finalize().into_bytes().into())
 }
 
-/// Writes the faults to `path`, or removes an older file when there are none.
-///
-/// # Errors
-///
-/// When the file cannot be written.
-pub(crate) fn write_faults(path: &Path, faults: &[Fault]) -> Result<(), Failure> {
-    if faults.is_empty() {
-        return files::remove(path);
-    }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |fields: [&str; 4]| {
-        writer.write_record(fields).expect("writing to a vector cannot fail");
-    };
-    write(["row", "column", "code", "hint"]);
-    for fault in faults {
-        let row = fault.row.to_string();
-        write([&row, &harmless(&fault.column), &fault.code, &fault.hint]);
-    }
-    let text = writer.into_inner().expect("writing to a vector cannot fail");
-    files::write(path, &text)
-}
-
-/// A name from the file must not run as a formula when the list is opened in a spreadsheet.
-fn harmless(column: &str) -> String {
-    let shown: String = column.chars().filter(|c| !c.is_control()).collect();
-    if shown.starts_with(['=', '+', '-', '@']) { format!("'{shown}") } else { shown }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     use symbolon_credential::lineage::TagSecret;
@@ -279,28 +253,5 @@ mod tests {
                 "birth_date_mismatch",
             ]
         );
-    }
-
-    #[test]
-    fn a_column_name_runs_nothing_in_a_spreadsheet() {
-        assert_eq!(harmless("=cmd()"), "'=cmd()");
-        assert_eq!(harmless("姓名\r\n"), "姓名");
-    }
-
-    #[test]
-    fn without_faults_no_file_remains() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.csv.errors.csv");
-        let fault = Fault {
-            row: 6,
-            column: "姓名".to_owned(),
-            code: "missing".to_owned(),
-            hint: "mandatory; give a value".to_owned(),
-        };
-        write_faults(&path, &[fault]).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "row,column,code,hint\n6,姓名,missing,mandatory; give a value\n");
-        write_faults(&path, &[]).unwrap();
-        assert!(!path.exists());
     }
 }

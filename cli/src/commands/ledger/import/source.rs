@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
-use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, GB18030, GBK, UTF_8, UTF_16BE, UTF_16LE};
 use serde_json::Value;
 use symbolon_credential::encoding::parse_json;
 
@@ -167,8 +167,11 @@ impl Source {
             ));
         }
         let text = self.decode(place)?;
+        // Rows end where `Places` ends them. A bare carriage return would end one here too, and
+        // what follows it would be lost without a word; as a character it is refused.
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
+            .terminator(csv::Terminator::Any(b'\n'))
             .flexible(true)
             .from_reader(text.as_bytes());
         let record = reader.records().next().and_then(Result::ok);
@@ -237,7 +240,8 @@ impl Places<'_> {
     }
 }
 
-fn empty() -> Failure {
+/// The failure of a file without rows.
+pub(super) fn empty() -> Failure {
     Failure::refused("empty_file", "the file has no rows", "check that it was written completely")
 }
 
@@ -261,6 +265,8 @@ fn decoded(
     let marked = Encoding::for_bom(&bytes);
     let (encoding, skip) = match (declared, marked) {
         (_, Some((encoding, length))) => (encoding, length),
+        // GB18030 has every character of GBK and GB2312, at the same bytes.
+        (Some(encoding), None) if encoding == GBK => (GB18030, 0),
         (Some(encoding), None) => (encoding, 0),
         (None, None) => (detect(&bytes), 0),
     };
@@ -364,6 +370,29 @@ mod tests {
                 (7, ok(&["7", "8\"\"9"])),
             ]
         );
+    }
+
+    #[test]
+    fn a_bare_carriage_return_hides_no_row() {
+        let mixed = source(b"a,b\n1,2\r3,4\n5,6\n", Format::Csv);
+        assert_eq!(seen(&mixed), [(2, Err("extra_columns")), (3, ok(&["5", "6"]))]);
+        let one = source(b"a,b\n1,2\r\n3\r,4\r\n", Format::Csv);
+        assert_eq!(seen(&one), [(2, ok(&["1", "2"])), (3, ok(&["3\r", "4"]))]);
+        // A file of an old Macintosh is one long header, which fits no licence type.
+        let old = source(b"a,b\r1,2\r3,4\r", Format::Csv);
+        assert_eq!(old.columns, ["a", "b\r1", "2\r3", "4"]);
+        assert_eq!(seen(&old), []);
+    }
+
+    #[test]
+    fn gbk_is_read_as_the_part_of_gb18030_that_it_is() {
+        let bytes = GB18030.encode("姓名\n陆园琼\n").0.into_owned();
+        for label in ["gbk", "gb2312", "gb18030"] {
+            let encoding = Encoding::for_label(label.as_bytes());
+            let declared = Declared { format: Some(Format::Csv), encoding };
+            let source = Source::parse(bytes.clone(), declared).unwrap();
+            assert_eq!(seen(&source), [(2, ok(&["陆园琼"]))], "{label}");
+        }
     }
 
     #[test]

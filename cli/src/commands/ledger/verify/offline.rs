@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use symbolon_credential::{
-    date,
-    sd_jwt::{ParseError, Parsed},
+    date, elc1,
+    sd_jwt::Parsed,
     status_list::{self, CheckError, Checked, MAX_TOKEN_LEN},
 };
 use symbolon_genesis::document::{DEFAULT_BUNDLE_MAX_AGE_MS, DEFAULT_MAX_STALENESS_MS};
@@ -106,7 +106,7 @@ impl OfflineArgs {
         let states = self.read_proofs(&trust)?;
         let limits = Limits::of(&states);
         let request = question.request(now_ms, &limits, context)?;
-        let parsed = Parsed::parse(presentation).map_err(|error| unreadable(&error))?;
+        let parsed = read_presentation(presentation)?;
         let list = match &self.status_list {
             Some(path) => Some(read_list(path, &parsed, &states, now_ms)?),
             None => None,
@@ -264,13 +264,19 @@ fn read_instant(text: &str) -> Result<u64, Failure> {
     })
 }
 
-/// A text that is no presentation is refused, as a node refuses it.
-fn unreadable(error: &ParseError) -> Failure {
-    Failure::refused(
-        "malformed_presentation",
-        error.to_string(),
-        "give the whole SD-JWT text, from eyJ to the last ~ or key-binding JWT",
-    )
+/// Reads SD-JWT text or the text of a QR code; what is neither is refused, as a node refuses it.
+fn read_presentation(text: &str) -> Result<Parsed, Failure> {
+    let refuse = |what: String, hint: &str| Failure::refused("malformed_presentation", what, hint);
+    let unpacked = if text.starts_with(elc1::PREFIX) {
+        let hint = "scan the code again, and give its whole text";
+        elc1::decode(text).map_err(|e| refuse(e.to_string(), hint))?
+    } else {
+        text.to_owned()
+    };
+    Parsed::parse(&unpacked).map_err(|e| {
+        let hint = "give the whole SD-JWT text, from eyJ to the last ~ or key-binding JWT";
+        refuse(e.to_string(), hint)
+    })
 }
 
 /// One piece of evidence, as JSON and for people.

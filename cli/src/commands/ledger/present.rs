@@ -1,0 +1,266 @@
+//! `symbolon present`: a licence as its holder shows it, on a screen or on paper.
+//!
+//! Works without a network: what it needs is the credential, the holder's key beside it, and the
+//! catalogue that this program carries. Level A (fresh, for whoever scans it) is made when nothing
+//! is asked for, level B when a verifier gave a nonce, level D when the credential has no holder's
+//! key. What each level proves, and what it does not: `docs/citizen/README.md`.
+//!
+//! The presentation itself is the holder's data: it goes to standard output or to a file, and
+//! nothing of it but the claims' keys is ever said on standard error.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use symbolon_credential::{
+    elc1,
+    encoding::to_base64url,
+    sd_jwt::{KeyBinding, Parsed, SELF_PRESENTED, bind},
+};
+use symbolon_ledger::keys::SecretKey;
+use symbolon_verify::judge::MAX_PRESENTATION_AGE_S;
+
+use super::licence::read_credential;
+use crate::{
+    args::Context,
+    clock, entropy, files, keyfile,
+    output::{Answer, Failure, Outcome},
+};
+
+mod choice;
+mod drawing;
+
+use choice::Wanted;
+use drawing::Drawing;
+
+/// Longest audience or nonce, in bytes: what nodes accept.
+const MAX_BINDING_TEXT: usize = 512;
+/// Random bytes of a nonce that the holder makes.
+const NONCE_LEN: usize = 16;
+
+/// Show a licence: its claims of choice, bound to its holder, as a QR code
+#[derive(Debug, Args)]
+pub(crate) struct PresentArgs {
+    /// The credential, as it was issued: <cid>.sdjwt
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The claims to show, by key or Chinese label [default: those that the catalogue names]
+    #[arg(long, value_name = "KEY,KEY…", value_delimiter = ',', conflicts_with = "all")]
+    disclose: Option<Vec<String>>,
+    /// Show every claim that may be shown
+    #[arg(long)]
+    all: bool,
+    /// The nonce that the verifier asks for
+    #[arg(long, value_name = "TEXT", value_parser = parse_binding_text)]
+    nonce: Option<String>,
+    /// Whom the presentation is for, as the verifier says
+    #[arg(long, value_name = "TEXT", requires = "nonce", value_parser = parse_binding_text)]
+    audience: Option<String>,
+    /// The holder's private key [default: <cid>.holder.pem beside the credential]
+    #[arg(long, value_name = "FILE")]
+    holder_key: Option<PathBuf>,
+    /// Draw the QR code: a .png, an .svg, or - for the terminal
+    #[arg(long, value_name = "FILE|-")]
+    qr: Option<PathBuf>,
+    /// Write the presentation as SD-JWT text
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The licence type as a node gives it, where this program's catalogue lacks it
+    #[arg(long, value_name = "FILE.json")]
+    licence_type_file: Option<PathBuf>,
+}
+
+fn parse_binding_text(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=MAX_BINDING_TEXT => Ok(text.to_owned()),
+        _ => Err(format!("give 1 to {MAX_BINDING_TEXT} bytes, as the verifier shows them")),
+    }
+}
+
+/// What a presentation proves of who shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// The holder made it within the last minute.
+    SelfPresented,
+    /// The holder made it for this verifier's challenge.
+    Challenge,
+    /// Nothing: a document that can be copied.
+    Paper,
+}
+
+impl Level {
+    const fn letter(self) -> &'static str {
+        match self {
+            Self::SelfPresented => "A",
+            Self::Challenge => "B",
+            Self::Paper => "D",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::SelfPresented => "level A: bound to the holder, fresh for 60 seconds",
+            Self::Challenge => "level B: bound to the holder and to the verifier's nonce",
+            Self::Paper => {
+                "level D: the credential has no holder's key, so this proves the document and not who shows it"
+            }
+        }
+    }
+}
+
+/// A presentation with what is to be said of it.
+struct Presented {
+    level: Level,
+    text: String,
+    shown: Vec<String>,
+    issued_at: u64,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
+    let drawing = args.qr.as_deref().map(Drawing::parse).transpose()?;
+    let credential = read_credential(&args.file)?;
+    let presented = present(args, context, &credential)?;
+    let elc1 = elc1::encode(&presented.text);
+    if drawing.is_some() || args.out.is_none() {
+        elc1.as_ref().map_err(too_large)?;
+    }
+    let code =
+        elc1.as_ref().ok().and_then(|text| drawing::code(text, presented.level == Level::Paper));
+    if let Some(path) = &args.out {
+        files::write(path, presented.text.as_bytes())?;
+    }
+    let drawn = match (&drawing, &code) {
+        (Some(drawing), Some(code)) => drawing.draw(code)?,
+        (Some(_), None) => return Err(too_large(&elc1::EncodeError::NotExact)),
+        (None, _) => None,
+    };
+    context.output.note(format!("note: {}", presented.level.words()));
+    if let Some(code) = &code
+        && drawing.is_some()
+        && code.version() > drawing::MAX_READABLE_VERSION
+    {
+        context.output.note(format!(
+            "note: the code has version {}; above {} many cameras fail: show fewer claims",
+            code.version(),
+            drawing::MAX_READABLE_VERSION
+        ));
+    }
+    let answer = json!({
+        "cid": credential.claimed_cid().map(|cid| cid.to_string()),
+        "level": presented.level.letter(),
+        "presentation": presented.text,
+        "elc1": elc1.as_ref().ok(),
+        "qr_version": code.as_ref().map(crate::qr::Code::version),
+        "qr_correction": code.as_ref().map(|code| code.correction().letter()),
+        "file": drawing.as_ref().and_then(Drawing::path),
+        "presentation_file": args.out,
+        "disclosed": presented.shown,
+        "expires_at": expires_at(&presented),
+    });
+    Ok(Answer::new(text(&presented, elc1.ok(), drawn, args, drawing.as_ref()), answer))
+}
+
+/// For people: the drawn code, or the text, or where the files are.
+fn text(
+    presented: &Presented,
+    elc1: Option<String>,
+    drawn: Option<String>,
+    args: &PresentArgs,
+    drawing: Option<&Drawing>,
+) -> String {
+    let files = [("QR code", drawing.and_then(Drawing::path)), ("SD-JWT", args.out.as_deref())];
+    let mut lines: Vec<String> = drawn.into_iter().collect();
+    if drawing.is_none() && args.out.is_none() {
+        return elc1.unwrap_or_default();
+    }
+    for (what, path) in files {
+        lines.extend(path.map(|path| format!("{what:<8} {}", path.display())));
+    }
+    lines.push(format!("shows    {}", presented.shown.join(", ")));
+    lines.join("\n")
+}
+
+fn present(
+    args: &PresentArgs,
+    context: &Context,
+    credential: &Parsed,
+) -> Result<Presented, Failure> {
+    let (licence_type, origin) =
+        choice::licence_type(credential, args.licence_type_file.as_deref(), context)?;
+    if let Some(note) = origin {
+        context.output.note(note);
+    }
+    let wanted = match (&args.disclose, args.all) {
+        (Some(wanted), _) => Wanted::These(wanted),
+        (None, true) => Wanted::All,
+        (None, false) => Wanted::Default,
+    };
+    let shown = choice::choose(credential, &licence_type, &wanted)?;
+    let keys: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let sd_jwt = credential.present(&keys).map_err(|e| choice::faulty(&e))?;
+    let issued_at = clock::now_ms() / 1_000;
+    let Some(key) = holder_key(args, credential)? else {
+        return Ok(Presented { level: Level::Paper, text: sd_jwt, shown, issued_at });
+    };
+    let nonce = match &args.nonce {
+        Some(nonce) => nonce.clone(),
+        None => to_base64url(&entropy::bytes::<NONCE_LEN>()?),
+    };
+    let audience = args.audience.clone().unwrap_or_else(|| SELF_PRESENTED.to_owned());
+    let level = if args.nonce.is_some() { Level::Challenge } else { Level::SelfPresented };
+    let text = bind(&sd_jwt, &KeyBinding { audience, nonce, issued_at }, &key);
+    Ok(Presented { level, text, shown, issued_at })
+}
+
+/// The private half of the key that the credential names; `None` when it names none.
+fn holder_key(args: &PresentArgs, credential: &Parsed) -> Result<Option<SecretKey>, Failure> {
+    let Some(public) = credential.claimed_holder_key() else {
+        if args.holder_key.is_some() || args.nonce.is_some() {
+            return Err(Failure::refused(
+                "no_holder_binding",
+                "this credential names no holder's key, so nobody can sign for its holder",
+                "present it without --nonce and --holder-key, or ask its issuer for one with a key",
+            ));
+        }
+        return Ok(None);
+    };
+    let beside = args.file.with_extension("holder.pem");
+    let path: &Path = match &args.holder_key {
+        Some(path) => path,
+        None if beside.exists() => &beside,
+        None => {
+            return Err(Failure::usage(
+                "no_holder_key",
+                format!("the holder's key is not at {}", beside.display()),
+                "name it with --holder-key FILE",
+            ));
+        }
+    };
+    let key = keyfile::read(path)?;
+    if key.public_key() != *public {
+        return Err(Failure::refused(
+            "other_holder_key",
+            format!("{} is not the key that this credential names", path.display()),
+            "give the key that was made with this credential; each has its own",
+        ));
+    }
+    Ok(Some(key))
+}
+
+/// Until when a verifier that gave no nonce accepts it.
+fn expires_at(presented: &Presented) -> Option<String> {
+    if presented.level != Level::SelfPresented {
+        return None;
+    }
+    let end = i64::try_from(presented.issued_at.saturating_add(MAX_PRESENTATION_AGE_S)).ok()?;
+    jiff::Timestamp::from_second(end).ok().map(|end| end.to_string())
+}
+
+fn too_large(error: &elc1::EncodeError) -> Failure {
+    Failure::refused(
+        "no_qr",
+        format!("this presentation does not fit a QR code: {error}"),
+        "show fewer claims with --disclose, or write it as text with --out FILE",
+    )
+}

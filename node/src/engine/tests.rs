@@ -1,0 +1,10 @@
+//! The engine, driven event by event over a real database, with an injected clock and a network
+//! that only remembers what it was told.
+
+mod bodies;
+mod disk;
+mod faults;
+mod restart;
+mod rig;
+mod router;
+mod sync;

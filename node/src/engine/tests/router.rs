@@ -1,0 +1,137 @@
+//! The router: what is checked where, what is passed on, and who is blamed.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use symbolon_consensus::{edge::Edge, wire::Message};
+use symbolon_genesis::founding::TRANSACTION_KEY_ID;
+use symbolon_ledger::{
+    codes::Day,
+    keys::SecretKey,
+    operation::{Actor, Interval, Operation},
+    transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction},
+    vote::VoteKind,
+};
+
+use super::{
+    super::{
+        Event,
+        queue::{Queue, Queued},
+        router::{self, Checks, Router},
+    },
+    rig::{PEER, Rig},
+};
+use crate::network::{Acceptance, NetworkEvent, NetworkHandle, detached};
+
+/// A hang, not a slow machine.
+const HANG: Duration = Duration::from_secs(60);
+
+struct Routed {
+    network: NetworkHandle,
+    gossip: tokio::sync::mpsc::Sender<NetworkEvent>,
+    events: mpsc::Receiver<Queued>,
+    _work: tokio::sync::mpsc::Sender<()>,
+}
+
+/// A router over the rig's chain.
+fn routed(rig: &Rig) -> Routed {
+    let (queue, events) = Queue::new();
+    let (gossip, from_network) = tokio::sync::mpsc::channel(64);
+    let (work, from_pool) = tokio::sync::mpsc::channel(1);
+    let network = NetworkHandle::detached();
+    let (checks, to_check) = Checks::new();
+    let router = Router {
+        events: queue,
+        checks,
+        pool: rig.engine.parts.pool.clone(),
+        network: network.clone(),
+    };
+    let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
+    router::start(router, edge, to_check, from_network, from_pool).unwrap();
+    Routed { network, gossip, events, _work: work }
+}
+
+impl Routed {
+    fn gossip(&self, message: &Message) {
+        let (bytes, id) = (message.encode(), detached::gossip_id());
+        self.gossip.blocking_send(NetworkEvent::Consensus { bytes, from: PEER, id }).unwrap();
+    }
+
+    /// The next verdict on a gossiped message.
+    fn verdict(&self) -> Acceptance {
+        let begun = Instant::now();
+        loop {
+            if let Some(verdict) = self.network.wishes().verdicts.pop() {
+                return verdict;
+            }
+            assert!(begun.elapsed() < HANG, "no verdict");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn votes_are_checked_while_every_worker_is_busy() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let (busy, release) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let held = release.lock().unwrap();
+    for _ in 0..2 * rayon::current_num_threads() {
+        let (busy, release) = (busy.clone(), release.clone());
+        rayon::spawn(move || drop((release.lock(), busy)));
+    }
+    routed.gossip(&Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)));
+    let queued = routed.events.recv_timeout(HANG).expect("the vote is checked");
+    assert!(matches!(queued.event, Event::Checked { .. }));
+    assert_eq!(routed.verdict(), Acceptance::Accept);
+    drop(held);
+}
+
+#[test]
+fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let keys = &rig.keys[1];
+    let transaction = |nonce: u8, key: &SecretKey| {
+        let interval = Interval { from: Day(20_000), until: None };
+        let from_province = rig.keys[2].province;
+        let licence_type = "local:driving-licence".parse().unwrap();
+        let payload = Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: rig.engine.parts.store.chain_id(),
+            actor: Actor::Province(keys.province),
+            key_id: TRANSACTION_KEY_ID,
+            nonce: [nonce; NONCE_LEN],
+            valid_until_height: 100,
+            operations: vec![Operation::Recognise { from_province, licence_type, interval }],
+        };
+        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
+    };
+    let (good, bad) = (transaction(1, &keys.authority), transaction(2, &keys.network));
+    for (txs, expected) in
+        [(vec![good.clone()], Acceptance::Accept), (vec![good, bad], Acceptance::Reject)]
+    {
+        let id = detached::gossip_id();
+        let event = NetworkEvent::Transactions { txs, from: PEER, id };
+        routed.gossip.blocking_send(event).unwrap();
+        assert_eq!(routed.verdict(), expected);
+    }
+}
+
+#[test]
+fn an_old_vote_wrapped_anew_is_not_passed_on_again() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    let vote = Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None));
+    let verdicts: Vec<_> = (0..50)
+        .map(|_| {
+            routed.gossip(&vote);
+            routed.verdict()
+        })
+        .collect();
+    assert_eq!(verdicts[0], Acceptance::Accept);
+    assert!(verdicts[1..].iter().all(|v| *v == Acceptance::Ignore), "{verdicts:?}");
+    assert_eq!(routed.events.try_iter().count(), 1);
+}

@@ -1,0 +1,147 @@
+//! Catching up: who is asked, what is believed, who is blamed, and how consensus goes on.
+
+use symbolon_consensus::{Input, Message};
+use symbolon_ledger::{codec, hash::sha256, vote::VoteKind};
+
+use super::{
+    super::EngineError,
+    rig::{PEER, Rig},
+};
+use crate::network::PeerIndex;
+
+const OTHER: PeerIndex = PeerIndex(8);
+
+/// A chain of so many blocks as another node has it.
+fn chain(length: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut donor = Rig::new();
+    (0..length).map(|_| donor.grow()).collect()
+}
+
+/// One that has heard of a chain of so many blocks and has asked for it.
+fn behind(length: u64) -> Rig {
+    let mut rig = Rig::new();
+    rig.engine.heard_of_tip(PEER, length);
+    rig.engine.sync_if_behind();
+    assert_eq!(rig.wishes().blocks, [(1, length.min(128), Some(PEER))]);
+    rig
+}
+
+fn syncing(rig: &mut Rig) -> bool {
+    rig.engine.publish_status();
+    rig.engine.status.borrow().syncing
+}
+
+#[test]
+fn a_node_that_was_away_catches_up_and_goes_on_with_consensus() {
+    let blocks = chain(4);
+    let mut rig = behind(4);
+    rig.engine.fetched(1, blocks[..2].to_vec(), PEER);
+    assert!(syncing(&mut rig), "blocks are coming");
+    rig.engine.fetched(3, blocks[2..].to_vec(), PEER);
+    // Nothing is asked for again while what was asked for is on its way.
+    rig.engine.heard_of_tip(OTHER, 4);
+    rig.engine.sync_if_behind();
+    rig.check_fetched().unwrap();
+    assert_eq!(rig.engine.host.height(), 5);
+    assert!(rig.wishes().blocks.is_empty() && !syncing(&mut rig));
+    // The next height is decided like any other.
+    rig.engine.step(Input::Begin).unwrap();
+    let block = rig.block(0, rig.now() + 10);
+    rig.hear(rig.proposal(0, block.hash()));
+    rig.receive(&block);
+    rig.work();
+    for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+        for i in 1..4 {
+            if rig.engine.host.height() == 5 {
+                rig.hear(Message::Vote(rig.vote(i, kind, 0, Some(block.hash()))));
+            }
+        }
+    }
+    assert_eq!(rig.engine.host.height(), 6);
+    assert_eq!(rig.engine.parts.store.view().unwrap().tip().hash, block.hash());
+}
+
+#[test]
+fn what_comes_twice_or_after_a_gap_is_nobodys_fault() {
+    let blocks = chain(4);
+    let mut rig = behind(4);
+    rig.engine.fetched(1, blocks[..1].to_vec(), PEER);
+    rig.engine.fetched(1, blocks[..2].to_vec(), PEER);
+    rig.engine.fetched(4, blocks[3..].to_vec(), PEER);
+    rig.check_fetched().unwrap();
+    assert_eq!(rig.engine.host.height(), 3);
+    rig.engine.fetched(3, blocks[2..].to_vec(), PEER);
+    rig.check_fetched().unwrap();
+    assert_eq!(rig.engine.host.height(), 5);
+    let wishes = rig.wishes();
+    assert!(wishes.blamed.is_empty() && wishes.blocks.is_empty(), "{wishes:?}");
+}
+
+#[test]
+fn what_proves_nothing_is_blamed_and_another_peer_is_asked() {
+    let blocks = chain(2);
+    let few = {
+        let rig = Rig::new();
+        let mut few =
+            rig.certificate(&symbolon_ledger::block::Block::decode(&blocks[0].0).unwrap());
+        few.signatures.truncate(2);
+        codec::encode(&few)
+    };
+    let mut torn = blocks[0].0.clone();
+    torn.pop();
+    for bad in [
+        (blocks[0].0.clone(), few),
+        (blocks[0].0.clone(), blocks[1].1.clone()),
+        (blocks[1].0.clone(), blocks[1].1.clone()),
+        (blocks[0].0.clone(), vec![0xff]),
+        (torn, blocks[0].1.clone()),
+    ] {
+        let mut rig = behind(2);
+        rig.engine.heard_of_tip(OTHER, 2);
+        rig.engine.fetched(1, vec![bad, blocks[1].clone()], PEER);
+        rig.check_fetched().unwrap();
+        assert_eq!(rig.wishes().blamed, [PEER]);
+        assert_eq!(rig.engine.host.height(), 1);
+        rig.engine.sync_if_behind();
+        assert_eq!(rig.wishes().blocks, [(1, 2, Some(OTHER))]);
+        rig.engine.fetched(1, blocks.clone(), OTHER);
+        rig.check_fetched().unwrap();
+        assert_eq!(rig.engine.host.height(), 3);
+    }
+}
+
+#[test]
+fn a_certified_block_that_is_invalid_here_stops_the_node() {
+    let mut rig = behind(1);
+    let mut block = rig.block(0, rig.now());
+    block.header.state_root = sha256(b"another state");
+    let fetched = (block.encode(), codec::encode(&rig.certificate(&block)));
+    rig.engine.fetched(1, vec![fetched], PEER);
+    let error = rig.check_fetched().unwrap_err();
+    assert!(matches!(error, EngineError::Decided { .. }), "{error}");
+}
+
+#[test]
+fn a_lying_tip_is_dropped_and_costs_less_each_time() {
+    let mut rig = behind(1_000_000);
+    assert!(!syncing(&mut rig), "one peer may lie");
+    let mut last = std::time::Duration::ZERO;
+    for _ in 0..3 {
+        rig.engine.sync_failed(1);
+        assert!(rig.engine.sync.claims.is_empty() && !syncing(&mut rig));
+        let pause = rig.engine.sync.pause.unwrap();
+        assert!(pause > last);
+        last = pause;
+        // It claims the same again at once; nothing is asked for before the pause is over.
+        rig.engine.heard_of_tip(PEER, 1_000_000);
+        let wait = rig.engine.sync.deadline().unwrap() - std::time::Instant::now();
+        assert!(wait > pause / 2 && rig.wishes().blocks.is_empty());
+        rig.engine.sync_if_behind();
+        rig.wishes();
+    }
+    rig.engine.heard_of_tip(OTHER, 5);
+    assert!(syncing(&mut rig), "more peers than may lie say so");
+    // A claim that is taken back is gone.
+    rig.engine.heard_of_tip(OTHER, 0);
+    assert!(!syncing(&mut rig));
+}

@@ -1,0 +1,127 @@
+//! One caller's share: how many connections or streams one address may hold, so that one of them
+//! cannot take the places of all.
+//!
+//! An address is an IPv4 address or the first 64 bits of an IPv6 one, which is what one customer
+//! of a network is given. How many places there are in all, [`super::limits`] says.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::request::Parts,
+};
+
+/// Bits of an IPv6 address that tell callers apart.
+const IPV6_PREFIX: u32 = 64;
+
+/// How many places one address may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// An address of another machine.
+    pub other_machine: usize,
+    /// This machine: the operator, a proxy beside the node, the demonstration network.
+    pub this_machine: usize,
+}
+
+/// Who holds how many places of one kind.
+#[derive(Debug, Clone)]
+pub(super) struct Callers {
+    share: Share,
+    held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+/// A place of one caller, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    address: IpAddr,
+    held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+impl Callers {
+    pub(super) fn new(share: Share) -> Self {
+        Self { share, held: Arc::default() }
+    }
+
+    /// A place for `address`; none when it has its share.
+    pub(super) fn take(&self, address: IpAddr) -> Option<Held> {
+        let address = caller(address);
+        let Share { other_machine, this_machine } = self.share;
+        let share = if address.is_loopback() { this_machine } else { other_machine };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.get(&address).copied().unwrap_or(0);
+        if count >= share {
+            return None;
+        }
+        held.insert(address, count.saturating_add(1));
+        Some(Held { address, held: self.held.clone() })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(held.remove(&self.address)),
+        }
+    }
+}
+
+/// What one caller is known by.
+fn caller(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            let mask = u128::MAX << (u128::BITS - IPV6_PREFIX);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+        address => address,
+    }
+}
+
+/// The address from which a request came, where it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(address.map(|ConnectInfo(address)| address.ip())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_has_its_share_and_no_more_and_gives_it_back() {
+        let callers = Callers::new(Share { other_machine: 2, this_machine: 3 });
+        let take = |address: &str| callers.take(address.parse().unwrap());
+        let held: Vec<_> = (0..2).map(|_| take("192.0.2.1")).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(take("192.0.2.1").is_none());
+        assert!(take("::ffff:192.0.2.1").is_none(), "the same address in another spelling");
+        assert!(take("192.0.2.2").is_some());
+        drop(held);
+        assert!(take("192.0.2.1").is_some());
+        assert!(callers.held.lock().unwrap().is_empty(), "an address is kept that holds nothing");
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_caller() {
+        let callers = Callers::new(Share { other_machine: 1, this_machine: 2 });
+        let take = |address: &str| callers.take(address.parse().unwrap());
+        let _held = take("2001:db8:0:1::1").unwrap();
+        assert!(take("2001:db8:0:1:ffff::2").is_none());
+        assert!(take("2001:db8:0:2::1").is_some());
+        let _ours = (take("::1").unwrap(), take("::1").unwrap());
+        assert!(take("::1").is_none());
+    }
+}

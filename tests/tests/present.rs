@@ -1,0 +1,273 @@
+//! `symbolon present` and `symbolon verify IMAGE` as a citizen and a clerk run them: no network to
+//! present, and a node that gets exactly what the picture says.
+//!
+//! The node here only keeps what it was sent; what real nodes answer is tested in `http.rs` and
+//! `cli.rs`, and pictures that are hard to read beside the code that reads them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use serde_json::{Value, json};
+use symbolon_credential::{elc1, sd_jwt::Parsed};
+use symbolon_genesis::presets::catalogue;
+use symbolon_tests::{
+    devnet::{binary, json_of},
+    elc1::samples::Sample,
+    sim::dice::Dice,
+};
+use tempfile::TempDir;
+
+const DRIVING: &str = "local:driving-licence";
+const CONSTRUCTION: &str = "11100000000013338W011";
+
+/// A citizen's folder with one credential, and its key if it has one.
+struct Wallet {
+    folder: TempDir,
+    sample: Sample,
+}
+
+impl Wallet {
+    fn new(code: &str, with_holder: bool) -> Self {
+        let licence_type = catalogue().into_iter().find(|t| t.code.as_str() == code).unwrap();
+        let sample = Sample::new(&licence_type, with_holder, &mut Dice::new(7));
+        let wallet = Self { folder: tempfile::tempdir().unwrap(), sample };
+        fs::write(wallet.path("a.sdjwt"), &wallet.sample.issued.text).unwrap();
+        if let Some(key) = &wallet.sample.holder {
+            wallet.private("a.holder.pem", key.to_pem().as_bytes());
+        }
+        wallet
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn private(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let command = Command::new(binary("symbolon"))
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output();
+        command.unwrap()
+    }
+
+    /// Runs with `--json`; asserts the status, and that nothing of the holder's is said aside.
+    fn ask(&self, line: &str, status: i32) -> Value {
+        let output = self.run(&format!("--json {line}"));
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{line}: {said}");
+        let parsed = Parsed::parse(&self.sample.issued.text).unwrap();
+        let checked = parsed.check_signature(&self.sample.issuer.public_key()).unwrap();
+        for value in checked.disclose().unwrap().claims().values().filter(|v| v.len() > 6) {
+            assert!(!said.contains(value.as_str()), "{line}: {said}");
+        }
+        json_of(&output)
+    }
+
+    /// What a verifier with the keys reads: the keys of the claims, and audience and nonce.
+    fn read(&self, presentation: &str) -> (Vec<String>, Option<(String, String)>) {
+        let parsed = Parsed::parse(presentation).unwrap();
+        let checked = parsed.check_signature(&self.sample.issuer.public_key()).unwrap();
+        let keys = checked.disclose().unwrap().claims().keys().cloned().collect();
+        let binding = checked.key_binding().unwrap();
+        (keys, binding.map(|binding| (binding.audience, binding.nonce)))
+    }
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
+}
+
+/// A node that answers one verification with `valid`, and gives what it was sent.
+fn node() -> (String, thread::JoinHandle<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let answer =
+            json!({"outcome": "valid", "message": {"en": "good", "zh": "有效"}}).to_string();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        write!(stream, "{head}content-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    });
+    (url, served)
+}
+
+#[test]
+fn a_licence_is_shown_and_its_picture_read_elsewhere() {
+    let wallet = Wallet::new(DRIVING, true);
+    let shown = wallet.ask("present a.sdjwt --qr code.png", 0);
+    assert_eq!((&shown["level"], &shown["file"]), (&json!("A"), &json!("code.png")));
+    assert_eq!(shown["cid"], wallet.sample.issued.cid.to_string());
+    assert_eq!(strings(&shown["disclosed"]), ["name", "vehicle_class", "valid_until"]);
+    assert!(shown["qr_version"].as_u64().unwrap() <= 24 && shown["qr_correction"] == "L");
+    assert!(shown["expires_at"].as_str().unwrap().ends_with('Z'), "{shown}");
+    let presentation = shown["presentation"].as_str().unwrap();
+    assert_eq!(elc1::decode(shown["elc1"].as_str().unwrap()).as_deref(), Ok(presentation));
+    let (keys, binding) = wallet.read(presentation);
+    assert_eq!(keys, ["name", "valid_until", "vehicle_class"]);
+    let (audience, nonce) = binding.unwrap();
+    assert_eq!((audience.as_str(), nonce.len()), ("urn:elic:qr", 22));
+    let mode = fs::metadata(wallet.path("code.png")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let (url, sent) = node();
+    let verdict = wallet.ask(&format!("verify code.png --node {url}"), 0);
+    assert_eq!(verdict["outcome"], "valid");
+    assert_eq!(sent.join().unwrap()["presentation"], shown["elc1"]);
+
+    let again = wallet.ask("present a.sdjwt --qr code.png", 0);
+    assert_ne!(again["presentation"], shown["presentation"], "the nonce is fresh each time");
+}
+
+#[test]
+fn the_holder_chooses_what_is_seen_and_answers_challenges() {
+    let wallet = Wallet::new(CONSTRUCTION, true);
+    let keys = |line: &str| {
+        let shown = wallet.ask(&format!("present a.sdjwt {line}"), 0);
+        let (mut read, _) = wallet.read(shown["presentation"].as_str().unwrap());
+        let mut said = strings(&shown["disclosed"]);
+        read.sort_unstable();
+        said.sort_unstable();
+        assert_eq!(read, said);
+        read.join(" ")
+    };
+    assert_eq!(keys(""), "name post_class valid_until");
+    assert_eq!(keys("--disclose employer,姓名"), "employer name");
+    assert_eq!(
+        keys("--all"),
+        "certificate_number employer first_issue_date id_number name post_class sex valid_from valid_until zzbs"
+    );
+    let nonce = "n-0S6_WzA2Mj";
+    let line =
+        format!("present a.sdjwt --nonce {nonce} --audience https://counter.example --out p.sdjwt");
+    let shown = wallet.ask(&line, 0);
+    assert_eq!((&shown["level"], &shown["expires_at"]), (&json!("B"), &Value::Null));
+    let written = fs::read_to_string(wallet.path("p.sdjwt")).unwrap();
+    assert_eq!(shown["presentation"], written);
+    let binding = wallet.read(&written).1.unwrap();
+    assert_eq!(binding, ("https://counter.example".to_owned(), nonce.to_owned()));
+}
+
+#[test]
+fn what_is_printed_is_the_text_or_the_code_and_nothing_else() {
+    let wallet = Wallet::new(DRIVING, true);
+    let text = wallet.run("present a.sdjwt");
+    let out = String::from_utf8(text.stdout).unwrap();
+    let presentation = elc1::decode(out.strip_suffix('\n').unwrap()).unwrap();
+    assert!(wallet.read(&presentation).1.is_some());
+    let drawn = wallet.run("present a.sdjwt --qr -");
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert!(lines[0].chars().all(|c| c == '█') && lines[1] == lines[0], "a quiet zone: {drawn}");
+    assert!(!drawn.contains('\u{1b}'), "no colours where nobody looks: {drawn}");
+    wallet.ask("present a.sdjwt --qr code.svg", 0);
+    assert!(fs::read_to_string(wallet.path("code.svg")).unwrap().starts_with("<svg "));
+}
+
+#[test]
+fn a_licence_without_a_key_is_for_paper() {
+    let wallet = Wallet::new(DRIVING, false);
+    let shown = wallet.ask("present a.sdjwt --qr code.png", 0);
+    assert_eq!((&shown["level"], &shown["expires_at"]), (&json!("D"), &Value::Null));
+    assert!(["M", "Q"].contains(&shown["qr_correction"].as_str().unwrap()), "{shown}");
+    assert_eq!(wallet.read(shown["presentation"].as_str().unwrap()).1, None);
+    let said = String::from_utf8(wallet.run("present a.sdjwt").stderr).unwrap();
+    assert!(said.contains("not who shows it"), "{said}");
+    let refused = wallet.ask("present a.sdjwt --nonce abc", 1);
+    assert_eq!(refused["error"]["code"], "no_holder_binding");
+}
+
+#[test]
+fn an_entry_that_the_program_does_not_know_comes_from_a_file() {
+    let wallet = Wallet::new(DRIVING, true);
+    let mut entry = wallet.sample.licence_type.clone();
+    entry.claims[1].disclosure = symbolon_ledger::catalogue::Disclosure::Never;
+    let record = symbolon_ledger::records::Record::to_bytes(&entry);
+    let record = symbolon_credential::encoding::to_base64url(&record);
+    fs::write(wallet.path("type.json"), json!({"code": DRIVING, "record": record}).to_string())
+        .unwrap();
+    let line = "present a.sdjwt --licence-type-file type.json";
+    let all = wallet.ask(&format!("{line} --all"), 0);
+    assert!(!strings(&all["disclosed"]).contains(&"sex".to_owned()), "{all}");
+    let refused = wallet.ask(&format!("{line} --disclose sex"), 1);
+    assert_eq!(refused["error"]["code"], "never_disclosed");
+    let hint = refused["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("vehicle_class") && !hint.contains("sex"), "{hint}");
+}
+
+#[test]
+fn bad_input_is_answered_with_what_where_and_a_hint() {
+    let wallet = Wallet::new(DRIVING, true);
+    let other = Wallet::new(CONSTRUCTION, true);
+    wallet.private("other.pem", other.sample.holder.as_ref().unwrap().to_pem().as_bytes());
+    fs::write(wallet.path("b.sdjwt"), &wallet.sample.issued.text).unwrap();
+    let mut dice = Dice::new(3);
+    let noise: Vec<u8> = (0..4_096).map(|_| dice.roll().to_le_bytes()[0] | 0x80).collect();
+    let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &noise].concat();
+    for (name, bytes) in [
+        ("noise", noise.as_slice()),
+        ("noise.png", &png),
+        ("a.gif", b"GIF89a"),
+        ("code.svg", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"),
+        ("type.json", b"{}"),
+    ] {
+        fs::write(wallet.path(name), bytes).unwrap();
+    }
+    for (line, status, code) in [
+        ("present none.sdjwt", 2, "unreadable_file"),
+        ("present noise", 1, "not_utf8"),
+        ("present type.json", 1, "malformed_presentation"),
+        ("present a.sdjwt --qr code.gif", 2, "unknown_picture_form"),
+        ("present a.sdjwt --disclose name,age", 1, "no_such_claim"),
+        ("present a.sdjwt --disclose name --all", 2, "usage"),
+        ("present a.sdjwt --audience x", 2, "usage"),
+        ("present a.sdjwt --holder-key other.pem", 1, "other_holder_key"),
+        ("present a.sdjwt --holder-key none.pem", 2, "key_unreadable"),
+        ("present b.sdjwt", 2, "no_holder_key"),
+        ("present a.sdjwt --licence-type-file type.json", 1, "bad_licence_type_file"),
+        ("present a.sdjwt --qr no/such/folder.png", 1, "unwritable_file"),
+        ("verify noise --node http://127.0.0.1:1", 1, "not_utf8"),
+        ("verify noise.png --node http://127.0.0.1:1", 1, "bad_picture"),
+        ("verify a.gif --node http://127.0.0.1:1", 1, "picture_form"),
+        ("verify code.svg --node http://127.0.0.1:1", 1, "picture_form"),
+    ] {
+        let error = wallet.ask(line, status)["error"].clone();
+        assert_eq!(error["code"], code, "{line}: {error}");
+        for part in ["message", "hint"] {
+            assert!(!error[part].as_str().unwrap().is_empty(), "{line}: no {part}");
+        }
+    }
+    // A node that is away does not keep a citizen from presenting.
+    let shown = wallet.ask("present a.sdjwt --node http://127.0.0.1:1", 0);
+    assert_eq!(shown["level"], "A");
+}
