@@ -179,24 +179,33 @@ impl Node {
         media_type: &str,
         limit: u64,
     ) -> Result<String, NodeError> {
+        let bytes = self.bytes(path, media_type, limit)?;
+        String::from_utf8(bytes).map_err(|_| self.strange("a text that is not UTF-8"))
+    }
+
+    /// The CBOR at `path`, as its exact bytes: at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn cbor(&self, path: &str, limit: usize) -> Result<Vec<u8>, NodeError> {
+        self.bytes(path, "application/cbor", limit as u64)
+    }
+
+    fn bytes(&self, path: &str, media_type: &str, limit: u64) -> Result<Vec<u8>, NodeError> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         let answer = request.header("accept", media_type).call();
         let answer = answer.map_err(|e| self.unreachable(&e))?;
-        if answer.status().as_u16() != 200 {
-            return match self.json(Ok(answer)) {
-                Ok(_) => Err(self.strange("an answer without a body")),
-                Err(error) => Err(error),
-            };
-        }
         let said = answer.headers().get("content-type").and_then(|v| v.to_str().ok());
         if said.and_then(|v| v.split(';').next()).map(str::trim) != Some(media_type) {
+            // A problem document, or not such a node at all.
+            self.json(Ok(answer))?;
             return Err(self.strange(&format!("something else than {media_type}")));
         }
         let mut body = answer.into_body();
         let bytes = body.with_config().limit(limit).read_to_vec();
-        let bytes = bytes.map_err(|e| self.unreachable(&e))?;
-        String::from_utf8(bytes).map_err(|_| self.strange("a text that is not UTF-8"))
+        bytes.map_err(|e| self.unreachable(&e))
     }
 
     /// Every item of the list at `path`, page by page.

@@ -8,7 +8,9 @@
 //!
 //! Read in this order: [`date`] and [`identifier`] (the smallest words), [`claims`] (what a
 //! licence says and when an agency may say it), [`sd_jwt`] (how it is written, signed and read),
-//! [`elc1`] (the same as the text of a QR code), [`lineage`] (how renewals of one licence are linked on the ledger without naming it),
+//! [`elc1`] (the same as the text of a QR code), [`lineage`] (how renewals of one licence are
+//! linked on the ledger without naming it), [`status_list`] (whether many licences stand, in one
+//! signed list for stock software),
 //! [`encoding`] (the two strict decoders beneath).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -24,6 +26,8 @@ pub mod sd_jwt;
 pub mod elc1;
 
 pub mod lineage;
+
+pub mod status_list;
 
 pub mod encoding;
 

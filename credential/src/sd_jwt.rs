@@ -22,12 +22,14 @@ mod issue;
 mod key_binding;
 mod parse;
 
+pub(crate) use issue::sign;
 pub use issue::{Issue, IssueError, Issued, disclosure_count, issue};
 pub use key_binding::{KeyBinding, KeyBindingError, bind};
 pub use parse::{
     Disclosed, DisclosureError, IssuerName, ParseError, Parsed, SignatureChecked, SignatureError,
     StatusReference,
 };
+pub(crate) use parse::{json_object, text_of};
 
 /// JOSE algorithm, fully specified (RFC 9864). The polymorphic `EdDSA` is refused.
 pub const ALGORITHM: &str = "Ed25519";

@@ -300,10 +300,16 @@ impl Origin {
         format!("{}/a/{agency}", self.0)
     }
 
+    /// The `iss` of the status lists of `province`.
+    #[must_use]
+    pub fn status_issuer(&self, province: &ProvinceCode) -> String {
+        format!("{}/status-lists/{province}", self.0)
+    }
+
     /// The address of status list `list` of `province`.
     #[must_use]
     pub fn status_list(&self, province: &ProvinceCode, list: u32) -> String {
-        format!("{}/status-lists/{province}/{list}", self.0)
+        format!("{}/{list}", self.status_issuer(province))
     }
 }
 

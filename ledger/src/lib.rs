@@ -7,8 +7,9 @@
 //! Read in this order: [`hash`] and [`codec`] (how anything becomes bytes), [`codes`] and
 //! [`keys`] (the smallest nouns), [`operation`] and [`transaction`] (what an agency says),
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
-//! [`state`] and [`records`] (what is then true), [`log`] and `tree` (how it is committed to),
-//! [`receipt`] and [`state_proof`] (how it is shown to a stranger).
+//! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
+//! lists), [`log`] and `tree` (how it is committed to), [`receipt`], [`state_proof`],
+//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -38,6 +39,8 @@ pub mod state;
 
 pub mod records;
 
+pub mod status_page;
+
 pub mod log;
 
 #[cfg(feature = "tree")]
@@ -46,3 +49,7 @@ pub mod tree;
 pub mod receipt;
 
 pub mod state_proof;
+
+pub mod inclusion;
+
+pub mod trust_bundle;

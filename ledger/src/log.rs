@@ -65,33 +65,125 @@ pub fn path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
 /// the path does not fit a tree of `size` leaves.
 #[must_use]
 pub fn root_from_path(leaf: Digest, index: u64, size: u64, path: &[Digest]) -> Option<Digest> {
+    let mut hash = leaf;
+    climb(index, size, path, |on_left, sibling| {
+        hash = if on_left { node_hash(sibling, &hash) } else { node_hash(&hash, sibling) };
+    })?;
+    Some(hash)
+}
+
+/// The root over the leaves before leaf `index`, read off that leaf's own path: what lies on the
+/// left of the way are the complete subtrees of the smaller tree. So one path shows both that a
+/// leaf is in the tree and that the tree has not changed before it. None when the path does not
+/// fit a tree of `size` leaves.
+#[must_use]
+pub fn root_before(index: u64, size: u64, path: &[Digest]) -> Option<Digest> {
+    let mut before = None;
+    climb(index, size, path, |on_left, sibling| {
+        if on_left {
+            before = Some(before.map_or(*sibling, |right| node_hash(sibling, &right)));
+        }
+    })?;
+    Some(before.unwrap_or_else(|| sha256(b"")))
+}
+
+/// Walks from a leaf to the root and says at each sibling whether it is on the left; none when
+/// the path does not fit.
+fn climb(
+    index: u64,
+    size: u64,
+    path: &[Digest],
+    mut pass: impl FnMut(bool, &Digest),
+) -> Option<()> {
     if index >= size || path.len() > MAX_PATH {
         return None;
     }
     let (mut node, mut last) = (index, size - 1);
-    let mut hash = leaf;
     for sibling in path {
         if last == 0 {
             return None;
         }
-        if node & 1 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
+        let on_left = node & 1 == 1 || node == last;
+        pass(on_left, sibling);
+        if on_left {
             while node & 1 == 0 && node != 0 {
                 node >>= 1;
                 last >>= 1;
             }
-        } else {
-            hash = node_hash(&hash, sibling);
         }
         node >>= 1;
         last >>= 1;
     }
-    (last == 0).then_some(hash)
+    (last == 0).then_some(())
+}
+
+/// A complete subtree: the `2^level` leaves from `index * 2^level` on. Once its leaves are there
+/// it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subtree {
+    /// Power of two that is its number of leaves; 0 is a leaf.
+    pub level: u32,
+    /// Its number among those of its level, from the left.
+    pub index: u64,
+}
+
+/// The inclusion path of leaf `index` in the tree of the first `size` leaves, as [`path`] gives
+/// it, from the hashes of complete subtrees: at most twice [`MAX_PATH`] of them are asked for.
+/// None when there is no such leaf.
+///
+/// # Errors
+///
+/// What `hash` says.
+pub fn path_from<E>(
+    index: u64,
+    size: u64,
+    mut hash: impl FnMut(Subtree) -> Result<Digest, E>,
+) -> Result<Option<Vec<Digest>>, E> {
+    if index >= size {
+        return Ok(None);
+    }
+    let (mut begin, mut end, mut path) = (0, size, Vec::new());
+    while end - begin > 1 {
+        let middle = begin + (1 << (end - begin - 1).ilog2());
+        if index < middle {
+            path.push(range_hash(middle, end, &mut hash)?);
+            end = middle;
+        } else {
+            path.push(range_hash(begin, middle, &mut hash)?);
+            begin = middle;
+        }
+    }
+    path.reverse();
+    Ok(Some(path))
+}
+
+/// The root over leaves `begin` to `end - 1`, where `begin` is where a right half begins.
+fn range_hash<E>(
+    mut begin: u64,
+    end: u64,
+    hash: &mut impl FnMut(Subtree) -> Result<Digest, E>,
+) -> Result<Digest, E> {
+    let mut peaks = Vec::new();
+    while begin < end {
+        let level = (end - begin).ilog2();
+        peaks.push(hash(Subtree { level, index: begin >> level })?);
+        begin += 1 << level;
+    }
+    Ok(bag(&peaks))
+}
+
+/// The root over complete subtrees, largest first.
+fn bag(peaks: &[Digest]) -> Digest {
+    let mut peaks = peaks.iter().rev();
+    match peaks.next() {
+        None => sha256(b""),
+        Some(last) => peaks.fold(*last, |right, left| node_hash(left, &right)),
+    }
 }
 
 /// The largest power of two smaller than `n`, which is at least 2.
 fn split(n: usize) -> usize {
-    1 << (usize::BITS - 1 - (n - 1).leading_zeros())
+    1 << (n - 1).ilog2()
 }
 
 /// What must be kept of a tree to append to it: the roots of its complete subtrees, largest
@@ -113,23 +205,29 @@ impl Frontier {
 
     /// Appends a leaf's hash.
     pub fn push(&mut self, leaf: Digest) {
-        let mut hash = leaf;
+        self.append(leaf);
+    }
+
+    /// Appends a leaf's hash, and gives the subtrees that this leaf completes, itself left out:
+    /// one for each leaf on average.
+    pub fn append(&mut self, leaf: Digest) -> Vec<(Subtree, Digest)> {
+        let mut completed = Vec::new();
+        let (mut hash, mut place) = (leaf, Subtree { level: 0, index: self.size });
         for _ in 0..self.size.trailing_ones() {
             let left = self.peaks.pop().expect("a peak for each one in the size's binary form");
             hash = node_hash(&left, &hash);
+            place = Subtree { level: place.level + 1, index: place.index >> 1 };
+            completed.push((place, hash));
         }
         self.peaks.push(hash);
         self.size += 1;
+        completed
     }
 
     /// The root of the tree.
     #[must_use]
     pub fn root(&self) -> Digest {
-        let mut peaks = self.peaks.iter().rev();
-        match peaks.next() {
-            None => sha256(b""),
-            Some(last) => peaks.fold(*last, |right, left| node_hash(left, &right)),
-        }
+        bag(&self.peaks)
     }
 }
 
@@ -152,6 +250,8 @@ impl<'b, C> Decode<'b, C> for Frontier {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -168,6 +268,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn complete_subtrees_give_every_path_of_every_size_and_the_root_before_every_leaf() {
+        const LEAVES: usize = 70;
+        let leaves: Vec<_> = (0..LEAVES).map(|i| leaf_hash(&[i as u8])).collect();
+        let (mut frontier, mut subtrees) = (Frontier::default(), BTreeMap::new());
+        for (index, leaf) in (0..).zip(&leaves) {
+            subtrees.insert(Subtree { level: 0, index }, *leaf);
+            subtrees.extend(frontier.append(*leaf));
+            assert!(subtrees.len() <= 2 * (index as usize + 1), "one more a leaf, on average");
+        }
+        for size in 1..=LEAVES {
+            let known = |place| subtrees.get(&place).copied().ok_or(place);
+            for index in 0..size {
+                let found = path_from(index as u64, size as u64, known).unwrap().unwrap();
+                assert_eq!(Some(&found), path(&leaves[..size], index).as_ref());
+                let before = root_before(index as u64, size as u64, &found);
+                assert_eq!(before, Some(root(&leaves[..index])), "leaf {index} of {size}");
+            }
+            assert_eq!(path_from(size as u64, size as u64, known), Ok(None));
+        }
+        assert_eq!(root_before(3, 3, &[]), None);
+        assert_eq!(root_before(0, 3, &[Digest::ZERO]), None);
+    }
+
+    #[test]
+    fn a_subtree_that_is_missing_is_named() {
+        let place = Subtree { level: 1, index: 1 };
+        let missing = |at: Subtree| if at == place { Err(at) } else { Ok(Digest::ZERO) };
+        assert_eq!(path_from(0, 4, missing), Err(place));
     }
 
     #[test]

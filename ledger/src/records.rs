@@ -9,6 +9,7 @@ use crate::{
     hash::{Cid, Digest},
     keys::PublicKey,
     operation::{Actor, Interval, KeyPurpose, RevocationClass},
+    status_page,
     validators::ValidatorSet,
 };
 
@@ -313,6 +314,16 @@ impl LicenceStatus {
             Self::TransferPending { .. } => "transfer_pending",
             Self::Superseded { .. } => "superseded",
             Self::Revoked { .. } => "revoked",
+        }
+    }
+
+    /// Its value in a status list: one of [`crate::status_page`]'s.
+    #[must_use]
+    pub const fn list_value(&self) -> u8 {
+        match self {
+            Self::Active => status_page::VALID,
+            Self::Superseded { .. } | Self::Revoked { .. } => status_page::INVALID,
+            Self::Suspended | Self::TransferPending { .. } => status_page::SUSPENDED,
         }
     }
 }

@@ -23,6 +23,9 @@ mod described;
 #[path = "http/serving.rs"]
 mod serving;
 
+#[path = "http/trust.rs"]
+mod trust;
+
 #[path = "http/waiting.rs"]
 mod waiting;
 

@@ -87,7 +87,7 @@ fn certificate(header: &Header, signers: &[usize]) -> Certificate {
 }
 
 fn trust(genesis: &Header) -> Trust {
-    Trust { chain_id: chain(), genesis: genesis.hash(), validators: validators() }
+    Trust::founded(genesis, validators()).unwrap()
 }
 
 fn trust_json(trust: &Trust) -> Value {
@@ -97,10 +97,11 @@ fn trust_json(trust: &Trust) -> Value {
             "seed": hex(&key(i).to_seed()[..]), "peer_id": hex(&v.peer_id),
         })
     };
-    let set = &trust.validators;
+    let set = trust.validators();
     json!({
-        "chain_id": trust.chain_id.to_string(),
-        "genesis": trust.genesis.to_string(),
+        "chain_id": trust.chain_id().to_string(),
+        "genesis": trust.pin().hash().to_string(),
+        "genesis_header": hex(&encode(trust.pin().header())),
         "validators": set.validators().iter().enumerate().map(validator).collect::<Vec<_>>(),
         "validators_cbor": hex(&encode(set)),
         "validators_hash": set.hash().to_string(),

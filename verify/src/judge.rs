@@ -22,11 +22,12 @@ use symbolon_ledger::{
 };
 
 use crate::{
+    listed::{Listed, Ruling, listed},
     message::{Holder, answer, joined, lead, with_holder},
     naming::{as_of_block, name_records, recognise, shown_claims},
     showing::{HolderFinding, Judged, Seen, holder},
     verdict::{Check, CheckName, CheckResult, LedgerStatus, Outcome, Reason, Verdict},
-    view::LedgerView,
+    view::{AsOf, LedgerView},
 };
 
 /// Oldest self-presented holder signature accepted, in seconds: a screenshot passed on is good
@@ -65,6 +66,11 @@ impl Request {
         self.at_ms.unwrap_or(self.now_ms)
     }
 
+    /// Whether a block is too old for what may have changed since.
+    pub(crate) fn finds_stale(&self, as_of: &AsOf) -> bool {
+        self.now_ms.saturating_sub(as_of.time_ms) > self.max_staleness_ms
+    }
+
     fn is_before_window(&self) -> bool {
         self.earliest_at_ms.is_some_and(|earliest| self.at_ms() < earliest)
     }
@@ -81,15 +87,29 @@ pub enum Unavailable {
     Unreachable,
     /// The state of that height is not kept any more.
     Pruned,
+    /// Offline: the pinned block of the trust bundle is too old to rely on.
+    TrustTooOld,
+    /// Offline: this machine's clock is behind the pinned block.
+    ClockBehind,
+    /// Offline: the proofs at hand do not cover what the answer rests on.
+    NotProven,
+    /// Offline: a proven record has a form that this program does not know.
+    UnknownForm,
 }
 
 impl Unavailable {
-    fn detail(self) -> &'static str {
+    pub(crate) fn detail(self) -> &'static str {
         match self {
             Self::NodeBehind => "this node is catching up with the chain",
             Self::NoQuorum => "too few provinces answer to make new blocks",
             Self::Unreachable => "no node answered",
             Self::Pruned => "the state of that height is not kept any more",
+            Self::TrustTooOld => "the trust bundle is too old to rely on",
+            Self::ClockBehind => "the clock of this machine is behind the trust bundle",
+            Self::NotProven => {
+                "the proofs at hand do not cover this licence with its issuer and type"
+            }
+            Self::UnknownForm => "a proven record has a form that this program does not know",
         }
     }
 }
@@ -260,6 +280,9 @@ impl<'c> Case<'c> {
         let verdict = &mut judged.verdict;
         verdict.cid = self.presentation.claimed_cid().map(|cid| cid.to_string());
         verdict.holder_bound = bound;
+        if let Some(listed) = self.listed() {
+            listed.name(verdict);
+        }
         if let Some(checked) = checked {
             let day = |seconds| date::day_of(seconds).to_string();
             verdict.valid_from = checked.not_before().map(day);
@@ -277,8 +300,12 @@ impl<'c> Case<'c> {
 
     /// Whether the header is too old for what may have changed since.
     fn is_stale(&self) -> bool {
-        let age = self.request.now_ms.saturating_sub(self.view.as_of.time_ms);
-        age > self.request.max_staleness_ms
+        self.request.finds_stale(&self.view.as_of)
+    }
+
+    /// The word of a status list, where one decides.
+    fn listed(&self) -> Option<Listed> {
+        listed(self.view, self.request.now_ms, self.is_stale())
     }
 
     /// Fails, unless the header is so old that a registration may have come since.
@@ -417,6 +444,13 @@ impl<'c> Case<'c> {
         let Some(licence) = &self.view.licence else {
             return bench.skip(NAME, "the ledger has no such licence");
         };
+        if let Some(listed) = self.listed() {
+            return match listed.ruling() {
+                Ruling::Pass(detail) => bench.pass(NAME, &detail),
+                Ruling::Fail(reason, detail) => bench.fail(NAME, reason, &detail),
+                Ruling::Doubt(reason, detail) => bench.doubt(NAME, reason, &detail),
+            };
+        }
         if self.is_stale() && !licence.status.is_final() {
             let word = licence.status.name();
             let detail = format!("{word} as of an old block; it may have changed since");

@@ -5,10 +5,11 @@
 //! it is and brings the bytes. It never asks an issuer anything.
 //!
 //! Read in this order: [`trust`] (what is believed, and headers checked against it), [`receipt`]
-//! (a transaction is final), [`state_proof`] (what stood in the state), [`verdict`] (the one
-//! answer for people and machines), [`view`] (the records that an answer rests on), [`judge`] (how
-//! the answer is found), [`showing`] (the holder's part of it), [`display`] (claims as people are
-//! shown them).
+//! (a transaction is final), [`state_proof`] (what stood in the state), [`status_list`] (whose list
+//! it is, and whether it tells the truth), [`verdict`] (the one answer for people and machines),
+//! [`view`] (the records that an answer rests on), [`judge`] (how the answer is found), [`showing`]
+//! (the holder's part of it), [`display`] (claims as people are shown them), [`offline`] (the same
+//! answer with no node to ask).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -17,6 +18,8 @@ pub mod trust;
 pub mod receipt;
 
 pub mod state_proof;
+
+pub mod status_list;
 
 pub mod verdict;
 
@@ -27,6 +30,10 @@ pub mod judge;
 pub mod showing;
 
 pub mod display;
+
+pub mod offline;
+
+mod listed;
 
 mod naming;
 

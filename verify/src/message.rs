@@ -74,7 +74,8 @@ pub(crate) fn answer(
     Message { zh, en }
 }
 
-fn non_recognition(
+/// That the asking province does not recognise such licences, or nothing.
+pub(crate) fn non_recognition(
     recognised: Recognised,
     request: &Request,
     asking: Option<&ProvinceRecord>,

@@ -32,7 +32,13 @@ pub(crate) fn recognise(request: &Request, view: Option<&LedgerView>) -> Recogni
         Some(LedgerView { licence_type: Some(t), agency: Some(_), .. }) if t.national => {
             (true, R::National)
         }
-        Some(LedgerView { licence_type: Some(_), agency: Some(_), recognition, .. }) => {
+        Some(LedgerView {
+            licence_type: Some(_),
+            agency: Some(_),
+            recognition,
+            recognition_known: true,
+            ..
+        }) => {
             let day = Day::of_instant(request.at_ms());
             match recognition {
                 Some(r) if r.intervals.iter().any(|i| i.contains(day)) => (true, R::Agreement),

@@ -75,26 +75,36 @@ impl CheckedReceipt {
 /// Checks a receipt's exact bytes.
 ///
 /// ```
-/// # use symbolon_ledger::{hash::Digest, keys::SecretKey, validators::{Validator, ValidatorSet}};
 /// # use symbolon_verify::{receipt::{ReceiptError, check}, trust::Trust};
-/// # let key = SecretKey::from_seed(&[1; 32]).public_key();
-/// # let validator = Validator { province: "44".parse()?, key, peer_id: vec![1] };
-/// # let validators = ValidatorSet::new(vec![validator])?;
-/// # let trust = Trust { chain_id: Digest([1; 32]), genesis: Digest([2; 32]), validators };
-/// assert!(matches!(check(b"nonsense", &trust), Err(ReceiptError::Encoding(_))));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # fn f(trust: &Trust) {
+/// assert!(matches!(check(b"nonsense", trust), Err(ReceiptError::Encoding(_))));
+/// # }
 /// ```
 ///
 /// # Errors
 ///
-/// [`ReceiptError`].
+/// [`ReceiptError`]; a receipt from below the pin needs [`check_included`].
 pub fn check(bytes: &[u8], trust: &Trust) -> Result<CheckedReceipt, ReceiptError> {
+    check_included(bytes, trust, None)
+}
+
+/// As [`check`], with the exact bytes of the inclusion of the receipt's block under the pinned
+/// one.
+///
+/// # Errors
+///
+/// [`ReceiptError`].
+pub fn check_included(
+    bytes: &[u8],
+    trust: &Trust,
+    inclusion: Option<&[u8]>,
+) -> Result<CheckedReceipt, ReceiptError> {
     let receipt: Receipt =
         codec::decode(bytes, MAX_RECEIPT_BYTES).map_err(ReceiptError::Encoding)?;
     if receipt.version != RECEIPT_VERSION {
         return Err(ReceiptError::Version(receipt.version));
     }
-    let header = trust.check_header(&receipt.header, Some(&receipt.certificate))?;
+    let header = trust.check_header(&receipt.header, Some(&receipt.certificate), inclusion)?;
     let Receipt { transaction, signature_hash, index, size, path, .. } = receipt;
     let leaf = [*transaction.as_bytes(), *signature_hash.as_bytes()].concat();
     let root = root_from_path(leaf_hash(&leaf), index, size, &path)

@@ -1,4 +1,8 @@
-//! A network of four provinces and one licence, for this crate's own tests.
+//! A network of four provinces and one licence, for this crate's own tests; [`chain`] has one
+//! whose validators change, [`map`] a state with its proofs.
+
+pub(crate) mod chain;
+pub(crate) mod map;
 
 use std::collections::BTreeMap;
 
@@ -54,11 +58,7 @@ impl Network {
     }
 
     pub(crate) fn trust(&self) -> Trust {
-        Trust {
-            chain_id: Self::chain_id(),
-            genesis: self.genesis().hash(),
-            validators: self.validators(),
-        }
+        Trust::founded(&self.genesis(), self.validators()).unwrap()
     }
 
     pub(crate) fn genesis(&self) -> Header {
@@ -208,6 +208,8 @@ impl Scene {
             licence_type: Some(licence_type()),
             asking_province: Some(province("11", "北京市", "Beijing")),
             recognition: None,
+            recognition_known: true,
+            listed: None,
         };
         let request = Request {
             recognising_province: "11".parse().unwrap(),

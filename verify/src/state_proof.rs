@@ -211,8 +211,22 @@ impl CheckedState {
 ///
 /// # Errors
 ///
-/// [`StateProofError`]; one faulty entry refuses the whole proof.
+/// [`StateProofError`]; one faulty entry refuses the whole proof, and a proof from below the pin
+/// needs [`check_included`].
 pub fn check(bytes: &[u8], trust: &Trust) -> Result<CheckedState, StateProofError> {
+    check_included(bytes, trust, None)
+}
+
+/// As [`check`], with the exact bytes of the inclusion of the proof's block under the pinned one.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_included(
+    bytes: &[u8],
+    trust: &Trust,
+    inclusion: Option<&[u8]>,
+) -> Result<CheckedState, StateProofError> {
     let proof: StateProof =
         codec::decode(bytes, MAX_STATE_PROOF_BYTES).map_err(StateProofError::Encoding)?;
     if proof.version != STATE_PROOF_VERSION {
@@ -222,7 +236,7 @@ pub fn check(bytes: &[u8], trust: &Trust) -> Result<CheckedState, StateProofErro
         return Err(StateProofError::TooManyEntries(proof.entries.len()));
     }
     let certificate = proof.certificate.as_ref().map(|c| c.as_slice());
-    let header = trust.check_header(&proof.header, certificate)?;
+    let header = trust.check_header(&proof.header, certificate, inclusion)?;
     let mut entries = BTreeMap::new();
     for (index, entry) in proof.entries.into_iter().enumerate() {
         let (key, record) = check_entry(index, entry, &header)?;

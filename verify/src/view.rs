@@ -3,7 +3,7 @@
 //! The same [`LedgerView::read`] serves a node, over a snapshot of its database, and an offline
 //! verifier, over a checked state proof: both ask for the same records in the same order.
 
-use symbolon_credential::sd_jwt::Parsed;
+use symbolon_credential::{sd_jwt::Parsed, status_list::ListedStatus};
 use symbolon_ledger::{
     block::Header,
     catalogue::LicenceTypeRecord,
@@ -35,6 +35,26 @@ impl AsOf {
     }
 }
 
+/// What a checked status list says of one slot. There is no other way to make one than from a
+/// list that a province's key signed ([`crate::status_list`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusEvidence {
+    /// The province whose list it is.
+    pub(crate) province: ProvinceCode,
+    /// The place in that province's lists, as the licence record has it.
+    pub(crate) slot: u32,
+    /// What the list says.
+    pub(crate) status: ListedStatus,
+    /// When the list was made: the time of its block, in seconds since 1970-01-01T00:00Z.
+    pub(crate) issued_at: u64,
+    /// From when on it says nothing, in seconds since 1970-01-01T00:00Z.
+    pub(crate) expires: u64,
+    /// Height of the state that it was made from.
+    pub(crate) height: u64,
+    /// Root of that state.
+    pub(crate) state_root: Digest,
+}
+
 /// What the ledger says about one presentation. `None` means that no such record stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerView {
@@ -58,6 +78,10 @@ pub struct LedgerView {
     pub asking_province: Option<ProvinceRecord>,
     /// The asking province's recognition of such licences.
     pub recognition: Option<RecognitionRecord>,
+    /// Whether `recognition` was read: proofs brought from elsewhere may not cover it.
+    pub recognition_known: bool,
+    /// What a status list says of the licence, if one is at hand.
+    pub listed: Option<StatusEvidence>,
 }
 
 /// Why records could not be read.
@@ -105,7 +129,7 @@ impl LedgerView {
     /// key, always of the state at `as_of`; `Ok(None)` says that nothing stands there.
     ///
     /// ```no_run
-    /// # use symbolon_credential::sd_jwt::Parsed;
+    /// # use symbolon_credential::{sd_jwt::Parsed, status_list::ListedStatus};
     /// # use symbolon_ledger::codes::ProvinceCode;
     /// # use symbolon_verify::{state_proof::{CheckedState, NotProven}, view::{AsOf, LedgerView, ReadError}};
     /// # fn f(state: &CheckedState, presentation: &Parsed, asking: ProvinceCode)
@@ -160,6 +184,8 @@ impl LedgerView {
             licence_type,
             asking_province,
             recognition,
+            recognition_known: true,
+            listed: None,
         })
     }
 }

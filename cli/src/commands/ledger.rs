@@ -12,6 +12,9 @@ mod present;
 mod receipt;
 mod recognition;
 mod shared;
+mod staple;
+mod trust_bundle;
+mod trusted;
 mod verify;
 
 use clap::Subcommand;
@@ -38,6 +41,10 @@ pub(crate) enum LedgerCommand {
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    #[command(subcommand)]
+    Proof(staple::ProofCommand),
+    #[command(subcommand)]
+    TrustBundle(trust_bundle::TrustBundleCommand),
     #[command(subcommand)]
     Agency(agency::AgencyCommand),
     #[command(subcommand)]
@@ -77,6 +84,8 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::Present(args) => present::run(&args, context),
         LedgerCommand::Verify(args) => verify::run(&args, context),
         LedgerCommand::Receipt(command) => receipt::run(&command, context),
+        LedgerCommand::Proof(command) => staple::run(&command, context),
+        LedgerCommand::TrustBundle(command) => trust_bundle::run(&command, context),
         LedgerCommand::Agency(command) => agency::run(&command, context),
         LedgerCommand::Recognition(command) => recognition::run(&command, context),
     }

@@ -283,7 +283,7 @@ fn disclosure(salt: &[u8; SALT_LEN], name: &str, value: &str) -> String {
 }
 
 /// A compact JWS of `header` and `payload`, signed by `key`.
-pub(super) fn sign<H: Serialize, P: Serialize>(header: &H, payload: &P, key: &SecretKey) -> String {
+pub(crate) fn sign<H: Serialize, P: Serialize>(header: &H, payload: &P, key: &SecretKey) -> String {
     let part = |text: String| to_base64url(text.as_bytes());
     let input = format!("{}.{}", part(json(header)), part(json(payload)));
     let signature = key.sign(input.as_bytes());

@@ -438,7 +438,7 @@ fn read_jwt(jwt: &str) -> Result<(u32, Payload), ParseError> {
 }
 
 /// A base64url part that is a JSON object.
-pub(super) fn json_object(part: &str) -> Result<Map<String, Value>, EncodingError> {
+pub(crate) fn json_object(part: &str) -> Result<Map<String, Value>, EncodingError> {
     match parse_json(&from_base64url(part)?)? {
         Value::Object(map) => Ok(map),
         _ => Err(EncodingError::Json("not an object".to_owned())),
@@ -446,7 +446,7 @@ pub(super) fn json_object(part: &str) -> Result<Map<String, Value>, EncodingErro
 }
 
 /// The text member `name`.
-pub(super) fn text_of<'m>(map: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
+pub(crate) fn text_of<'m>(map: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
     map.get(name).and_then(Value::as_str)
 }
 

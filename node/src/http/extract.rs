@@ -19,9 +19,10 @@ use super::{error::Problem, limits::BODY_READ_TIMEOUT};
 
 /// Media type of a transaction.
 pub(super) const APPLICATION_COSE: &str = "application/cose";
-/// Media type of receipts, blocks and certificates in CBOR.
+/// Media type of receipts, proofs, bundles, blocks and certificates in CBOR.
 pub(super) const APPLICATION_CBOR: &str = "application/cbor";
-const APPLICATION_JSON: &str = "application/json";
+/// Media type of everything else.
+pub(super) const APPLICATION_JSON: &str = "application/json";
 
 /// The one variable part of a path, checked.
 #[derive(Debug, Clone)]

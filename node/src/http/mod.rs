@@ -3,9 +3,9 @@
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
 //! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
-//! them, then the modules of the addresses: [`transactions`], [`licences`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for
-//! the operator. The shapes are described at `/docs` of a running node and in
+//! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
+//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`], and
+//! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -32,6 +32,8 @@ mod transactions;
 
 mod licences;
 
+mod staple;
+
 mod verify;
 
 mod tickets;
@@ -45,6 +47,8 @@ mod registries;
 mod catalogue;
 
 mod blocks;
+
+mod trust;
 
 mod events;
 
@@ -221,6 +225,8 @@ struct Server {
     encrypted: bool,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
+    /// The newest trust bundle that was asked for.
+    bundle: trust::BundleCache,
     /// Told when the node goes down, so that streams end.
     stopping: watch::Sender<bool>,
 }
@@ -251,6 +257,7 @@ impl Server {
             answers: Answers::new(),
             encrypted,
             workers,
+            bundle: trust::BundleCache::default(),
             stopping: watch::Sender::new(false),
         }))
     }
@@ -327,12 +334,14 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
     let open = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(transactions::routes())
         .merge(licences::routes())
+        .merge(staple::routes())
         .merge(verify::routes())
         .merge(tickets::routes())
         .merge(compat::routes())
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
+        .merge(trust::routes())
         .merge(events::routes());
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();

@@ -6,7 +6,7 @@ use symbolon_ledger::{
     block::{Block, header_hash},
     certificate::Certificate,
     codec::{self, local},
-    log::Frontier,
+    log::{Frontier, leaf_hash},
     state::StateKey,
     tree,
 };
@@ -51,6 +51,9 @@ impl Store {
         drop(view);
         let mut batch = WriteBatch::default();
         self.put_block(&mut batch, commit.block, frontier);
+        if commit.block.header.next_validators_hash != commit.block.header.validators_hash {
+            self.put_validators(&mut batch, height, &commit.executed.next_validators);
+        }
         batch.put_cf(
             self.cf(cf::CERTIFICATES),
             height_key(height),
@@ -80,6 +83,7 @@ impl Store {
         let header = genesis.block_zero(update.root);
         let block = Block { header, transactions: Vec::new() };
         self.put_block(&mut batch, &block, Frontier::default());
+        self.put_validators(&mut batch, 0, &genesis.validator_set());
         self.put_changes(&mut batch, &changes);
         self.put_nodes(&mut batch, &update);
         let version = [&MAGIC[..], &SCHEMA_VERSION.to_be_bytes()].concat();
@@ -92,7 +96,8 @@ impl Store {
         let header = codec::encode(&block.header);
         let hash = header_hash(&header);
         let key = height_key(block.header.height);
-        frontier.push(symbolon_ledger::log::leaf_hash(hash.as_bytes()));
+        let completed = frontier.append(leaf_hash(hash.as_bytes()));
+        self.put_subtrees(batch, &completed);
         batch.put_cf(self.cf(cf::HEADERS), key, &header);
         batch.put_cf(self.cf(cf::BLOCKS), key, block.encode());
         batch.put_cf(self.cf(cf::HEIGHTS), hash.as_bytes(), key);

@@ -8,7 +8,9 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod history_tree;
 mod proof;
+mod validator_sets;
 mod view;
 
 pub use commit::Commit;

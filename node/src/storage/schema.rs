@@ -12,6 +12,8 @@
 //! | `nodes` | key of a node of the state tree | the node |
 //! | `transactions` | transaction id | [`Location`], local encoding |
 //! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
+//! | `history_tree` | level (1 byte), number in its level (8 bytes, big endian) | hash of a complete subtree over the blocks' hashes |
+//! | `validator_sets` | height of the block that made the set; 0 for the founding | CBOR of the `ValidatorSet` |
 //!
 //! Everything but `undecided` changes only in the one synced batch of a block. A change of any
 //! line here raises [`SCHEMA_VERSION`].
@@ -20,7 +22,7 @@ use bincode::{Decode, Encode};
 use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -46,12 +48,17 @@ pub mod cf {
     pub const TRANSACTIONS: &str = "transactions";
     /// See the table above.
     pub const HISTORY: &str = "history";
+    /// See the table above.
+    pub const HISTORY_TREE: &str = "history_tree";
+    /// See the table above.
+    pub const VALIDATOR_SETS: &str = "validator_sets";
 
     /// What follows from blocks and certificates beside the state: the same on every node.
-    pub const DERIVED: [&str; 4] = [HEIGHTS, NODES, TRANSACTIONS, HISTORY];
+    pub const DERIVED: [&str; 6] =
+        [HEIGHTS, NODES, TRANSACTIONS, HISTORY, HISTORY_TREE, VALIDATOR_SETS];
 
     /// All of them.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 12] = [
         META,
         HEADERS,
         BLOCKS,
@@ -62,6 +69,8 @@ pub mod cf {
         NODES,
         TRANSACTIONS,
         HISTORY,
+        HISTORY_TREE,
+        VALIDATOR_SETS,
     ];
 }
 

@@ -4,7 +4,11 @@ use symbolon_genesis::presets;
 use symbolon_ledger::{
     block::{Block, Header},
     certificate::{CERTIFICATE_VERSION, Certificate},
+    codec,
+    inclusion::Inclusion,
+    log,
     state::StateKey,
+    validators::ValidatorSet,
 };
 use tempfile::TempDir;
 
@@ -56,7 +60,7 @@ fn a_database_of_a_newer_schema_is_refused() {
     store.db.put_cf(store.cf(cf::META), meta::SCHEMA, newer).unwrap();
     drop(store);
     let error = refusal(folder.path(), &genesis);
-    assert!(error.contains("schema version 2"), "{error}");
+    assert!(error.contains(&format!("schema version {}", SCHEMA_VERSION + 1)), "{error}");
 }
 
 #[test]
@@ -120,6 +124,102 @@ fn a_block_that_does_not_follow_the_tip_is_never_written() {
     assert_eq!(store.view().unwrap().tip().height, 0);
     assert!(commit(1, tip.hash).is_ok());
     assert_eq!(store.view().unwrap().tip().height, 1);
+}
+
+/// Commits an empty block, which makes `next` the validators of the one after it if there are any.
+fn grow(store: &Store, next: Option<&ValidatorSet>) -> u64 {
+    let view = store.view().unwrap();
+    let mut executed = execution::execute(&view, &[]).unwrap();
+    executed.next_validators = next.cloned().unwrap_or(executed.next_validators);
+    let tip = view.tip();
+    let header = Header {
+        height: tip.height + 1,
+        parent: tip.hash,
+        history_root: view.frontier().unwrap().root(),
+        state_root: executed.state_root(),
+        validators_hash: tip.header.next_validators_hash,
+        next_validators_hash: next.map_or(tip.header.next_validators_hash, ValidatorSet::hash),
+        ..tip.header.clone()
+    };
+    let block = Block { header, transactions: Vec::new() };
+    let certificate = Certificate {
+        version: CERTIFICATE_VERSION,
+        height: block.header.height,
+        round: 0,
+        block: block.hash(),
+        signatures: Vec::new(),
+    };
+    drop(view);
+    let commit = Commit { block: &block, certificate: &certificate, executed: &executed };
+    store.commit(&commit).unwrap();
+    block.header.height
+}
+
+#[test]
+fn every_block_is_in_the_history_of_every_later_one() {
+    const BLOCKS: u64 = 37;
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    for _ in 0..BLOCKS {
+        grow(&store, None);
+    }
+    let view = store.view().unwrap();
+    for head in 0..=BLOCKS {
+        let later = Header::decode(&view.header_bytes(head).unwrap().unwrap()).unwrap();
+        for height in 0..head {
+            let bytes = view.inclusion(height, head).unwrap().unwrap();
+            let inclusion: Inclusion = codec::decode(&bytes, 4_096).unwrap();
+            let header = view.header_bytes(height).unwrap().unwrap();
+            assert_eq!((&inclusion.header[..], inclusion.size), (&header[..], head));
+            let leaf = log::leaf_hash(Header::decode(&header).unwrap().hash().as_bytes());
+            let root = log::root_from_path(leaf, height, head, &inclusion.path);
+            assert_eq!(root, Some(later.history_root), "{height} under {head}");
+        }
+        assert_eq!(view.inclusion(head, head).unwrap(), None);
+    }
+    assert_eq!(view.inclusion(0, BLOCKS + 1).unwrap(), None);
+    let entries = view.entries(cf::HISTORY_TREE, &[]).count() as u64;
+    assert!(entries <= BLOCKS, "{entries} entries for {BLOCKS} blocks");
+}
+
+#[test]
+fn a_history_with_a_missing_or_altered_subtree_is_damage() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    for _ in 0..5 {
+        grow(&store, None);
+    }
+    let key = [1, 0, 0, 0, 0, 0, 0, 0, 0];
+    store.db.put_cf(store.cf(cf::HISTORY_TREE), key, [7; 32]).unwrap();
+    let refused = |view: View<'_>| view.inclusion(2, 4).unwrap_err().to_string();
+    let error = refused(store.view().unwrap());
+    assert!(error.contains("does not lead to its history_root"), "{error}");
+    store.db.delete_cf(store.cf(cf::HISTORY_TREE), key).unwrap();
+    let error = refused(store.view().unwrap());
+    assert!(error.contains("subtree 0 of level 1"), "{error}");
+}
+
+#[test]
+fn every_validator_set_is_kept_with_the_block_that_made_it() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let founding = store.view().unwrap().trust_bundle().unwrap();
+    assert_eq!(founding.validators, genesis.validator_set());
+    assert_eq!((founding.changes.len(), founding.head.certificate), (0, None));
+
+    let other = presets::devnet_from_seed(4, &[9; 32], 1_700_000_000_000, 1).0.validator_set();
+    grow(&store, None);
+    let at = grow(&store, Some(&other));
+    grow(&store, None);
+    let bundle = store.view().unwrap().trust_bundle().unwrap();
+    assert_eq!(bundle.validators, genesis.validator_set());
+    let view = store.view().unwrap();
+    assert_eq!(bundle.changes.len(), 1);
+    assert_eq!(bundle.changes[0].validators, other);
+    assert_eq!(&bundle.changes[0].header[..], view.header_bytes(at).unwrap().unwrap());
+    assert_eq!(&bundle.changes[0].certificate[..], view.certificate_bytes(at).unwrap().unwrap());
+    assert_eq!(&bundle.head.header[..], view.header_bytes(3).unwrap().unwrap());
+    assert!(bundle.head.certificate.is_some());
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod documents;
 
 mod proofs;
 
+mod trust;
+
 /// Something that comes from outside.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
@@ -23,10 +25,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "sd-jwt", entry: credentials::sd_jwt, seeds: credentials::sd_jwt_seeds },
     Target { name: "receipt", entry: proofs::receipt, seeds: proofs::receipt_seeds },
     Target { name: "state-proof", entry: proofs::state_proof, seeds: proofs::state_proof_seeds },
+    Target { name: "trust-bundle", entry: trust::trust_bundle, seeds: trust::trust_bundle_seeds },
+    Target { name: "inclusion", entry: trust::inclusion, seeds: trust::inclusion_seeds },
     Target {
         name: "transaction",
         entry: documents::transaction,

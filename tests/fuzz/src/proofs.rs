@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::Value;
-use symbolon_ledger::{codec, hash::Digest, validators::ValidatorSet};
+use symbolon_ledger::{block::Header, codec, hash::Digest, validators::ValidatorSet};
 use symbolon_verify::{receipt as receipts, state_proof as state_proofs, trust::Trust};
 
 use super::{from_hex, list_at, text_at, vectors};
@@ -34,15 +34,13 @@ fn facts(vectors: &Value) -> Facts {
     let set = from_hex(text_at(vectors, "/trust/validators_cbor"));
     let validators: ValidatorSet =
         codec::decode(&set, MAX_SET_BYTES).expect("the vectors have a validator set");
+    let genesis = Header::decode(&from_hex(text_at(vectors, "/trust/genesis_header")))
+        .expect("the vectors have a founding block");
     let valid = list_at(vectors, "/valid");
     let named = |v: &Value, name: &str| v.get(name).and_then(Value::as_str).map(digest);
     let entries = valid.iter().filter_map(|v| v["entries"].as_array()).flatten();
     Facts {
-        trust: Trust {
-            chain_id: digest(text_at(vectors, "/trust/chain_id")),
-            genesis: digest(text_at(vectors, "/trust/genesis")),
-            validators,
-        },
+        trust: Trust::founded(&genesis, validators).expect("the vectors' founding block"),
         blocks: valid.iter().filter_map(|v| named(v, "block").or(named(v, "state_root"))).collect(),
         transactions: valid
             .iter()

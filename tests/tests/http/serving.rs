@@ -266,6 +266,7 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/transactions/{id}/receipt",
         "/v1/licences/{cid}",
         "/v1/licences/{cid}/history",
+        "/v1/licences/{cid}/proof",
         "/v1/verify",
         "/v1/verify/batch",
         "/v1/challenges",
@@ -285,6 +286,8 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/blocks/{height}",
         "/v1/blocks/latest",
         "/v1/blocks/{height}/certificate",
+        "/v1/blocks/{height}/inclusion",
+        "/v1/trust-bundle",
         "/v1/status",
         "/v1/events",
     ] {

@@ -170,12 +170,8 @@ impl Node {
 
     pub(crate) fn trust(&self) -> Trust {
         let view = self.store.view().unwrap();
-        let header = view.header_bytes(0).unwrap().unwrap();
-        Trust {
-            chain_id: view.chain_id(),
-            genesis: symbolon_ledger::block::header_hash(&header),
-            validators: self.genesis.validator_set(),
-        }
+        let header = Header::decode(&view.header_bytes(0).unwrap().unwrap()).unwrap();
+        Trust::founded(&header, self.genesis.validator_set()).unwrap()
     }
 
     pub(crate) fn keys_of(&self, province: &str) -> &presets::DevnetKeys {

@@ -174,22 +174,21 @@ impl Odd {
         let text = genesis.to_toml();
         let document = text.replace(&keys[0].public_key().to_string(), &hex(&signer.public_key()));
         assert_ne!(document, text);
-        let trust = Genesis::parse(&document).ok().map(|genesis| Trust {
-            chain_id: genesis.chain_id(),
-            genesis: genesis.block_zero(genesis.state_root().unwrap()).hash(),
-            validators: genesis.validator_set(),
+        let trust = Genesis::parse(&document).ok().map(|genesis| {
+            let block = genesis.block_zero(genesis.state_root().unwrap());
+            Trust::founded(&block, genesis.validator_set()).unwrap()
         });
         Self { signer, document, trust, keys }
     }
 
     /// A receipt that stands or falls with the odd signature.
     fn receipt(&self, trust: &Trust) -> Vec<u8> {
-        let set = trust.validators.hash();
+        let set = trust.validators().hash();
         let (transaction, signature_hash) = (sha256(b"t"), sha256(b"s"));
         let leaf = [*transaction.as_bytes(), *signature_hash.as_bytes()].concat();
         let header = Header {
             version: HEADER_VERSION,
-            chain_id: trust.chain_id,
+            chain_id: trust.chain_id(),
             height: 42,
             time_ms: 1_795_406_400_000,
             parent: sha256(b"parent"),
@@ -216,10 +215,10 @@ impl Odd {
     /// Three of four signatures, the first of them odd. The round makes messages to choose from.
     fn certificate(&self, trust: &Trust, height: u64, block: Digest) -> Certificate {
         let message = |round: u32| {
-            vote_bytes(VoteKind::Precommit, &trust.chain_id, height, round, Some(&block))
+            vote_bytes(VoteKind::Precommit, &trust.chain_id(), height, round, Some(&block))
         };
         let odd = self.signer.sign(message);
-        let validators = trust.validators.validators();
+        let validators = trust.validators().validators();
         let sign = |(i, key): (usize, &SecretKey)| CommitSignature {
             province: validators[i].province,
             signature: if i == 0 { Signature(odd.signature) } else { key.sign(&message(odd.salt)) },
@@ -271,7 +270,7 @@ fn javascript_trust(trust: &Trust) -> Value {
         json!({"province": v.province.as_str(), "key": hex(v.key.as_bytes()),
             "peer_id": hex(&v.peer_id)})
     };
-    let validators: Vec<Value> = trust.validators.validators().iter().map(validator).collect();
-    json!({"chain_id": trust.chain_id.to_string(), "genesis": trust.genesis.to_string(),
-        "validators": validators})
+    let validators: Vec<Value> = trust.validators().validators().iter().map(validator).collect();
+    let (chain_id, genesis) = (trust.chain_id().to_string(), trust.pin().hash().to_string());
+    json!({"chain_id": chain_id, "genesis": genesis, "validators": validators})
 }

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use symbolon_ledger::{
+    block::Header,
     codec,
     hash::sha256,
     state::map_key,
@@ -45,10 +46,10 @@ pub(crate) fn vectors(text: &str) -> Value {
 
 pub(crate) fn trust_of(vectors: &Value) -> Trust {
     let trust = &vectors["trust"];
-    let digest = |name: &str| trust[name].as_str().unwrap().parse().unwrap();
+    let genesis = from_hex(trust["genesis_header"].as_str().unwrap());
     let set = from_hex(trust["validators_cbor"].as_str().unwrap());
     let validators: ValidatorSet = codec::decode(&set, MAX_SET_BYTES).unwrap();
-    Trust { chain_id: digest("chain_id"), genesis: digest("genesis"), validators }
+    Trust::founded(&Header::decode(&genesis).unwrap(), validators).unwrap()
 }
 
 #[test]

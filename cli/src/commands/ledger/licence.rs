@@ -18,8 +18,8 @@ use symbolon_ledger::{
 use symbolon_verify::state_proof;
 
 use super::{
-    receipt::read_trust,
     shared::{committed_answer, plain},
+    trusted::from_genesis,
 };
 use crate::{
     args::Context,
@@ -282,7 +282,7 @@ fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result
     let refuse = |what: String| {
         Failure::refused("bad_proof", what, "do not rely on this node; ask another one")
     };
-    let trust = read_trust(genesis)?;
+    let trust = from_genesis(genesis)?;
     let proof = from_base64url(text(answer, "proof"));
     let proof = proof.ok_or_else(|| refuse("the answer has no proof".to_owned()))?;
     let checked = state_proof::check(&proof, &trust).map_err(|e| refuse(e.to_string()))?;

@@ -1,26 +1,23 @@
 //! `symbolon receipt get` and `receipt verify`: the proof that a transaction is final.
 //!
-//! Verifying asks no node: the receipt is held against the founding document, which the verifier
-//! has from a source of its own.
+//! Verifying asks no node: the receipt is held against the founding document, or against a trust
+//! bundle, which the verifier has from a source of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use symbolon_credential::encoding::to_base64url;
-use symbolon_genesis::Genesis;
 use symbolon_ledger::{hash::TransactionId, receipt::MAX_RECEIPT_BYTES};
-use symbolon_verify::{receipt, trust::Trust};
+use symbolon_verify::receipt::{self, ReceiptError};
 
+use super::trusted::{Believed, Inclusions, dated, header_hint};
 use crate::{
     args::Context,
     client::Node,
     files,
     output::{Answer, Failure, Outcome},
 };
-
-/// Most bytes of a founding document.
-const MAX_GENESIS_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Receipts: proofs that transactions are final
 #[derive(Debug, Subcommand)]
@@ -47,9 +44,11 @@ pub(crate) struct GetArgs {
 pub(crate) struct VerifyArgs {
     /// The receipt
     file: PathBuf,
-    /// The founding document of the chain, from a source that you trust
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    #[command(flatten)]
+    believed: Believed,
+    /// The inclusion of its block under the pinned one, for a receipt from below the pin
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    inclusion: Option<PathBuf>,
 }
 
 fn parse_id(text: &str) -> Result<TransactionId, String> {
@@ -79,55 +78,33 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {
-    let trust = read_trust(&args.genesis)?;
+    let trust = args.believed.trust()?;
     let bytes = files::read(&args.file, MAX_RECEIPT_BYTES as u64, "the receipt")?;
-    let checked = receipt::check(&bytes, &trust).map_err(|e| {
-        Failure::refused(
-            "bad_receipt",
-            format!("{} proves nothing: {e}", args.file.display()),
-            "ask for it again with `symbolon receipt get`; check that the founding document is of the same chain",
-        )
+    let inclusions = Inclusions::read(args.inclusion.as_slice())?;
+    let checked = receipt::check_included(&bytes, &trust, inclusions.first()).map_err(|e| {
+        let hint = match &e {
+            ReceiptError::Header(error) => header_hint(error),
+            _ => "ask for it again with `symbolon receipt get`".to_owned(),
+        };
+        let message = format!("{} proves nothing: {e}", args.file.display());
+        Failure::refused("bad_receipt", message, hint)
     })?;
     let header = checked.header().header();
-    let (id, height) = (checked.transaction(), header.height);
+    let (id, chain_id) = (checked.transaction(), trust.chain_id());
     let answer = json!({
         "valid": true,
         "transaction": id.to_string(),
-        "height": height,
+        "height": header.height,
         "index": checked.index(),
         "block": checked.header().hash().to_string(),
-        "chain_id": trust.chain_id.to_string(),
+        "chain_id": chain_id.to_string(),
         "time_ms": header.time_ms,
+        "pinned_height": trust.pin().header().height,
     });
     let text = format!(
-        "the receipt holds\ntransaction {id}\nis number {} of block {height}, which the provinces of chain {} made final",
+        "the receipt holds\ntransaction {id}\nis number {} of the block of {}, which the provinces of chain {chain_id} made final",
         checked.index(),
-        trust.chain_id
+        dated(header.height, header.time_ms),
     );
     Ok(Answer::new(text, answer))
-}
-
-/// What the founding document vouches for.
-///
-/// # Errors
-///
-/// When it cannot be read.
-pub(super) fn read_trust(path: &Path) -> Result<Trust, Failure> {
-    let text = files::read_text(path, MAX_GENESIS_BYTES, "the founding document")?;
-    let refuse = |what: String| {
-        Failure::usage(
-            "bad_genesis",
-            format!("{} is no founding document: {what}", path.display()),
-            "`symbolon genesis check` lists everything that is wrong with it",
-        )
-    };
-    let genesis = Genesis::parse(&text).map_err(|problems| {
-        refuse(problems.first().map(ToString::to_string).unwrap_or_default())
-    })?;
-    let root = genesis.state_root().map_err(|e| refuse(e.to_string()))?;
-    Ok(Trust {
-        chain_id: genesis.chain_id(),
-        genesis: genesis.block_zero(root).hash(),
-        validators: genesis.validator_set(),
-    })
 }

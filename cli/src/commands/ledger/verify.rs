@@ -5,7 +5,8 @@
 //! are shown masked, as the catalogue's classes demand, unless `--show-all` is given.
 //!
 //! Beside it: [`picture`] (a QR code is found here and sent as the text that it is), [`challenge`]
-//! (a nonce for the holder to sign) and [`ticket`] (a presentation behind a link).
+//! (a nonce for the holder to sign), [`ticket`] (a presentation behind a link) and [`offline`] (the
+//! verdict without a node).
 
 use std::path::Path;
 
@@ -52,6 +53,8 @@ pub(crate) struct VerifyArgs {
     show_all: bool,
     #[command(flatten)]
     challenge: challenge::ChallengeArgs,
+    #[command(flatten)]
+    offline: offline::OfflineArgs,
 }
 
 /// Runs the command.
@@ -60,6 +63,9 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
         return challenge::run(args.audience.as_deref(), context);
     };
     let presentation = read(presentation)?;
+    if args.offline.is_asked() {
+        return without_node(args, &presentation, context);
+    }
     let mut body = Map::new();
     body.insert("presentation".to_owned(), json!(presentation));
     let optional = [
@@ -89,6 +95,20 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
         }
     };
     Ok(Answer::new(show(&verdict, args.show_all), verdict).with_status(status))
+}
+
+/// Judges without a node.
+fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Outcome {
+    let question = offline::Question {
+        at: args.at.as_deref(),
+        province: args.province,
+        audience: args.audience.as_deref(),
+        nonce: args.nonce.as_deref(),
+    };
+    let judged = args.offline.judge(presentation, &question, context)?;
+    let mut lines = vec![show(&judged.verdict, args.show_all), String::new(), "evidence 核验依据".to_owned()];
+    lines.extend(judged.evidence.iter().map(|line| format!("  {line}")));
+    Ok(Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status))
 }
 
 /// The presentation that the argument is, or that the file or the ticket which it names holds or
