@@ -2,7 +2,7 @@
 //!
 //! Every block is executed again from genesis into a second, empty database; every parent hash,
 //! every root, every validator set and every certificate is compared, and in the end every
-//! record of the state.
+//! record of the state and every status page.
 
 use std::path::Path;
 
@@ -53,6 +53,9 @@ pub enum VerifyError {
     /// The state is not what the blocks lead to.
     #[error("the state differs from what the blocks lead to: {0}")]
     State(String),
+    /// The status pages are not those of the licences.
+    #[error("the status lists differ from what the blocks lead to")]
+    StatusLists,
 }
 
 /// Executes the chain in `store` again, in a folder of its own beside it.
@@ -76,6 +79,7 @@ pub fn verify_chain(
         progress(height, tip);
     }
     let records = compare_states(&view, &again.view()?)?;
+    compare_status_lists(&view, &again.view()?)?;
     Ok(Report { height: tip, transactions, records, state_root: view.tip().header.state_root })
 }
 
@@ -155,6 +159,20 @@ fn compare_states(
         return Err(differ("a record is missing"));
     }
     Ok(records)
+}
+
+/// Both databases hold the same status pages, and the same of what they replaced.
+fn compare_status_lists(
+    view: &crate::storage::View<'_>,
+    again: &crate::storage::View<'_>,
+) -> Result<(), VerifyError> {
+    let mut expected = again.status_rows();
+    for found in view.status_rows() {
+        if expected.next().transpose()? != Some(found?) {
+            return Err(VerifyError::StatusLists);
+        }
+    }
+    if expected.next().is_some() { Err(VerifyError::StatusLists) } else { Ok(()) }
 }
 
 /// A folder that goes when it is no longer needed.

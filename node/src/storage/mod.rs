@@ -8,11 +8,13 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod status_pages;
 mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
 pub use schema::Location;
+pub use status_pages::{MAX_REWIND_BYTES, REWIND_BLOCKS, RewindError};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{

@@ -12,6 +12,9 @@
 //! | `nodes` | key of a node of the state tree | the node |
 //! | `transactions` | transaction id | [`Location`], local encoding |
 //! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
+//! | `status_pages` | province, block of slots (4 bytes) | its page (`symbolon_ledger::status_page`); none while all of it is zero |
+//! | | province, list (3 bytes) | height at which the list last changed |
+//! | `status_changes` | province, list (3 bytes), height | the statuses that this block replaced: 3 bytes each, index in the list times 4 plus the status before |
 //!
 //! Everything but `undecided` changes only in the one synced batch of a block. A change of any
 //! line here raises [`SCHEMA_VERSION`].
@@ -20,7 +23,7 @@ use bincode::{Decode, Encode};
 use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -46,9 +49,13 @@ pub mod cf {
     pub const TRANSACTIONS: &str = "transactions";
     /// See the table above.
     pub const HISTORY: &str = "history";
+    /// See the table above.
+    pub const STATUS_PAGES: &str = "status_pages";
+    /// See the table above.
+    pub const STATUS_CHANGES: &str = "status_changes";
 
     /// All of them.
-    pub const ALL: [&str; 10] = [
+    pub const ALL: [&str; 12] = [
         META,
         HEADERS,
         BLOCKS,
@@ -59,6 +66,8 @@ pub mod cf {
         NODES,
         TRANSACTIONS,
         HISTORY,
+        STATUS_PAGES,
+        STATUS_CHANGES,
     ];
 }
 

@@ -297,17 +297,27 @@ impl<'a> View<'a> {
         Ok(events)
     }
 
-    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
     }
 
-    fn scan_prefix(
+    pub(super) fn scan_prefix(
         &self,
         family: &str,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<Entry, StorageError>> {
+        self.scan_prefix_from(family, prefix, prefix)
+    }
+
+    /// The rows whose keys begin with `prefix`, from the key `first` on.
+    pub(super) fn scan_prefix_from(
+        &self,
+        family: &str,
+        prefix: &[u8],
+        first: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
         let prefix = prefix.to_vec();
-        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let mode = IteratorMode::From(first, Direction::Forward);
         let items =
             self.snapshot.iterator_cf_opt(self.store.cf(family), ReadOptions::default(), mode);
         items
