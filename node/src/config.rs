@@ -58,6 +58,9 @@ pub struct NodeConfig {
     pub validator_key: Option<PathBuf>,
     /// Key of its peer id.
     pub network_key: PathBuf,
+    /// Key of its province's status lists; none where they are signed elsewhere.
+    #[serde(default)]
+    pub status_key: Option<PathBuf>,
     /// The public listener.
     pub http: HttpConfig,
     /// The operator's listener.
@@ -154,6 +157,8 @@ pub struct Loaded {
     pub identity: Option<(ProvinceCode, SecretKey)>,
     /// Key of its peer id.
     pub network_key: SecretKey,
+    /// Key of its province's status lists. Whether it is the current one is the chain's to say.
+    pub status_key: Option<SecretKey>,
 }
 
 /// Reads a configuration file and everything that it names. Paths in it are relative to it.
@@ -171,6 +176,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     for relative in [&mut config.genesis, &mut config.data_dir, &mut config.network_key]
         .into_iter()
         .chain(&mut config.validator_key)
+        .chain(&mut config.status_key)
         .chain(&mut config.http.tls_certificate)
         .chain(&mut config.http.tls_key)
     {
@@ -184,7 +190,9 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let identity = identity(&config, &genesis, province)?;
     let network_key = read_key("network key", &config.network_key)?;
     check_network_key(&config, &genesis, province, &network_key)?;
-    Ok(Loaded { config, genesis, province, identity, network_key })
+    let status_key =
+        config.status_key.as_deref().map(|path| read_key("status key", path)).transpose()?;
+    Ok(Loaded { config, genesis, province, identity, network_key, status_key })
 }
 
 /// Reads a founding document.

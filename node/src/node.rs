@@ -24,6 +24,7 @@ use crate::{
     metrics::Metrics,
     network::{self, ChainReader, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle},
     pool::{Pool, PoolOutlets},
+    status_signer::StatusSigner,
     storage::{StorageError, Store},
     wal::Wal,
 };
@@ -107,6 +108,10 @@ pub async fn run(
     };
     let engine = engine::start(parts, events, work_events)?;
     announce(role, addresses, &store);
+    let signer = loaded.status_key.map(|key| Arc::new(StatusSigner::new(loaded.province, key)));
+    if let Some(signer) = &signer {
+        signer.announce(&store)?;
+    }
     let context = HttpContext {
         store,
         pool,
@@ -115,6 +120,7 @@ pub async fn run(
         role,
         clock,
         metrics,
+        status_signer: signer,
         limits: HttpLimits::default(),
     };
     let (stop_http, http_stopped) = watch::channel(false);

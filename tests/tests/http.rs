@@ -20,6 +20,15 @@ mod serving;
 #[path = "http/encrypted.rs"]
 mod encrypted;
 
+#[path = "http/status_pages.rs"]
+mod status_pages;
+
+#[path = "http/status_lists.rs"]
+mod status_lists;
+
+#[path = "http/stock_software.rs"]
+mod stock_software;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{

@@ -113,7 +113,7 @@ pub(super) fn header(view: &View<'_>, height: u64) -> Result<Header, StorageErro
     Header::decode(&bytes).map_err(|e| StorageError::damaged(format!("header {height}: {e}")))
 }
 
-fn unknown_block(view: &View<'_>, height: u64) -> Problem {
+pub(super) fn unknown_block(view: &View<'_>, height: u64) -> Problem {
     let tip = view.tip().height;
     let detail = format!("there is no block {height}; the newest here is {tip}");
     Problem::missing("unknown_block", detail, "wait for it, or ask GET /v1/blocks/latest").at(tip)

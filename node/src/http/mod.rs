@@ -3,8 +3,9 @@
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] for what a caller may take, [`error`] for how a refusal looks, [`extract`] for how
 //! requests are read, then the modules of the addresses: [`transactions`], [`licences`],
-//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`], and [`admin`] for the
-//! operator. The shapes are described at `/docs` of a running node and in
+//! [`verify`], [`agencies`], [`registries`], [`blocks`], [`events`]; then [`status_lists`],
+//! [`well_known`] and [`type_metadata`], which need no knowledge of the ledger to be read; and
+//! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -26,6 +27,12 @@ mod agencies;
 mod registries;
 
 mod catalogue;
+
+mod status_lists;
+
+mod well_known;
+
+mod type_metadata;
 
 mod blocks;
 
@@ -70,6 +77,7 @@ use crate::{
     engine::{Clock, EngineStatus},
     metrics::Metrics,
     pool::Pool,
+    status_signer::StatusSigner,
     storage::{Store, View},
 };
 use error::Problem;
@@ -101,6 +109,8 @@ pub struct HttpContext {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What this node signs its province's status lists with.
+    pub status_signer: Option<Arc<StatusSigner>>,
     /// How much of the machine HTTP may take.
     pub limits: HttpLimits,
 }
@@ -177,6 +187,8 @@ struct Server {
     submissions: Gate,
     /// Batches, from the first byte of their bodies on.
     batches: Gate,
+    /// Status lists compressed and signed lately.
+    status_lists: status_lists::Shelf,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
     /// Told when the node goes down, so that streams end.
@@ -200,6 +212,7 @@ impl Server {
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
             batches: Gate::new(limits.batches, "batches"),
+            status_lists: status_lists::Shelf::default(),
             workers,
             stopping: watch::Sender::new(false),
         }))
@@ -258,7 +271,10 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(status_lists::routes())
+        .merge(well_known::routes())
+        .merge(type_metadata::routes());
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();
     description.merge(submit_description);
