@@ -111,7 +111,11 @@ impl Node {
     ///
     /// When it names none.
     pub(crate) fn of(context: &Context) -> Result<Self, Failure> {
-        let url = context.node_url()?;
+        Ok(Self::at(context.node_url()?))
+    }
+
+    /// The node at an origin.
+    pub(crate) fn at(url: String) -> Self {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -120,7 +124,7 @@ impl Node {
         if is_loopback(&url) {
             config = config.proxy(None);
         }
-        Ok(Self { url, agent: Agent::new_with_config(config.build()), patience: 0 })
+        Self { url, agent: Agent::new_with_config(config.build()), patience: 0 }
     }
 
     /// The same node, which answered before and may be started again: long work waits for it.
@@ -253,6 +257,24 @@ impl Node {
         let bytes = bytes.ok_or_else(|| self.strange("an answer without its record"))?;
         R::from_bytes(&bytes)
             .map_err(|e| self.strange(&format!("a record that cannot be read: {e}")))
+    }
+
+    /// The text at `path`, of at most `limit` bytes, as it came.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn plain(&self, path: &str, accept: &str, limit: u64) -> Result<String, NodeError> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.header("accept", accept).call().map_err(|e| self.unreachable(&e))?;
+        if answer.status().as_u16() != 200 {
+            return self.json(Ok(answer)).and_then(|(status, _)| {
+                Err(self.strange(&format!("HTTP status {status} where a text should be")))
+            });
+        }
+        let mut body = answer.into_body();
+        body.with_config().limit(limit).read_to_string().map_err(|e| self.unreachable(&e))
     }
 
     /// Status and body of an answer, or why there is none.

@@ -11,6 +11,7 @@ mod licence;
 mod receipt;
 mod recognition;
 mod shared;
+mod status_list;
 mod verify;
 
 use clap::Subcommand;
@@ -36,6 +37,8 @@ pub(crate) enum LedgerCommand {
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    #[command(subcommand)]
+    StatusList(status_list::StatusListCommand),
     #[command(subcommand)]
     Agency(agency::AgencyCommand),
     #[command(subcommand)]
@@ -74,6 +77,7 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::History(args) => licence::history(&args, context),
         LedgerCommand::Verify(args) => verify::run(&args, context),
         LedgerCommand::Receipt(command) => receipt::run(&command, context),
+        LedgerCommand::StatusList(command) => status_list::run(&command, context),
         LedgerCommand::Agency(command) => agency::run(&command, context),
         LedgerCommand::Recognition(command) => recognition::run(&command, context),
     }
