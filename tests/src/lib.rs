@@ -3,3 +3,5 @@
 pub mod devnet;
 
 pub mod sim;
+
+pub mod status_bench;
