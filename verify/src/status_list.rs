@@ -211,7 +211,7 @@ fn contradicts_header(list: &Checked, state: &CheckedState) -> Option<Contradict
     if header.height == ledger.height && certified_s != named_s {
         return Some(Contradiction::IssuedAt { height: ledger.height, named_s, certified_s });
     }
-    if header.height > ledger.height && certified_s < named_s {
+    if header.height < ledger.height && certified_s < named_s {
         let certified_height = header.height;
         return Some(Contradiction::Outdated { height: ledger.height, certified_height });
     }

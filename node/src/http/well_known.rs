@@ -99,7 +99,7 @@ fn keys(
         let key: KeyRecord = view
             .record(&place)?
             .ok_or_else(|| StorageError::damaged(format!("{place:?} is missing")))?;
-        if key.purpose == purpose && key.compromised_from.is_none() && wanted(&key)? {
+        if key.purpose == purpose && wanted(&key)? {
             keys.push(web_key(id, &key));
         }
     }

@@ -229,7 +229,7 @@ impl View<'_> {
         }
         let mut packed = self.status_list(province, list)?;
         // The newest first: a slot that changed twice ends with what it held before both.
-        for replaced in since.iter().rev() {
+        for replaced in since.iter() {
             undo(&mut packed, replaced).ok_or_else(damaged_page)?;
         }
         Ok(packed)
