@@ -300,6 +300,24 @@ impl Node {
             .map_err(|e| self.strange(&format!("a record that cannot be read: {e}")))
     }
 
+    /// The text at `path`, of at most `limit` bytes, as it came.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`].
+    pub(crate) fn plain(&self, path: &str, accept: &str, limit: u64) -> Result<String, NodeError> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let answer = request.header("accept", accept).call().map_err(|e| self.unreachable(&e))?;
+        if answer.status().as_u16() != 200 {
+            return self.json(Ok(answer)).and_then(|(status, _)| {
+                Err(self.strange(&format!("HTTP status {status} where a text should be")))
+            });
+        }
+        let mut body = answer.into_body();
+        body.with_config().limit(limit).read_to_string().map_err(|e| self.unreachable(&e))
+    }
+
     /// Status and body of an answer, or why there is none.
     fn json(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, Value), NodeError> {
         let answer = answer.map_err(|e| self.unreachable(&e))?;

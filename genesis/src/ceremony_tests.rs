@@ -83,6 +83,8 @@ fn a_province_sees_what_a_coordinator_changed() {
     };
     let other = genesis.validators[1].key;
     check(&|g| g.provinces[0].authority_key = other, "described otherwise");
+    check(&|g| g.provinces[0].status_key = Some(other), "described otherwise");
+    check(&|g| g.provinces[0].status_key = None, "described otherwise");
     check(&|g| g.validators[0].key = other, "not the one that it brought");
     check(&|g| drop(g.validators.remove(0)), "not the one that it brought");
     check(&|g| g.agencies[0].credential_key = other, "not those that it brought");

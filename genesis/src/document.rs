@@ -91,6 +91,9 @@ pub struct Province {
     /// The source, or why there is none.
     #[n(6)]
     pub source: Label,
+    /// Signs its status lists; a province without one names it later, by a transaction.
+    #[n(7)]
+    pub status_key: Option<PublicKey>,
 }
 
 /// `[[validators]]`: a province's node.

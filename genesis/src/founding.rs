@@ -28,6 +28,8 @@ use crate::document::{Agency, Genesis};
 const FOUNDING_HEIGHT: u64 = 0;
 /// Number of a founding province's authority key.
 pub const AUTHORITY_KEY_ID: u32 = 0;
+/// Number of a founding province's status key, if it has one.
+pub const STATUS_KEY_ID: u32 = 1;
 /// Number of a founding agency's transaction key.
 pub const TRANSACTION_KEY_ID: u32 = 0;
 /// Number of a founding agency's credential key.
@@ -97,6 +99,7 @@ impl Genesis {
 
     fn put_provinces(&self, writer: &mut Writer) {
         for province in &self.provinces {
+            let status_key = province.status_key.map(|_| STATUS_KEY_ID);
             writer.put(
                 StateKey::Province(province.code),
                 &ProvinceRecord {
@@ -105,8 +108,8 @@ impl Genesis {
                     name_zh: province.name_zh.clone(),
                     name_en: province.name_en.clone(),
                     issuer_origin: province.issuer_origin.clone(),
-                    next_key: AUTHORITY_KEY_ID + 1,
-                    status_key: None,
+                    next_key: status_key.unwrap_or(AUTHORITY_KEY_ID) + 1,
+                    status_key,
                     next_slot_block: 0,
                 },
             );
@@ -117,6 +120,9 @@ impl Genesis {
                 province.authority_key,
                 KeyPurpose::Transaction,
             );
+            if let Some(key) = province.status_key {
+                writer.put_key(actor, STATUS_KEY_ID, key, KeyPurpose::Status);
+            }
         }
     }
 
@@ -218,7 +224,10 @@ mod tests {
     #[test]
     fn a_founding_state_keeps_the_rules_of_the_contracts() {
         for count in [1, 4, 32] {
-            let (genesis, _) = presets::devnet_from_seed(count, &[5; 32], 1_767_225_600_000, 8300);
+            let (mut genesis, _) =
+                presets::devnet_from_seed(count, &[5; 32], 1_767_225_600_000, 8300);
+            // With a status key in some provinces and without in others.
+            genesis.provinces.iter_mut().step_by(2).for_each(|p| p.status_key = None);
             let records = genesis.changes().into_iter().map(|(key, record)| (key, record.unwrap()));
             assert_eq!(symbolon_contracts::invariants::check(records), []);
         }

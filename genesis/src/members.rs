@@ -49,7 +49,7 @@ impl Members {
 /// Reads `[[provinces]]`, `[[validators]]` and `[[agencies]]` of text number `file`.
 pub(crate) fn read(reader: &Reader, fields: &Fields<'_>, file: usize) -> Members {
     let provinces =
-        located(fields.tables("provinces", MOST_VALIDATORS), file, |f| read_province(f));
+        located(fields.tables("provinces", MOST_VALIDATORS), file, |f| read_province(reader, f));
     let validators =
         located(fields.tables("validators", MOST_VALIDATORS), file, |f| read_validator(reader, f));
     let agencies =
@@ -71,7 +71,7 @@ fn located<'t, T>(
     (items, incomplete)
 }
 
-fn read_province(fields: Fields<'_>) -> Option<Province> {
+fn read_province(reader: &Reader, fields: Fields<'_>) -> Option<Province> {
     let code = fields.parsed("code", "44");
     let name_zh = fields.parsed("name_zh", "广东省");
     let name_en = fields.parsed("name_en", "Guangdong");
@@ -79,6 +79,7 @@ fn read_province(fields: Fields<'_>) -> Option<Province> {
     let authority_key = read_key(&fields, "authority_key");
     let verified = fields.flag("verified", None);
     let source = fields.parsed("source", "GB/T 2260");
+    let status_key = read_optional_key(reader, &fields, "status_key");
     fields.finish();
     Some(Province {
         code: code?,
@@ -88,6 +89,7 @@ fn read_province(fields: Fields<'_>) -> Option<Province> {
         authority_key: authority_key?,
         verified: verified?,
         source: source?,
+        status_key: status_key?,
     })
 }
 
@@ -158,9 +160,23 @@ fn read_scope(reader: &Reader, fields: &Fields<'_>) -> Option<Scope> {
     })
 }
 
+const KEY_EXAMPLE: &str = "64 hexadecimal digits, from `symbolon keys show`";
+
 /// A public key as 64 hexadecimal digits.
 fn read_key(fields: &Fields<'_>, name: &'static str) -> Option<PublicKey> {
-    fields.parsed::<HexKey>(name, "64 hexadecimal digits, from `symbolon keys show`").map(|k| k.0)
+    fields.parsed::<HexKey>(name, KEY_EXAMPLE).map(|k| k.0)
+}
+
+/// A public key that may be absent; `None` when it is there and wrong, which is reported.
+fn read_optional_key(
+    reader: &Reader,
+    fields: &Fields<'_>,
+    name: &'static str,
+) -> Option<Option<PublicKey>> {
+    match fields.optional_word(name, KEY_EXAMPLE) {
+        None => Some(None),
+        Some(word) => word.parse::<HexKey>(reader).map(|key| Some(key.0)),
+    }
 }
 
 struct HexKey(PublicKey);
@@ -237,6 +253,7 @@ fn twice<T: Ord + Clone>(items: impl Iterator<Item = (At, T)>, mut found: impl F
 fn keys(members: &Members) -> Vec<(At, PublicKey)> {
     let mut keys = Vec::new();
     keys.extend(members.provinces.iter().map(|(at, p)| (*at, p.authority_key)));
+    keys.extend(members.provinces.iter().filter_map(|(at, p)| Some((*at, p.status_key?))));
     keys.extend(members.validators.iter().map(|(at, v)| (*at, v.key)));
     keys.extend(members.agencies.iter().map(|(at, a)| (*at, a.transaction_key)));
     keys.extend(members.agencies.iter().map(|(at, a)| (*at, a.credential_key)));

@@ -103,6 +103,8 @@ pub struct DevnetMember {
     pub province: ListedProvince,
     /// The province's authority.
     pub authority_key: PublicKey,
+    /// Signs the province's status lists.
+    pub status_key: PublicKey,
     /// Signs its votes.
     pub validator_key: PublicKey,
     /// Its connections.
@@ -151,6 +153,7 @@ pub fn devnet(genesis_time_ms: u64, members: &[DevnetMember]) -> Genesis {
                 authority_key: member.authority_key,
                 verified,
                 source,
+                status_key: Some(member.status_key),
             },
         ));
         all.validators.push((
@@ -191,6 +194,8 @@ pub struct DevnetKeys {
     pub province: ProvinceCode,
     /// See [`DevnetMember`], as for the others.
     pub authority: SecretKey,
+    /// Status lists.
+    pub status: SecretKey,
     /// Votes.
     pub validator: SecretKey,
     /// Connections.
@@ -212,6 +217,7 @@ impl DevnetKeys {
         Self {
             province,
             authority: key("authority"),
+            status: key("status"),
             validator: key("validator"),
             network: key("network"),
             transaction: key("transaction"),
@@ -225,6 +231,7 @@ impl DevnetKeys {
         DevnetMember {
             province: province.clone(),
             authority_key: self.authority.public_key(),
+            status_key: self.status.public_key(),
             validator_key: self.validator.public_key(),
             network_key: self.network.public_key(),
             transaction_key: self.transaction.public_key(),

@@ -75,11 +75,12 @@ fn comments_line_ends_and_order_do_not_change_the_chain_id() {
 }
 
 /// The chain id and the state root are promises to every node there will ever be: a change here
-/// is a change of the format.
+/// is a change of the format. A document without status keys reads as it did before there were any.
 #[test]
 fn the_chain_id_and_the_founding_root_of_a_document_never_change() {
     let mut genesis = sample();
     genesis.licence_types.truncate(1);
+    genesis.provinces.iter_mut().for_each(|p| p.status_key = None);
     let root = genesis.state_root().unwrap();
     let header = genesis.block_zero(root);
     let found = [genesis.chain_id(), root, header.hash()].map(|digest| digest.to_string());
@@ -137,6 +138,8 @@ fn what_stands_twice_or_is_missing_is_reported() {
     check(&|g| drop(g.provinces.remove(0)), "province 11 is not in this document");
     check(&|g| g.validators.clear(), "there is no validator");
     check(&|g| g.validators[1].key = g.validators[0].key, "is used twice");
+    let authority = |g: &Genesis| Some(g.provinces[0].authority_key);
+    check(&|g| g.provinces[1].status_key = authority(g), "is used twice");
     check(&|g| g.validators[1].peer_id = g.validators[0].peer_id, "have the peer id");
     check(&|g| g.validators[1].addresses.clear(), "0 addresses");
     check(&|g| g.agencies[1].credential_key = g.agencies[1].transaction_key, "is used twice");

@@ -55,6 +55,9 @@ pub(crate) fn province(out: &mut String, province: &Province) {
     line(out, format_args!("authority_key = \"{}\"", province.authority_key));
     line(out, format_args!("verified = {}", province.verified));
     line(out, format_args!("source = {}", json!(province.source.as_str())));
+    if let Some(key) = province.status_key {
+        line(out, format_args!("status_key = \"{key}\""));
+    }
 }
 
 pub(crate) fn validator(out: &mut String, validator: &ValidatorEntry) {

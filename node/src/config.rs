@@ -60,6 +60,9 @@ pub struct NodeConfig {
     pub validator_key: Option<PathBuf>,
     /// Key of its peer id.
     pub network_key: PathBuf,
+    /// Key of its province's status lists; none where they are signed elsewhere.
+    #[serde(default)]
+    pub status_key: Option<PathBuf>,
     /// The public listener.
     pub http: HttpConfig,
     /// The operator's listener.
@@ -162,6 +165,8 @@ pub struct Loaded {
     pub network_key: SecretKey,
     /// Under which address outsiders reach it, if configured.
     pub public_origin: Option<PublicOrigin>,
+    /// Key of its province's status lists. Whether it is the current one is the chain's to say.
+    pub status_key: Option<SecretKey>,
 }
 
 /// Reads a configuration file and everything that it names. Paths in it are relative to it.
@@ -179,6 +184,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     for relative in [&mut config.genesis, &mut config.data_dir, &mut config.network_key]
         .into_iter()
         .chain(&mut config.validator_key)
+        .chain(&mut config.status_key)
         .chain(&mut config.http.tls_certificate)
         .chain(&mut config.http.tls_key)
     {
@@ -197,7 +203,9 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         key: "http.public_origin",
         problem: e.to_string(),
     })?;
-    Ok(Loaded { config, genesis, province, identity, network_key, public_origin })
+    let status_key =
+        config.status_key.as_deref().map(|path| read_key("status key", path)).transpose()?;
+    Ok(Loaded { config, genesis, province, identity, network_key, public_origin, status_key })
 }
 
 /// Reads a founding document.

@@ -16,6 +16,8 @@ pub mod node;
 
 pub mod http;
 
+pub mod status_signer;
+
 pub mod pool;
 
 pub mod network;

@@ -26,6 +26,7 @@ use crate::{
         self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
     },
     pool::{Pool, PoolOutlets},
+    status_signer::StatusSigner,
     storage::{StorageError, Store},
     wal::Wal,
 };
@@ -118,6 +119,10 @@ pub async fn run(
         return Err(error);
     }
     announce(role, addresses, &store);
+    let signer = loaded.status_key.map(|key| Arc::new(StatusSigner::new(loaded.province, key)));
+    if let Some(signer) = &signer {
+        signer.announce(&store)?;
+    }
     let context = HttpContext {
         store,
         pool,
@@ -126,6 +131,7 @@ pub async fn run(
         role,
         clock,
         metrics,
+        status_signer: signer,
         limits: HttpLimits::default(),
         public_origin: loaded.public_origin,
     };

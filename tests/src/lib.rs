@@ -5,3 +5,5 @@ pub mod devnet;
 pub mod sim;
 
 pub mod elc1;
+
+pub mod status_bench;

@@ -19,11 +19,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Four provinces, one licence type, an agency that may issue it and three that may issue all.
+/// Four provinces of which one has a status key, one licence type, an agency that may issue it and
+/// three that may issue all.
 fn small() -> Genesis {
     let (mut genesis, _) = presets::devnet_from_seed(4, &[7; 32], TIME_MS, 8300);
     genesis.licence_types.retain(|t| t.code.as_str() == "local:driving-licence");
     genesis.licence_types[0].index = 0;
+    genesis.provinces[1..].iter_mut().for_each(|p| p.status_key = None);
     genesis.agencies[0].scope = Scope::Types(vec!["local:driving-licence".parse().unwrap()]);
     genesis
 }

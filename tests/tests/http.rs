@@ -41,6 +41,15 @@ mod retries;
 #[path = "http/compat.rs"]
 mod compat;
 
+#[path = "http/status_pages.rs"]
+mod status_pages;
+
+#[path = "http/status_lists.rs"]
+mod status_lists;
+
+#[path = "http/stock_software.rs"]
+mod stock_software;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{

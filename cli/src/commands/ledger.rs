@@ -13,6 +13,7 @@ mod receipt;
 mod recognition;
 mod shared;
 mod staple;
+mod status_list;
 mod trust_bundle;
 mod trusted;
 mod verify;
@@ -45,6 +46,8 @@ pub(crate) enum LedgerCommand {
     Proof(staple::ProofCommand),
     #[command(subcommand)]
     TrustBundle(trust_bundle::TrustBundleCommand),
+    #[command(subcommand)]
+    StatusList(status_list::StatusListCommand),
     #[command(subcommand)]
     Agency(agency::AgencyCommand),
     #[command(subcommand)]
@@ -86,6 +89,7 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::Receipt(command) => receipt::run(&command, context),
         LedgerCommand::Proof(command) => staple::run(&command, context),
         LedgerCommand::TrustBundle(command) => trust_bundle::run(&command, context),
+        LedgerCommand::StatusList(command) => status_list::run(&command, context),
         LedgerCommand::Agency(command) => agency::run(&command, context),
         LedgerCommand::Recognition(command) => recognition::run(&command, context),
     }

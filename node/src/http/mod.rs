@@ -4,7 +4,9 @@
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
 //! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`], and
+//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`]; then
+//! [`status_lists`], [`well_known`] and [`type_metadata`], which are read without any knowledge of
+//! the ledger; and
 //! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
@@ -45,6 +47,12 @@ mod agencies;
 mod registries;
 
 mod catalogue;
+
+mod status_lists;
+
+mod well_known;
+
+mod type_metadata;
 
 mod blocks;
 
@@ -93,6 +101,7 @@ use crate::{
     engine::{Clock, EngineStatus},
     metrics::Metrics,
     pool::Pool,
+    status_signer::StatusSigner,
     storage::{Store, View},
 };
 use bodies::Budget;
@@ -129,6 +138,8 @@ pub struct HttpContext {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What this node signs its province's status lists with.
+    pub status_signer: Option<Arc<StatusSigner>>,
     /// How much of the machine HTTP may take.
     pub limits: HttpLimits,
     /// Under which address outsiders reach this node, if it was told.
@@ -223,6 +234,8 @@ struct Server {
     answers: Answers,
     /// Whether this node itself serves HTTPS.
     encrypted: bool,
+    /// Status lists compressed and signed lately.
+    status_lists: status_lists::Shelf,
     /// Threads for batches. Their own, so that no batch can hold up the engine's.
     workers: rayon::ThreadPool,
     /// The newest trust bundle that was asked for.
@@ -256,6 +269,7 @@ impl Server {
             tickets: Tickets::new(),
             answers: Answers::new(),
             encrypted,
+            status_lists: status_lists::Shelf::default(),
             workers,
             bundle: trust::BundleCache::default(),
             stopping: watch::Sender::new(false),
@@ -342,7 +356,10 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(registries::routes())
         .merge(blocks::routes())
         .merge(trust::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(status_lists::routes())
+        .merge(well_known::routes())
+        .merge(type_metadata::routes());
     let (open, mut description) = open.split_for_parts();
     let (submit, submit_description) = transactions::submit_route().split_for_parts();
     description.merge(submit_description);

@@ -40,6 +40,8 @@ pub(super) const BROWSER_PATH: &str = "/docs";
             that speak them: docs/reference/compat.md"),
         (name = "registries", description = "Provinces, agencies, licence types, recognition"),
         (name = "chain", description = "Blocks, certificates, events, this node"),
+        (name = "stock software", description = "What SD-JWT software asks for that does not \
+            know the ledger"),
     ),
     components(schemas(super::events::BlockEvent)),
 )]

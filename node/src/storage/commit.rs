@@ -14,7 +14,7 @@ use symbolon_ledger::{
 use super::{
     StorageError, Store,
     schema::{Location, MAGIC, SCHEMA_VERSION, StoredEvent, cf, height_key, history_key, meta},
-    synced,
+    status_pages, synced,
 };
 use crate::execution::Executed;
 
@@ -31,7 +31,7 @@ pub struct Commit<'a> {
 
 impl Store {
     /// Makes a block durable, and only then visible: one synced batch of block, certificate,
-    /// state, tree, indices and tip.
+    /// state, tree, indices, status pages and tip.
     ///
     /// # Errors
     ///
@@ -48,6 +48,7 @@ impl Store {
             )));
         }
         let frontier = view.frontier()?;
+        let statuses = status_pages::project(&view, commit.executed)?;
         drop(view);
         let mut batch = WriteBatch::default();
         self.put_block(&mut batch, commit.block, frontier);
@@ -61,6 +62,7 @@ impl Store {
         );
         self.put_state(&mut batch, commit.executed);
         self.put_indices(&mut batch, commit);
+        statuses.put(self, &mut batch, height);
         // Proposals for this height and before are of no use to anybody any more.
         batch.delete_range_cf(self.cf(cf::UNDECIDED), height_key(0), height_key(height + 1));
         self.db.write_opt(batch, &synced())?;

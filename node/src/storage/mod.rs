@@ -10,6 +10,7 @@ pub mod schema;
 mod commit;
 mod history_tree;
 mod proof;
+mod status_pages;
 mod validator_sets;
 mod view;
 
@@ -17,6 +18,7 @@ pub use commit::Commit;
 pub use error::StorageError;
 pub use proof::ProofBuilder;
 pub use schema::{EventPlace, Location};
+pub use status_pages::{MAX_REWIND_BYTES, REWIND_BLOCKS, RewindError};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
 use std::{

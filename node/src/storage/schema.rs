@@ -14,6 +14,9 @@
 //! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
 //! | `history_tree` | level (1 byte), number in its level (8 bytes, big endian) | hash of a complete subtree over the blocks' hashes |
 //! | `validator_sets` | height of the block that made the set; 0 for the founding | CBOR of the `ValidatorSet` |
+//! | `status_pages` | province, block of slots (4 bytes) | its page (`symbolon_ledger::status_page`); none while all of it is zero |
+//! | | province, list (3 bytes) | height at which the list last changed |
+//! | `status_changes` | province, list (3 bytes), height | the statuses that this block replaced: 3 bytes each, index in the list times 4 plus the status before |
 //!
 //! Everything but `undecided` changes only in the one synced batch of a block. A change of any
 //! line here raises [`SCHEMA_VERSION`].
@@ -52,13 +55,25 @@ pub mod cf {
     pub const HISTORY_TREE: &str = "history_tree";
     /// See the table above.
     pub const VALIDATOR_SETS: &str = "validator_sets";
+    /// See the table above.
+    pub const STATUS_PAGES: &str = "status_pages";
+    /// See the table above.
+    pub const STATUS_CHANGES: &str = "status_changes";
 
     /// What follows from blocks and certificates beside the state: the same on every node.
-    pub const DERIVED: [&str; 6] =
-        [HEIGHTS, NODES, TRANSACTIONS, HISTORY, HISTORY_TREE, VALIDATOR_SETS];
+    pub const DERIVED: [&str; 8] = [
+        HEIGHTS,
+        NODES,
+        TRANSACTIONS,
+        HISTORY,
+        HISTORY_TREE,
+        VALIDATOR_SETS,
+        STATUS_PAGES,
+        STATUS_CHANGES,
+    ];
 
     /// All of them.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 14] = [
         META,
         HEADERS,
         BLOCKS,
@@ -71,6 +86,8 @@ pub mod cf {
         HISTORY,
         HISTORY_TREE,
         VALIDATOR_SETS,
+        STATUS_PAGES,
+        STATUS_CHANGES,
     ];
 }
 

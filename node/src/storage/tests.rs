@@ -13,7 +13,10 @@ use symbolon_ledger::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::execution;
+use crate::{
+    execution,
+    verify_chain::{VerifyError, verify_chain},
+};
 
 fn genesis(seed: u8) -> Genesis {
     presets::devnet_from_seed(4, &[seed; 32], 1_700_000_000_000, 1).0
@@ -245,4 +248,42 @@ fn an_undecided_block_is_kept_until_its_height_is_decided() {
     assert_eq!(store.undecided(1).unwrap(), [b"body".to_vec()]);
     assert_eq!(store.body(&hash).unwrap().as_deref(), Some(&b"body"[..]));
     assert!(store.undecided(2).unwrap().is_empty());
+}
+
+#[test]
+fn a_status_page_that_no_block_made_is_found() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    assert!(verify_chain(&store, &genesis, |_, _| {}).is_ok());
+    for (family, key, value) in [
+        (cf::STATUS_PAGES, &b"44\0\0\0\0"[..], &[1; 1_024][..]),
+        (cf::STATUS_CHANGES, b"44\0\0\0\0\0\0\0\0\0\0\x01", &[0, 0, 4]),
+    ] {
+        store.db.put_cf(store.cf(family), key, value).unwrap();
+        let found = verify_chain(&store, &genesis, |_, _| {});
+        assert!(matches!(found, Err(VerifyError::StatusLists)), "{family}: {found:?}");
+        store.db.delete_cf(store.cf(family), key).unwrap();
+    }
+}
+
+#[test]
+fn lists_of_long_ago_are_not_shown() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let header = store.view().unwrap().tip().header.clone();
+    let height = REWIND_BLOCKS + 7;
+    let bytes = symbolon_ledger::codec::encode(&Header { height, ..header });
+    store.db.put_cf(store.cf(cf::HEADERS), schema::height_key(height), bytes).unwrap();
+    store.db.put_cf(store.cf(cf::META), meta::TIP, schema::height_key(height)).unwrap();
+    let view = store.view().unwrap();
+    let list = |height| view.status_list_at("44".parse().unwrap(), 0, height);
+    assert!(matches!(list(6), Err(RewindError::TooOld { oldest: 7 })));
+    assert!(list(7).is_ok());
+    // More changes than are read at once, though none of them is old.
+    let change = [&b"44\0\0\0"[..], &height.to_be_bytes()].concat();
+    let many = vec![0; MAX_REWIND_BYTES + 1];
+    store.db.put_cf(store.cf(cf::STATUS_CHANGES), change, many).unwrap();
+    let view = store.view().unwrap();
+    let list = view.status_list_at("44".parse().unwrap(), 0, height - 1);
+    assert!(matches!(list, Err(RewindError::TooMuch)), "{list:?}");
 }

@@ -22,7 +22,10 @@ use symbolon_ledger::{
     operation::{Actor, NewLicence, Operation},
     transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
 };
-use symbolon_tests::devnet::{Devnet, agent, get, json_of};
+use symbolon_tests::{
+    devnet::{Devnet, agent, get, json_of},
+    status_bench,
+};
 
 /// Clients that submit single operations.
 const SINGLE_CLIENTS: usize = 32;
@@ -49,7 +52,7 @@ fn main() {
     let as_json = std::env::args().any(|a| a == "--json");
     let net = Devnet::start(4);
     let bench = Bench::new(&net);
-    let mut results = vec![limits()];
+    let mut results = vec![limits(), status_bench::run()];
     results.push(bench.singles());
     results.push(bench.batches());
     results.push(bench.verification());

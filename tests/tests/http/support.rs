@@ -31,6 +31,7 @@ use symbolon_node::{
     http::{HttpAddresses, HttpContext, HttpLimits, HttpListeners, PublicOrigin, TlsFiles},
     metrics::Metrics,
     pool::{Pool, PoolOutlets},
+    status_signer::StatusSigner,
     storage::{Commit, Store},
 };
 use symbolon_verify::trust::Trust;
@@ -126,6 +127,8 @@ impl Node {
         let (status, status_receiver) = watch::channel(EngineStatus::default());
         let now_ms = Arc::new(AtomicU64::new(START_MS));
         let clock = now_ms.clone();
+        let own = keys.iter().find(|k| k.province.as_str() == "44").unwrap();
+        let status_key = SecretKey::from_seed(&own.status.to_seed());
         let context = HttpContext {
             store: store.clone(),
             pool: pool.clone(),
@@ -134,6 +137,7 @@ impl Node {
             role: "validator",
             clock: Arc::new(move || clock.load(Ordering::SeqCst)),
             metrics: Arc::new(Metrics::new()),
+            status_signer: Some(Arc::new(StatusSigner::new(own.province, status_key))),
             limits,
             public_origin,
         };

@@ -4,7 +4,7 @@
 //! DIR/devnet.json            what the network is (crate::devnet_file)
 //! DIR/genesis.toml           its founding document
 //! DIR/keys/province-44.pem   a province's authority; agency-44.pem and agency-44.credential.pem
-//! DIR/node-1/                config.toml, validator.pem, network.pem, data/, log, pid
+//! DIR/node-1/                config.toml, validator.pem, network.pem, status.pem, data/, log, pid
 //! ```
 //!
 //! The folder may hold other files; nothing here touches them.
@@ -111,6 +111,10 @@ impl Layout {
 
     pub(super) fn network_key(&self, number: usize) -> PathBuf {
         self.node(number).join("network.pem")
+    }
+
+    pub(super) fn status_key(&self, number: usize) -> PathBuf {
+        self.node(number).join("status.pem")
     }
 
     pub(super) fn log(&self, number: usize) -> PathBuf {
@@ -229,6 +233,8 @@ impl Layout {
             province: provinces.get(number - 1).copied().unwrap_or_default(),
             validator_key: self.validator_key(number),
             network_key: self.network_key(number),
+            // A network founded by an earlier version has none; its provinces may name one later.
+            status_key: Some(self.status_key(number)).filter(|path| path.is_file()),
             http: Listen { listen: format!("127.0.0.1:{}", ports.http) },
             admin: Listen { listen: format!("127.0.0.1:{}", ports.admin) },
             network: Network {
@@ -268,6 +274,8 @@ struct NodeConfig<'a> {
     province: &'a str,
     validator_key: PathBuf,
     network_key: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_key: Option<PathBuf>,
     http: Listen,
     admin: Listen,
     network: Network,

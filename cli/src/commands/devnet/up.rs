@@ -220,6 +220,7 @@ fn found(layout: &Layout, provinces: &[ListedProvince], base: u16) -> Result<Gen
             authority: read_or_make(&layout.authority_key(code))?,
             validator: read_or_make(&layout.validator_key(number))?,
             network: read_or_make(&layout.network_key(number))?,
+            status: read_or_make(&layout.status_key(number))?,
             credential: read_or_make(&keyfile::credential_key_path(&agency))?,
             transaction: read_or_make(&agency)?,
         };

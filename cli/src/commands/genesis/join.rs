@@ -134,6 +134,7 @@ fn province(args: &JoinArgs) -> Result<Province, Failure> {
         authority_key: key(&args.keys, "authority.pem")?,
         verified: listed.as_ref().is_some_and(|p| p.verified),
         source: listed.map_or_else(unlisted, |p| p.source),
+        status_key: Some(key(&args.keys, "status.pem")?),
     })
 }
 

@@ -42,7 +42,8 @@ pub(super) fn document(file: &Path, genesis: &Genesis) -> Answer {
             "\n     origin     {}\n     authority  {}",
             p.issuer_origin, p.authority_key
         ));
-        text.push_str(&format!("\n     node       {vote}"));
+        let status = p.status_key.map_or_else(|| "named later".to_owned(), |key| key.to_string());
+        text.push_str(&format!("\n     status     {status}\n     node       {vote}"));
     }
     text.push_str("\n\nagencies");
     for a in &genesis.agencies {
@@ -70,7 +71,7 @@ fn document_json(file: &Path, genesis: &Genesis) -> Value {
             json!({
                 "code": p.code.as_str(), "name_zh": p.name_zh.as_str(), "name_en": p.name_en.as_str(),
                 "issuer_origin": p.issuer_origin.as_str(), "authority_key": p.authority_key.to_string(),
-                "verified": p.verified,
+                "status_key": p.status_key.map(|key| key.to_string()), "verified": p.verified,
             })
         })
         .collect();
