@@ -120,9 +120,7 @@ pub async fn run(
     }
     announce(role, addresses, &store);
     let signer = loaded.status_key.map(|key| Arc::new(StatusSigner::new(loaded.province, key)));
-    if let Some(signer) = &signer {
-        signer.announce(&store)?;
-    }
+    signer.as_ref().map_or(Ok(()), |signer| signer.announce(&store))?;
     let context = HttpContext {
         store,
         pool,

@@ -21,11 +21,7 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 
-use super::{
-    StorageError, Store,
-    schema::cf,
-    view::{Entry, View},
-};
+use super::{StorageError, Store, schema::cf, view::View};
 use crate::execution::Executed;
 
 /// How many blocks back a list can be shown. At the idle pace of one block in ten seconds that is

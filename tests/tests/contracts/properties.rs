@@ -26,6 +26,8 @@ use crate::world::*;
 
 /// Stories a property is tried on. With the width of a story this runs in seconds.
 const STORIES: u32 = 48;
+/// Stories that together must have drawn everything that can happen: some of it needs three others.
+const STORIES_FOR_ALL: u32 = 400;
 /// Agencies 1 and 2 of province 44, 3 of 51.
 const AGENCIES: [(u8, &str); 3] = [(1, "44"), (2, "44"), (3, "51")];
 /// Licences, lineages and slots that an agency has to choose from.
@@ -79,7 +81,7 @@ fn said() -> impl Strategy<Value = Said> {
     let count = || prop_oneof![4 => Just(1usize), 1 => Just(2), 1 => Just(3)];
     let agency = (0u8..3, 0u8..16, vec(draft(of_licences), 3), count());
     let province = (3u8..6, 0u8..16, vec(draft(of_agencies), 3), count());
-    prop_oneof![5 => agency, 1 => province].prop_map(|(actor, key, drafts, count)| {
+    prop_oneof![5 => agency, 2 => province].prop_map(|(actor, key, drafts, count)| {
         (actor, key, drafts.into_iter().take(count).collect())
     })
 }
@@ -511,7 +513,7 @@ fn stories_apply_and_are_refused_in_many_ways() {
     use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let (mut names, mut refusals, mut dead_signers) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for _ in 0..STORIES {
+    for _ in 0..STORIES_FOR_ALL {
         let story = story().new_tree(&mut runner).unwrap().current();
         tell(&story, |_, _, outcomes, _| {
             for outcome in outcomes {

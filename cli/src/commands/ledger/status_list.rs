@@ -98,7 +98,7 @@ fn signing_node(place: &Place, context: &Context) -> Result<Node, Failure> {
         && let Some(network) = context.network()?
     {
         let node = network.nodes.iter().find(|n| n.province == place.province.as_str());
-        return node.map(|n| Node::at(n.http.clone())).ok_or_else(|| {
+        return node.map(|n| Node::at(&n.http)).ok_or_else(|| {
             Failure::usage(
                 "no_such_province",
                 format!("this network has no province {}", place.province),
@@ -107,9 +107,7 @@ fn signing_node(place: &Place, context: &Context) -> Result<Node, Failure> {
         });
     }
     match &place.address {
-        Some(address) if context.global.node.is_none() => {
-            Ok(Node::at(address.origin.as_str().to_owned()))
-        }
+        Some(address) if context.global.node.is_none() => Ok(Node::at(address.origin.as_str())),
         _ => Node::of(context),
     }
 }

@@ -29,6 +29,8 @@ mod challenge;
 
 mod ticket;
 
+mod offline;
+
 /// Verify a presented licence
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -106,7 +108,8 @@ fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Out
         nonce: args.nonce.as_deref(),
     };
     let judged = args.offline.judge(presentation, &question, context)?;
-    let mut lines = vec![show(&judged.verdict, args.show_all), String::new(), "evidence 核验依据".to_owned()];
+    let mut lines =
+        vec![show(&judged.verdict, args.show_all), String::new(), "evidence 核验依据".to_owned()];
     lines.extend(judged.evidence.iter().map(|line| format!("  {line}")));
     Ok(Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status))
 }
