@@ -22,6 +22,7 @@ PATIENCE=120
 
 BASE_PORT=${SYMBOLON_BASE_PORT:-8100}
 DIR=.symbolon/demo
+KIND=stay # or check
 LOG=
 STEP="the start"
 HINT= # what to say beside the next failure
@@ -66,6 +67,8 @@ at_exit() {
 
 # Each prints the first value of that name in the text; nothing when there is none.
 text() { local re="\"$1\" *: *\"([^\"]*)\""; if [[ $2 =~ $re ]]; then echo "${BASH_REMATCH[1]}"; fi; }
+# The texts of a list of that name, with commas between them.
+listed() { local re="\"$1\" *: *\[([^]]*)\]"; if [[ $2 =~ $re ]]; then tr -d '"' <<<"${BASH_REMATCH[1]//,/, }"; fi; }
 number() { local re="\"$1\" *: *([0-9]+)"; if [[ $2 =~ $re ]]; then echo "${BASH_REMATCH[1]}"; fi; }
 
 # The nodes of a network, one object a line: in devnet.json only they have an "http".
@@ -238,9 +241,26 @@ tell_recognition() {
     tell "The same licence, shown again: VALID and RECOGNISED."
 }
 
+tell_qr() {
+    local code=$DIR/presentation.png
+    chapter "5. The holder shows it as a QR code"
+    ask 0 present "$CREDENTIAL" --qr "$code"
+    tell "The holder chose what is seen ($(listed disclosed "$ANSWER")), signed it for whoever scans it within"
+    tell "60 seconds, and shows this: $code, a QR code of version $(number qr_version "$ANSWER")."
+    if [ "$KIND" = stay ]; then "$SYMBOLON" present "$CREDENTIAL" --qr - 2>>"$LOG" || fail "no code was drawn"; fi
+    wait_for_height 31 "$(height_at 44)"
+    ask 0 verify "$code" --node "$(node 31 http)"
+    expect '"outcome":"valid"'
+    expect '"holder_bound":true'
+    tell "Shanghai read the picture back: VALID, and the holder's own key signed it, in $(span "$TOOK")."
+    ask 1 verify "$code" --node "$(node 31 http)"
+    expect '"reason":"replayed"'
+    tell "The same picture a second time at the same node, as a copy would be: INVALID, reason: replayed."
+}
+
 tell_revocation() {
     local begun
-    chapter "5. Guangdong revokes it, and Sichuan knows"
+    chapter "6. Guangdong revokes it, and Sichuan knows"
     ask 0 revoke "$CID" --reason penalty --devnet "$DIR" --as 44
     tell "The revocation was committed in $(span "$TOOK")."
     begun=$(now)
@@ -254,7 +274,7 @@ tell_revocation() {
 
 tell_absence() {
     local invented
-    chapter "6. Somebody shows a licence that never existed"
+    chapter "7. Somebody shows a licence that never existed"
     invented=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
     ask 4 status "$invented" --node "$(node 31 http)" --genesis "$DIR/genesis.toml"
     tell "Shanghai's node was asked for ${invented:0:12}... and did not just say \"not found\": it proved, in"
@@ -264,7 +284,7 @@ tell_absence() {
 
 tell_crash() {
     local victim tip block
-    chapter "7. Sichuan's node is killed, and the others go on"
+    chapter "8. Sichuan's node is killed, and the others go on"
     victim=$(node 51 pid)
     is_node "$victim" || fail "process $victim is not Sichuan's node"
     kill -KILL "$victim"
@@ -274,7 +294,7 @@ tell_crash() {
     tell "Without it, Guangdong issued $(number issued "$ANSWER") construction certificates (from a file in GB18030)"
     tell "in $(span "$TOOK"). Whenever it is Sichuan's turn to propose, the others wait a moment and pass it over."
 
-    chapter "8. Sichuan comes back"
+    chapter "9. Sichuan comes back"
     tip=$(height_at 44)
     ask 0 devnet start --dir "$DIR" --node 4
     local begun
@@ -306,6 +326,7 @@ tell_story() {
     tell_import
     tell_verification
     tell_recognition
+    tell_qr
     tell_revocation
     tell_absence
     tell_crash
@@ -361,6 +382,7 @@ END
 }
 
 check() {
+    KIND=check
     BASE_PORT=$(free_base_port)
     DIR=$(mktemp -d "${TMPDIR:-/tmp}/symbolon-demo.XXXXXX")
     begin

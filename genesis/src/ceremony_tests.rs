@@ -126,6 +126,7 @@ fn many_parts(draft: &Draft, part: &Part, provinces: usize, agencies: usize) -> 
         part.province.code = format!("{n:02}").parse().unwrap();
         part.province.issuer_origin = format!("https://p{n}.example").parse().unwrap();
         part.province.authority_key = key(&format!("authority {n}"));
+        part.province.status_key = None;
         if let Some(validator) = &mut part.validator {
             validator.province = part.province.code;
             validator.key = key(&format!("validator {n}"));

@@ -144,8 +144,8 @@ fn in_the_node_only_http_knows_credentials() {
 
 /// `credential` takes the nouns that a credential is made of, and nothing of how the chain works.
 #[test]
-fn credentials_know_of_the_ledger_only_keys_codes_hashes_and_the_catalogue() {
-    let allowed = ["catalogue", "codes", "hash", "keys"];
+fn credentials_know_of_the_ledger_only_keys_codes_hashes_the_catalogue_and_status_pages() {
+    let allowed = ["catalogue", "codes", "hash", "keys", "status_page"];
     for (path, text) in files("credential/src", &[".rs"]) {
         for named in paths_under("symbolon_ledger", &code_of(production(&path, &text))) {
             let module = named.split("::").nth(1).unwrap_or_default();

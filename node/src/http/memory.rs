@@ -126,8 +126,8 @@ mod tests {
         assert!((1..=3).all(|key| memory.get(&key, 0).is_some()));
         assert_eq!(memory.insert(4, "b", 0, (1, 9)), Ok(()), "one has ended");
         memory.take(&2);
-        assert_eq!(memory.insert(5, "c", 9, (1, 9)), Err(Full), "too many bytes");
-        assert_eq!(memory.insert(5, "c", 8, (1, 9)), Ok(()));
+        assert_eq!(memory.insert(5, "c", 10, (1, 9)), Err(Full), "too many bytes");
+        assert_eq!(memory.insert(5, "c", 9, (1, 9)), Ok(()));
     }
 
     #[test]

@@ -25,8 +25,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
+    Target { name: "elc1", entry: credentials::elc1, seeds: credentials::elc1_seeds },
     Target { name: "sd-jwt", entry: credentials::sd_jwt, seeds: credentials::sd_jwt_seeds },
+    Target {
+        name: "status-list",
+        entry: credentials::status_list,
+        seeds: credentials::status_list_seeds,
+    },
     Target { name: "receipt", entry: proofs::receipt, seeds: proofs::receipt_seeds },
     Target { name: "state-proof", entry: proofs::state_proof, seeds: proofs::state_proof_seeds },
     Target { name: "trust-bundle", entry: trust::trust_bundle, seeds: trust::trust_bundle_seeds },

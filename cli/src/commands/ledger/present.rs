@@ -18,12 +18,17 @@ use symbolon_credential::{
     encoding::to_base64url,
     sd_jwt::{KeyBinding, Parsed, SELF_PRESENTED, bind},
 };
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey};
 use symbolon_verify::judge::MAX_PRESENTATION_AGE_S;
 
-use super::{licence::read_credential, shared::plain};
+use super::{
+    licence::read_credential,
+    shared::{parse_province, plain},
+    staple::{self, Subject},
+};
 use crate::{
     args::Context,
+    client::Node,
     clock, entropy, files, keyfile,
     output::{Answer, Failure, Outcome},
     qr::Code,
@@ -72,6 +77,13 @@ pub(crate) struct PresentArgs {
     /// Leave the presentation at the node of --node for a minute, and show the link to it
     #[arg(long)]
     ticket: bool,
+    /// Beside it, write a proof of how the licence stands now, for verifiers without a network; asks
+    /// a node for it
+    #[arg(long, value_name = "FILE")]
+    staple: Option<PathBuf>,
+    /// The provinces whose recognition the staple proves, too [default: the answering node's]
+    #[arg(long, value_name = "CODE,CODE…", value_delimiter = ',', requires = "staple", value_parser = parse_province)]
+    province: Vec<ProvinceCode>,
     /// The licence type as a node gives it, where this program's catalogue lacks it
     #[arg(long, value_name = "FILE.json")]
     licence_type_file: Option<PathBuf>,
@@ -134,6 +146,8 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
         }
         packed => packed.ok(),
     };
+    let staple = args.staple.as_deref().map(|path| fetch_staple(path, args, &credential, context));
+    let staple = staple.transpose()?;
     let ticket = args.ticket.then(|| ticket::leave(&presented.text, context)).transpose()?;
     // A link is short: it takes all the correction that there is.
     let link = ticket.as_ref().and_then(|ticket| drawing::code(&ticket.url, true));
@@ -171,6 +185,7 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
         "disclosed": presented.shown,
         "expires_at": expires_at(&presented),
         "ticket": ticket.as_ref().map(Ticket::json),
+        "staple": staple.map(|height| json!({"file": args.staple, "height": height})),
     });
     let elc1 = packed.map(|(text, _)| text);
     let mut text = text(&presented, elc1, drawn, args, drawing.as_ref());
@@ -183,6 +198,25 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     Ok(Answer::new(text, answer))
 }
 
+/// Writes the proof of how the licence stands now; gives the height that it is of.
+fn fetch_staple(
+    path: &Path,
+    args: &PresentArgs,
+    credential: &Parsed,
+    context: &Context,
+) -> Result<u64, Failure> {
+    let subject = Subject::of_credential(credential).ok_or_else(|| {
+        Failure::refused(
+            "foreign_issuer",
+            "the credential's issuer is no agency of this ledger, so nothing can be proven of it",
+            "present it without --staple",
+        )
+    })?;
+    let staple = staple::fetch(&Node::of(context)?, &subject, &args.province)?;
+    staple::write(path, &staple)?;
+    Ok(staple.height)
+}
+
 /// For people: the drawn code, or the text, or where the files are.
 fn text(
     presented: &Presented,
@@ -191,7 +225,11 @@ fn text(
     args: &PresentArgs,
     drawing: Option<&Drawing>,
 ) -> String {
-    let files = [("QR code", drawing.and_then(Drawing::path)), ("SD-JWT", args.out.as_deref())];
+    let files = [
+        ("QR code", drawing.and_then(Drawing::path)),
+        ("SD-JWT", args.out.as_deref()),
+        ("staple", args.staple.as_deref()),
+    ];
     let mut lines: Vec<String> = drawn.into_iter().collect();
     if drawing.is_none() && args.out.is_none() {
         return elc1.unwrap_or_default();
