@@ -39,26 +39,50 @@ pub fn root(leaves: &[Digest]) -> Digest {
 }
 
 /// The inclusion path of leaf `index`, from the leaf up (RFC 9162, section 2.1.3.1); none when
-/// there is no such leaf.
+/// there is no such leaf. Whoever wants several paths of one tree makes a [`Tree`].
 #[must_use]
 pub fn path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
-    if index >= leaves.len() {
-        return None;
+    Tree::of(leaves.to_vec()).path(index)
+}
+
+/// All hashes of a tree, so that each path out of it only has to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// The leaf hashes, then the hashes above them, up to the root. A hash without a sibling stands
+    /// in the level above as it is: it is that subtree's root.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over leaf hashes.
+    #[must_use]
+    pub fn of(leaves: Vec<Digest>) -> Self {
+        let above = |level: &Vec<Digest>| -> Option<Vec<Digest>> {
+            let join = |pair: &[Digest]| match pair {
+                [left, right] => node_hash(left, right),
+                _ => pair[0],
+            };
+            (level.len() > 1).then(|| level.chunks(2).map(join).collect())
+        };
+        Self { levels: std::iter::successors(Some(leaves), above).collect() }
     }
-    let (mut leaves, mut index, mut path) = (leaves, index, Vec::new());
-    while leaves.len() > 1 {
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if index < left.len() {
-            path.push(root(right));
-            leaves = left;
-        } else {
-            path.push(root(left));
-            index -= left.len();
-            leaves = right;
+
+    /// Number of leaves.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.levels.first().map_or(0, Vec::len)
+    }
+
+    /// The inclusion path of leaf `index`, as [`path`].
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
+        if index >= self.size() {
+            return None;
         }
+        let sibling =
+            |(height, level): (usize, &Vec<Digest>)| level.get((index >> height) ^ 1).copied();
+        Some(self.levels.iter().enumerate().filter_map(sibling).collect())
     }
-    path.reverse();
-    Some(path)
 }
 
 /// The root that a leaf, its place and its path lead to (RFC 9162, section 2.1.3.2); none when
@@ -179,11 +203,6 @@ fn bag(peaks: &[Digest]) -> Digest {
         None => sha256(b""),
         Some(last) => peaks.fold(*last, |right, left| node_hash(left, &right)),
     }
-}
-
-/// The largest power of two smaller than `n`, which is at least 2.
-fn split(n: usize) -> usize {
-    1 << (n - 1).ilog2()
 }
 
 /// What must be kept of a tree to append to it: the roots of its complete subtrees, largest

@@ -97,7 +97,7 @@ pub async fn run(
     let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
     let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
-    tokio::spawn(revisit_pool(pool.clone(), store.clone()));
+    let mut revisiting = tokio::spawn(revisit_pool(pool.clone(), store.clone()));
     let mut database = store.fault();
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
@@ -147,6 +147,7 @@ pub async fn run(
         () = faulted(&mut status) => Ok(()),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
         _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
+        _ = &mut revisiting => Err(EngineError::HelperGone("the pool's revision").into()),
     };
     let _ = stop_http.send(true);
     if serving {

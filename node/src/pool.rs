@@ -8,7 +8,7 @@
 //! one node.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -125,8 +125,10 @@ struct Inner {
     shares: BTreeMap<Actor, usize>,
     next_turn: u64,
     bytes: usize,
-    dropped: BTreeMap<TransactionId, PoolStatus>,
-    dropped_order: VecDeque<TransactionId>,
+    /// Why those last dropped were dropped, each with its place in `dropped_order`.
+    dropped: BTreeMap<TransactionId, (u64, PoolStatus)>,
+    dropped_order: BTreeMap<u64, TransactionId>,
+    next_drop: u64,
 }
 
 /// Who is told of new transactions.
@@ -204,7 +206,7 @@ impl Pool {
             Some(waiting) => {
                 Some(PoolStatus::Pending { last_failure: waiting.failure.map(|(_, why)| why) })
             }
-            None => inner.dropped.get(id).cloned(),
+            None => inner.dropped.get(id).map(|(_, status)| status.clone()),
         }
     }
 
@@ -480,7 +482,7 @@ impl Inner {
         *self.shares.entry(actor).or_default() += 1;
         self.next_turn += 1;
         self.bytes += size;
-        self.dropped.remove(&id);
+        self.forget(&id);
         Ok(())
     }
 
@@ -521,13 +523,21 @@ impl Inner {
 
     fn drop_as(&mut self, id: TransactionId, status: PoolStatus) {
         self.remove(&id);
-        if self.dropped.insert(id, status).is_none() {
-            self.dropped_order.push_back(id);
-        }
+        self.forget(&id);
+        self.dropped.insert(id, (self.next_drop, status));
+        self.dropped_order.insert(self.next_drop, id);
+        self.next_drop += 1;
         while self.dropped_order.len() > MAX_REMEMBERED {
-            if let Some(oldest) = self.dropped_order.pop_front() {
+            if let Some((_, oldest)) = self.dropped_order.pop_first() {
                 self.dropped.remove(&oldest);
             }
+        }
+    }
+
+    /// Forgets that a transaction was dropped.
+    fn forget(&mut self, id: &TransactionId) {
+        if let Some((place, _)) = self.dropped.remove(id) {
+            self.dropped_order.remove(&place);
         }
     }
 }

@@ -446,7 +446,7 @@ impl Engine {
     /// When transactions wait, a height begins at once; otherwise when the idle interval has
     /// passed since the last block.
     fn plan_begin(&mut self) {
-        let tip_ms = self.host_parent_time();
+        let tip_ms = self.host.start().parent.time_ms;
         let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
         let wait = match self.host.height() {
             // Nobody can be ready before the first block, so it does not wait to be idle.
@@ -454,10 +454,6 @@ impl Engine {
             _ => self.idle_interval.saturating_sub(age),
         };
         self.begin_at = Some(Instant::now() + wait);
-    }
-
-    fn host_parent_time(&self) -> u64 {
-        self.parts.store.view().map_or(0, |view| view.tip().header.time_ms)
     }
 
     fn begin_if_prepared(&mut self) -> Result<(), EngineError> {

@@ -10,6 +10,7 @@ pub mod schema;
 mod commit;
 mod history_tree;
 mod proof;
+mod recent;
 mod status_pages;
 mod validator_sets;
 mod view;
@@ -34,6 +35,7 @@ use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
 use tokio::sync::watch;
 
+use recent::RecentTrees;
 use schema::{MAGIC, SCHEMA_VERSION, cf, meta};
 
 /// Memory for blocks of the database read lately. Four nodes share a small machine in the
@@ -61,6 +63,7 @@ pub struct Store {
     chain_id: ChainId,
     commits: watch::Sender<u64>,
     fault: watch::Sender<Option<String>>,
+    recent: RecentTrees,
     folder: PathBuf,
     _lock: File,
 }
@@ -85,7 +88,15 @@ impl Store {
         let (commits, _) = watch::channel(0);
         let (fault, _) = watch::channel(None);
         let folder = folder.to_owned();
-        let store = Self { db, chain_id, commits, fault, folder, _lock: lock };
+        let store = Self {
+            db,
+            chain_id,
+            commits,
+            fault,
+            recent: RecentTrees::default(),
+            folder,
+            _lock: lock,
+        };
         if store.raw(cf::META, meta::SCHEMA)?.is_none() {
             store.found_once(genesis)?;
         }
