@@ -6,4 +6,4 @@ pub mod sim;
 
 pub mod elc1;
 
-pub mod status_bench;
+pub mod bench;

@@ -4,14 +4,10 @@
 //! The database is a real one: licences are issued and revoked in blocks, as the engine commits
 //! them, with neither network nor consensus. Part of `make bench`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
 use symbolon_credential::status_list::{LedgerPoint, ListAddress, NewToken, lst};
 use symbolon_genesis::{
     Genesis,
@@ -22,6 +18,7 @@ use symbolon_ledger::{
     certificate::{CERTIFICATE_VERSION, Certificate},
     codes::{Uscc, cid},
     hash::Digest,
+    keys::SecretKey,
     operation::{Actor, NewLicence, Operation, RevocationClass},
     records::SLOTS_PER_BLOCK,
     status_page::{PAGES_PER_LIST, SLOTS_PER_LIST},
@@ -32,28 +29,31 @@ use symbolon_node::{
     storage::{Commit, Store},
 };
 
-/// Licences that are issued and revoked: one slot in a hundred of the list.
-const REVOKED: u32 = SLOTS_PER_LIST / 100;
+use super::{
+    Scale,
+    limits::millis,
+    machine::peak_growth_mib,
+    report::{Figure, Section, Target},
+};
+
 /// Operations of a transaction.
 const BATCH: usize = 256;
 /// Province of the list.
 const PROVINCE: &str = "44";
-/// How long each figure is measured.
-const SPAN: Duration = Duration::from_secs(2);
 /// Bounds of the figures.
 const MOST_TIMES_COMPRESSING: f64 = 3.0;
 const MOST_MIB: f64 = 64.0;
 
-/// Builds lists and measures.
+/// The chapter.
 ///
 /// # Panics
 ///
 /// When the database cannot be made or a block does not apply.
 #[must_use]
-pub fn run() -> Value {
+pub fn section(scale: &Scale) -> Section {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let chain = Chain::founded(folder.path());
-    chain.fill();
+    chain.fill(scale.revoked);
     let province = PROVINCE.parse().expect("a code");
     let view = chain.store.view().expect("a view");
     let origin = "https://guangdong.province.example".parse().expect("an origin");
@@ -67,52 +67,28 @@ pub fn run() -> Value {
         NewToken { address: &address, key_id: 1, issued_at, ledger, lst: &lst }
             .sign(&chain.keys.status)
     };
-    let peak = peak_growth_mib(&build);
+    // Before the first list is built: afterwards the memory would be there already.
+    let peak = peak_growth_mib(build);
+    let token = build().len();
     let packed = view.status_list(province, 0).expect("a list");
-    let compressing = millis(&|| drop(lst(&packed)));
-    let building = millis(&|| drop(build()));
-    let rewinding = millis(&|| drop(view.status_list_at(province, 0, 1).expect("a list")));
-    json!({
-        "name": "status list of 1,048,576 slots",
-        "revoked": REVOKED,
-        "token_bytes": build().len(),
-        "build_and_sign_ms": building,
-        "compress_alone_ms": compressing,
-        "times_compressing": round(building / compressing),
-        "times_compressing_limit": MOST_TIMES_COMPRESSING,
-        "peak_growth_mib": peak,
-        "peak_growth_mib_limit": MOST_MIB,
-        "rewind_to_block_1_ms": rewinding,
-    })
-}
-
-/// Mean time of `work`, in milliseconds.
-fn millis(work: &dyn Fn()) -> f64 {
-    let (begun, mut done) = (Instant::now(), 0u32);
-    while begun.elapsed() < SPAN {
-        work();
-        done += 1;
+    let compressing = millis(scale.phase, || lst(&packed));
+    let rewinding = millis(scale.phase, || view.status_list_at(province, 0, 1).expect("a list"));
+    Section {
+        name: "status list",
+        how: format!(
+            "{SLOTS_PER_LIST} slots, {} of them revoked; a token of {token} bytes",
+            scale.revoked
+        ),
+        figures: vec![
+            Figure::new("build, compress and sign", millis(scale.phase, build), "ms")
+                .of("compressing it alone", compressing)
+                .with(Target::AtMost(MOST_TIMES_COMPRESSING)),
+            Figure::new("memory that it takes", peak, "MiB")
+                .of("allowed", MOST_MIB)
+                .with(Target::AtMost(1.0)),
+            Figure::new("rewind to block 1", rewinding, "ms"),
+        ],
     }
-    round(begun.elapsed().as_secs_f64() * 1e3 / f64::from(done))
-}
-
-/// By how much the process grew at most while it did `work`, in MiB. Linux counts a process's peak
-/// anew after a 5 is written to `clear_refs`.
-fn peak_growth_mib(work: &dyn Fn() -> String) -> f64 {
-    let status = |name: &str| {
-        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-        let kib = line.split_whitespace().nth(1).and_then(|k| k.parse::<f64>().ok());
-        kib.unwrap_or(0.0) / 1_024.0
-    };
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let before = status("VmRSS:");
-    drop(work());
-    round(status("VmHWM:") - before)
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 /// A chain of one province's licences.
@@ -133,14 +109,17 @@ impl Chain {
         Self { store, genesis, keys, agency }
     }
 
-    /// Grants a whole list, issues licences in random slots of it, and revokes them.
-    fn fill(&self) {
+    /// Grants a whole list, issues licences in random slots of it, and revokes them. The province
+    /// reserves: an agency by itself may not hold so many slots that it does not use.
+    fn fill(&self, count: u32) {
         let mut random = ChaCha8Rng::seed_from_u64(4);
         let blocks = u16::try_from(PAGES_PER_LIST).expect("256");
         assert_eq!(PAGES_PER_LIST * SLOTS_PER_BLOCK, SLOTS_PER_LIST);
-        self.commit(&mut random, vec![Operation::ReserveSlots { agency: self.agency, blocks }]);
+        let reserve = Operation::ReserveSlots { agency: self.agency, blocks };
+        let province = (Actor::Province(self.keys.province), &self.keys.authority);
+        self.commit(&mut random, province, vec![reserve]);
         let mut licences = std::collections::BTreeMap::new();
-        while licences.len() < REVOKED as usize {
+        while licences.len() < count as usize {
             let slot = random.random_range(0..SLOTS_PER_LIST);
             licences.insert(slot, (Digest(random.random()), Digest(random.random())));
         }
@@ -161,24 +140,29 @@ impl Chain {
         };
         let revocations: Vec<Operation> = licences.values().map(revoke).collect();
         for operations in issues.chunks(BATCH).chain(revocations.chunks(BATCH)) {
-            self.commit(&mut random, operations.to_vec());
+            let agency = (Actor::Agency(self.agency), &self.keys.transaction);
+            self.commit(&mut random, agency, operations.to_vec());
         }
     }
 
     /// Commits one block with one transaction. Its certificate is empty: nobody reads it here.
-    fn commit(&self, random: &mut ChaCha8Rng, operations: Vec<Operation>) {
+    fn commit(
+        &self,
+        random: &mut ChaCha8Rng,
+        (actor, key): (Actor, &SecretKey),
+        operations: Vec<Operation>,
+    ) {
         let view = self.store.view().expect("a view");
         let tip = view.tip();
         let payload = Payload {
             version: PAYLOAD_VERSION,
             chain_id: self.genesis.chain_id(),
-            actor: Actor::Agency(self.agency),
+            actor,
             key_id: 0,
             nonce: random.random(),
             valid_until_height: tip.height + 100,
             operations,
         };
-        let key = &self.keys.transaction;
         let signed = SignedTransaction::sign(&payload, key).expect("it fits");
         let verified: Verified = signed.verify(&key.public_key()).expect("its own signature");
         let (transactions, executed, refused) =
