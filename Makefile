@@ -5,9 +5,10 @@
 
 export PATH := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 CARGO_ALL := --release --workspace --locked
+SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt bench demo demo-check demo-stop docs clean
+.PHONY: help setup build test lint fmt bench soak demo demo-check demo-stop docs clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,6 +21,9 @@ build: setup ## build the node and the command line into target/release
 
 test: ## everything that must hold: set-up, format, lints, tests, the demo on free ports
 	@scripts/test.sh
+
+soak: setup ## fresh seeds in the simulator, for SECONDS=3600 or as long as you say
+	SYMBOLON_SOAK=$(SECONDS) cargo test $(CARGO_ALL) --test soak -- --ignored --nocapture
 
 lint: setup ## format and lints only
 	cargo fmt --all --check

@@ -22,6 +22,7 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId},
     keys::{PublicKey, SIGNATURE_LEN, SecretKey, Signature},
+    mutants::{self, Mutant},
     vote::VoteKind,
 };
 
@@ -31,6 +32,7 @@ use crate::{
     membership::Members,
     sign::{BadMessage, Claim, Says, Seals, Signed, Verified, check_commit, check_message},
     timing::{Timer, Timing},
+    unlocked::Unlocked,
     wal::{Entry, Record},
     wire::{
         Message, PolkaCertificate, Proposal, RoundCertificate, Vote, kind_of_core, province_of,
@@ -80,6 +82,8 @@ pub(crate) struct Desk {
     said: BTreeMap<(u32, Kind), Says>,
     /// What it signed while replaying: not in the log yet.
     fresh: BTreeSet<(u32, Kind)>,
+    /// Nothing, in what is shipped.
+    pub(crate) unlocked: Unlocked,
 }
 
 impl Desk {
@@ -104,6 +108,7 @@ impl Desk {
             from: None,
             said: BTreeMap::new(),
             fresh: BTreeSet::new(),
+            unlocked: Unlocked::default(),
         };
         desk.prepare(start)?;
         Ok(desk)
@@ -115,7 +120,10 @@ impl Desk {
             let (expected, actual) = (self.chain_id, start.parent.chain_id);
             return Err(HostError::WrongChain { expected, actual });
         }
-        self.members = Members::governing(&start.parent, &start.validators)?;
+        let members = Members::governing(&start.parent, &start.validators)?;
+        if !mutants::is(Mutant::MembersOfAnotherHeight) {
+            self.members = members;
+        }
         self.height = start.height();
         self.seals.forget_below(self.height);
         self.unflushed = false;
@@ -156,6 +164,7 @@ impl Desk {
         use CoreEffect as E;
         Ok(match effect {
             E::SignVote(vote, r) => {
+                let vote = self.unlocked.vote(vote);
                 let says = Says::Vote(
                     kind_of_core(vote.kind),
                     match vote.value {
@@ -248,7 +257,9 @@ impl Desk {
     // that led there is durable.
     fn flush(&mut self) {
         if self.unflushed {
-            self.effects.push(Effect::WalFlush);
+            if !mutants::is(Mutant::FsyncSkipped) {
+                self.effects.push(Effect::WalFlush);
+            }
             self.unflushed = false;
         }
     }
@@ -356,6 +367,10 @@ impl Desk {
         let message = Verified::own(&self.chain_id, &self.members, message);
         if matches!(message.message(), Message::Proposal(_)) {
             self.proposed = Some(message.clone());
+        }
+        if mutants::is(Mutant::SentBeforeFsync) {
+            self.effects.push(Effect::Publish(message));
+            return self.flush();
         }
         self.flush();
         self.effects.push(Effect::Publish(message));

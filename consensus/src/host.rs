@@ -465,6 +465,7 @@ impl Host {
     /// Feeds the core one input and lets the desk answer what it asks for.
     pub(crate) fn feed(&mut self, input: CoreInput<Ledger>) -> Result<(), HostError> {
         let Self { core, desk, .. } = self;
+        desk.unlocked.hear(&input);
         // host contract 3: the desk's answer cannot be an error: its type has none.
         let result: Result<(), CoreError<Ledger>> = process!(
             input: input,

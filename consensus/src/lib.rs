@@ -89,6 +89,8 @@ pub mod timing;
 
 mod context;
 
+mod unlocked;
+
 pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
 pub use sign::{BadMessage, Verified};
 pub use timing::{Timer, TimerStep, Timing};

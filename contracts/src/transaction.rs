@@ -16,6 +16,7 @@ use symbolon_ledger::{
     codes::{ProvinceCode, TypeCode, Uscc},
     hash::{ChainId, Cid},
     keys::PublicKey,
+    mutants::{self, Mutant},
     operation::{Actor, KeyPurpose, Operation},
     records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, ProvinceRecord},
     state::StateKey,
@@ -114,15 +115,18 @@ fn admit<V: StateView>(
     // not give another answer.
     let until = payload.valid_until_height;
     ensure(context.height <= until, Code::Expired)?;
-    ensure(until - context.height <= VALIDITY_WINDOW, Code::TooFarAhead)?;
+    let in_window = until - context.height <= VALIDITY_WINDOW;
+    ensure(in_window || mutants::is(Mutant::ReplayWindowIgnored), Code::TooFarAhead)?;
     let committed = overlay.is_committed(&transaction.transaction().id())?;
-    ensure(!committed, Code::AlreadyCommitted)?;
+    ensure(!committed || mutants::is(Mutant::ReplayIgnored), Code::AlreadyCommitted)?;
     let who = who(overlay, payload.actor)?;
     let key: Arc<KeyRecord> =
         overlay.get(&StateKey::Key(payload.actor, payload.key_id))?.ok_or(Code::UnknownKey)?;
-    ensure(key.key == *transaction.key(), Code::WrongKey)?;
+    let signed = key.key == *transaction.key();
+    ensure(signed || mutants::is(Mutant::SignerIgnored), Code::WrongKey)?;
     ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
-    ensure(key.is_valid_at(context.height), Code::KeyNotValid)?;
+    let in_force = key.is_valid_at(context.height);
+    ensure(in_force || mutants::is(Mutant::EndedKeysTaken), Code::KeyNotValid)?;
     if let Who::Agency(agency) = &who {
         ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
         ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;

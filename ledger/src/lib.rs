@@ -9,7 +9,8 @@
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
 //! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
 //! lists), [`log`] and `tree` (how it is committed to), [`receipt`], [`state_proof`],
-//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger).
+//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger). [`mutants`] is for the tests:
+//! nothing of it is in what is shipped.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -53,3 +54,5 @@ pub mod state_proof;
 pub mod inclusion;
 
 pub mod trust_bundle;
+
+pub mod mutants;

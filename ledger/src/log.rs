@@ -4,7 +4,10 @@
 use minicbor::{Decode, Decoder, Encode, decode};
 use sha2::{Digest as _, Sha256};
 
-use crate::hash::{Digest, sha256};
+use crate::{
+    hash::{Digest, sha256},
+    mutants::{self, Mutant},
+};
 
 /// Longest inclusion path: a tree of 2^64 leaves.
 pub const MAX_PATH: usize = 64;
@@ -20,7 +23,7 @@ pub fn leaf_hash(leaf: &[u8]) -> Digest {
 pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
     Digest(
         Sha256::new()
-            .chain_update([1])
+            .chain_update([u8::from(!mutants::is(Mutant::LeavesHashedAsNodes))])
             .chain_update(left.as_bytes())
             .chain_update(right.as_bytes())
             .finalize()

@@ -9,7 +9,8 @@ use minicbor::Encoder;
 
 use crate::{
     codec,
-    hash::{BlockHash, ChainId, domain},
+    hash::{BlockHash, ChainId, Digest, domain},
+    mutants::{self, Mutant},
 };
 
 /// The kinds of vote.
@@ -22,8 +23,9 @@ pub enum VoteKind {
 }
 
 impl VoteKind {
-    const fn domain(self) -> &'static str {
+    fn domain(self) -> &'static str {
         match self {
+            Self::Precommit if mutants::is(Mutant::DomainTagDropped) => domain::PREVOTE,
             Self::Prevote => domain::PREVOTE,
             Self::Precommit => domain::PRECOMMIT,
         }
@@ -62,6 +64,8 @@ fn signed_array(
     block: Option<&BlockHash>,
     pol_round: Option<Option<u32>>,
 ) -> Vec<u8> {
+    let chain = if mutants::is(Mutant::ChainDropped) { &Digest::ZERO } else { chain };
+    let round = if mutants::is(Mutant::RoundDropped) { 0 } else { round };
     let mut e = Encoder::new(Vec::with_capacity(112));
     e.array(if pol_round.is_some() { 6 } else { 5 })
         .and_then(|e| e.str(tag))

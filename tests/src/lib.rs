@@ -2,7 +2,7 @@
 
 pub mod devnet;
 
-pub mod sim;
+pub use symbolon_sim as sim;
 
 pub mod elc1;
 

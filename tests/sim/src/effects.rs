@@ -1,5 +1,8 @@
 //! What each effect of a host does in the simulated world: what the node's driver does with
-//! RocksDB and libp2p. Effects run in order, and a doomed node crashes between two of them.
+//! RocksDB and libp2p. Effects run in order, and a doomed node crashes between two of them. When a
+//! disk refuses, the node stops at that effect and does none of those behind it.
+
+use std::sync::Arc;
 
 use symbolon_consensus::{Effect, Input, Verified, validity};
 use symbolon_ledger::{
@@ -7,11 +10,9 @@ use symbolon_ledger::{
 };
 
 use super::{
-    founding::Founding,
+    byzantine,
+    disk::{Committed, Refused, Trouble},
     invariants::Witness,
-    machine::Executed,
-    node::Committed,
-    plan::EPOCH_MS,
     post::Packet,
     world::{Event, World},
 };
@@ -40,9 +41,15 @@ impl World {
             }
             decided |= matches!(effect, Effect::Decide { .. });
             self.perform(id, effect)?;
+            if self.nodes[id].memory.is_none() {
+                return Ok(());
+            }
         }
         if !decided {
             return Ok(());
+        }
+        if self.nodes[id].regains_its_voice() {
+            return self.begin_afresh(id);
         }
         let start = self.nodes[id].disk.machine.start();
         self.step(id, Input::StartHeight(start))?;
@@ -70,29 +77,31 @@ impl World {
         &mut self,
         id: usize,
         from: usize,
-        Committed { block, certificate }: Committed,
+        committed: &Committed,
     ) -> Result<(), String> {
-        let founding = Founding::of(self.plan.validators);
-        let machine = &self.nodes[id].disk.machine;
-        let start = machine.start();
-        let (chain, header) = (&founding.chain_id, &block.header);
-        if let Err(error) = validity::check_committed(chain, &start, header, &certificate) {
+        let Committed { block, certificate, .. } = committed;
+        let (machine, header) = (&self.nodes[id].disk.machine, &block.header);
+        let (chain, start) = (self.founding.chain_id, machine.start());
+        if let Err(error) = validity::check_committed(&chain, &start, header, certificate) {
             return self.blame(id, from as u64, &error.to_string());
         }
-        let executed = machine.execute(&block);
-        let holds = executed.as_ref().is_some_and(|executed| {
-            validity::check_outcome(header, &machine.outcome(&block, executed)).is_ok()
-        });
+        let executed = machine.execute(&mut self.shared, block);
+        let holds =
+            executed.is_some_and(|done| validity::check_outcome(header, done.outcome()).is_ok());
         if !holds {
             return Err(format!("block {} is certified but invalid at node {id}", block.hash()));
         }
         self.report.synced += 1;
-        self.commit_block(id, &block, certificate, executed)?;
+        self.commit_block(id, block, certificate)?;
         // A crash may come between the commit and the reset of the log.
         if self.nodes[id].doom.is_some_and(|left| left == 0) {
             self.crash(id);
-            return Ok(());
         }
+        if self.nodes[id].memory.is_none() { Ok(()) } else { self.begin_afresh(id) }
+    }
+
+    /// A new host at the tip, with an empty log.
+    fn begin_afresh(&mut self, id: usize) -> Result<(), String> {
         match self.nodes[id].start_afresh(self.now_ms) {
             Ok(effects) => self.execute(id, effects)?,
             Err(error) => return Err(format!("node {id} does not go on: {error}")),
@@ -104,8 +113,14 @@ impl World {
         let (node, life) = (id, self.nodes[id].life);
         match effect {
             Effect::WalReset { .. } => self.nodes[id].disk.reset_log(),
-            Effect::WalAppend(entry) => self.nodes[id].disk.append(&entry),
-            Effect::WalFlush => self.nodes[id].disk.flush(),
+            Effect::WalAppend(entry) => {
+                let written = self.nodes[id].disk.append(&entry);
+                self.or_stop(id, written);
+            }
+            Effect::WalFlush => {
+                let durable = self.nodes[id].disk.flush();
+                self.or_stop(id, durable);
+            }
             Effect::StoreBody { block } => self.store(id, block)?,
             Effect::Publish(message) => self.publish(id, message)?,
             Effect::SpreadBody { block } => self.send_to_all(id, &Packet::Offer(block)),
@@ -130,20 +145,22 @@ impl World {
             }
             Effect::CancelAllTimers => self.memory(id).timers.clear(),
             Effect::WakeAt { time_ms } => {
-                let clock = EPOCH_MS.saturating_add_signed(self.nodes[id].skew_ms);
-                let wait = time_ms.saturating_sub(clock).saturating_sub(self.now_ms);
+                let wait = time_ms.saturating_sub(self.nodes[id].clock.read(self.now_ms));
                 self.at(wait, Event::Tick { node, life });
             }
             Effect::StartedRound { height, round, .. } => {
-                self.memory(id).edge.enter(height, round);
+                let now_ms = self.now_ms;
+                let memory = self.memory(id);
+                memory.edge.enter(height, round);
+                memory.round_since_ms = now_ms;
                 self.report.round = self.report.round.max(round);
                 self.note("round", &[id as u64, height, u64::from(round)]);
             }
-            Effect::Decide { block, certificate } => self.commit(id, block, certificate)?,
+            Effect::Decide { block, certificate } => self.commit(id, block, &certificate)?,
             Effect::EvidenceFound(evidence) => {
                 self.report.evidence += 1;
-                if self.nodes[id].honest {
-                    Witness::only_liars_are_accused(&self.plan, &evidence)?;
+                if self.nodes[id].is_honest() {
+                    Witness::only_liars_are_accused(&self.plan, &self.founding, &evidence)?;
                 }
             }
             Effect::Held { block, .. } => {
@@ -156,6 +173,15 @@ impl World {
         Ok(())
     }
 
+    /// Where a disk refuses, the node stops.
+    fn or_stop(&mut self, id: usize, done: Result<(), Refused>) {
+        if done == Err(Refused) {
+            self.report.refused += 1;
+            self.note("refused", &[id as u64]);
+            self.crash(id);
+        }
+    }
+
     fn memory(&mut self, id: usize) -> &mut super::node::Memory {
         self.nodes[id].memory.as_mut().expect("effects come from a living host")
     }
@@ -163,7 +189,8 @@ impl World {
     fn store(&mut self, id: usize, block: BlockHash) -> Result<(), String> {
         let body = self.nodes[id].body(&block);
         let body = body.ok_or_else(|| format!("node {id} has no body of {block} to store"))?;
-        self.nodes[id].disk.bodies.insert(block, body);
+        let stored = self.nodes[id].disk.store(block, body);
+        self.or_stop(id, stored);
         Ok(())
     }
 
@@ -171,9 +198,17 @@ impl World {
         self.witness.no_honest_node_contradicts_itself(&self.nodes[id], message.message())?;
         let (height, round) = (message.message().height(), message.message().round());
         self.note("publish", &[id as u64, height, u64::from(round)]);
+        match self.nodes[id].vice {
+            None => self.tell_all(id, message),
+            Some(vice) => byzantine::of(vice).publish(self, id, message),
+        }
+        Ok(())
+    }
+
+    /// Sends a message to everybody.
+    pub(super) fn tell_all(&mut self, id: usize, message: Verified) {
         let packet = self.wrap(message);
         self.send_to_all(id, &packet);
-        Ok(())
     }
 
     /// Fetches a body from wherever it may be.
@@ -225,49 +260,64 @@ impl World {
         &mut self,
         id: usize,
         block: BlockHash,
-        certificate: Certificate,
+        certificate: &Certificate,
     ) -> Result<(), String> {
         let body = self.nodes[id].disk.bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        let executed = self.memory(id).executed.remove(&block);
-        self.commit_block(id, &body, certificate, executed)
+        self.commit_block(id, &body, certificate)
     }
 
     fn commit_block(
         &mut self,
         id: usize,
-        body: &Block,
-        certificate: Certificate,
-        executed: Option<Executed>,
+        body: &Arc<Block>,
+        certificate: &Certificate,
     ) -> Result<(), String> {
         let (block, height) = (body.hash(), body.header.height);
-        let founding = Founding::of(self.plan.validators);
-        let set = founding.set_after(&self.plan, height - 1);
-        Witness::every_certificate_verifies(&founding.chain_id, &certificate, &set)?;
+        let founding = self.founding.clone();
+        let set = founding.set_after(self.plan.rotates, height - 1);
+        let chain = self.founding.chain_id;
+        let certified = self.shared.certify(&chain, certificate, set);
+        Witness::every_certificate_verifies(certificate, set, certified)?;
+        let trouble = self.nodes[id].disk.trouble;
+        // What could not be made durable may be there all the same when the node starts again.
+        if trouble == Some(Trouble::Full) || trouble.is_some() && self.dice.chance(50) {
+            self.or_stop(id, Err(Refused));
+            return Ok(());
+        }
         let disk = &mut self.nodes[id].disk;
-        let root = disk.machine.commit(body, executed);
+        let parent = disk.machine.tip().clone();
+        let root = disk.machine.commit(&mut self.shared, body);
         let root =
             root.ok_or_else(|| format!("node {id} decided {block}, which does not apply"))?;
         disk.bodies.clear();
-        disk.chain.push(Committed { block: body.clone(), certificate });
-        self.memory(id).executed.clear();
+        let (block_of, certificate) = (body.clone(), certificate.clone());
+        disk.chain.push(Arc::new(Committed { hash: block, block: block_of, certificate }));
         self.report.transactions += body.transactions.len() as u64;
         self.note("decide", &[id as u64, height, word(&block), word(&root)]);
         let node = &self.nodes[id];
-        if node.honest {
+        if node.is_honest() {
             self.witness.no_two_honest_nodes_decide_differently(node, height, block)?;
             self.witness.the_same_height_has_the_same_state_root(node, &body.header, root)?;
+            Witness::every_header_follows_from_its_parent(&body.header, &parent)?;
+            self.witness.a_first_rounds_block_is_its_proposers_own(node, set)?;
+            self.witness.every_transaction_stands_once_and_in_its_window(body)?;
         }
-        self.witness.acknowledge(node);
+        if trouble.is_some() {
+            self.or_stop(id, Err(Refused));
+            return Ok(());
+        }
+        self.witness.acknowledge(&self.nodes[id]);
         Ok(())
     }
 
     /// Only liars may be blamed.
     pub(super) fn blame(&mut self, id: usize, peer: u64, reason: &str) -> Result<(), String> {
-        let honest = |node: &super::node::Node| node.id as u64 == peer && node.honest;
-        if self.nodes[id].honest && self.nodes.iter().any(honest) {
+        let blamed = self.nodes.iter().find(|node| node.id as u64 == peer);
+        if self.nodes[id].is_honest() && blamed.is_some_and(super::node::Node::is_honest) {
             return Err(format!("node {id} blames honest node {peer}: {reason}"));
         }
+        self.report.blamed += 1;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The scheduler: one queue of events, one clock, one pair of dice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_consensus::{Effect, Input, Timer, validity};
 use symbolon_ledger::{
@@ -11,13 +11,15 @@ use thiserror::Error;
 
 use super::{
     agency,
+    byzantine::{self, Vice},
     dice::Dice,
     founding::Founding,
     invariants::Witness,
-    node::Node,
-    plan::{Plan, Splits},
+    links::{Links, Place},
+    node::{Node, Unfit},
+    plan::Plan,
     post::Packet,
-    twin,
+    shared::Shared,
 };
 
 /// After it has healed, everybody honest has this long to reach the goal.
@@ -50,7 +52,7 @@ pub(super) enum Event {
     Body {
         node: usize,
         life: u64,
-        body: Block,
+        body: Arc<Block>,
     },
     Retry {
         node: usize,
@@ -77,14 +79,26 @@ pub(super) enum Event {
 pub struct Report {
     /// Hash of everything that happened, in order.
     pub history: Digest,
+    /// Events that happened.
+    pub events: u64,
     /// Highest height decided.
     pub height: u64,
     /// Highest round begun.
     pub round: u32,
     /// Crashes.
     pub crashes: u64,
+    /// Crashes that tore an entry of the log in two.
+    pub torn: u64,
     /// Restarts that replayed a log.
     pub replays: u64,
+    /// Times that a node stopped because its disk refused.
+    pub refused: u64,
+    /// Disks with turned bits.
+    pub flips: u64,
+    /// Nodes that had to begin anew.
+    pub anew: u64,
+    /// Clocks that jumped.
+    pub jumps: u64,
     /// Packets sent.
     pub packets: u64,
     /// Transactions committed, counted once for every node.
@@ -93,6 +107,8 @@ pub struct Report {
     pub synced: u64,
     /// Pairs of contradictions found.
     pub evidence: u64,
+    /// Messages and blocks for which a liar was blamed.
+    pub blamed: u64,
     /// Blocks that had to wait for a clock.
     pub held: u64,
 }
@@ -100,11 +116,11 @@ pub struct Report {
 /// A sentence did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{at_ms} ms after the founding: {what}\nreplay with SYMBOLON_SEED={seed}; the plan was {plan:?}"
+    "{at_ms} ms after the founding: {what}\nreplay: SYMBOLON_REPLAY={} cargo test --release \
+     --workspace --locked --test simulation replay -- --nocapture\nthe plan was {plan:?}",
+    plan.name
 )]
 pub struct Failure {
-    /// The seed.
-    pub seed: u64,
     /// When.
     pub at_ms: u64,
     /// Which sentence, and who broke it.
@@ -117,16 +133,18 @@ pub struct Failure {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,
+    pub(super) founding: Arc<Founding>,
+    pub(super) shared: Shared,
     pub(super) dice: Dice,
     pub(super) now_ms: u64,
     pub(super) nodes: Vec<Node>,
     pub(super) witness: Witness,
     pub(super) report: Report,
+    pub(super) links: Links,
+    pub(super) healed: bool,
+    pub(super) goal: Option<u64>,
     queue: BTreeMap<(u64, u64), Event>,
     number: u64,
-    pub(super) sides: Vec<u64>,
-    pub(super) healed: bool,
-    goal: Option<u64>,
 }
 
 /// Runs a plan to its end.
@@ -138,37 +156,43 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
     let mut world = World::new(plan.clone());
     match world.live() {
         Ok(()) => Ok(world.report),
-        Err(what) => Err(Failure {
-            seed: plan.seed,
-            at_ms: world.now_ms,
-            what,
-            plan: Box::new(plan.clone()),
-        }),
+        Err(what) => {
+            Err(Failure { at_ms: world.now_ms, what, plan: Box::new(plan.clone()) })
+        }
     }
 }
 
 impl World {
     fn new(plan: Plan) -> Self {
-        let mut dice = Dice::new(plan.seed);
-        // Every seat once, every liar's seat a second time, then the observers.
-        let liars = (0..plan.validators).filter(|seat| plan.is_liar(*seat));
+        let (mut dice, founding) = (Dice::new(plan.seed), Founding::of(plan.validators));
+        // Every seat once, every twin's seat a second time, then the observers.
+        let twins = (0..plan.validators).filter(|seat| plan.vice(*seat) == Some(Vice::Twin));
         let seats: Vec<Option<usize>> = (0..plan.validators)
-            .chain(liars)
+            .chain(twins)
             .map(Some)
             .chain(std::iter::repeat_n(None, plan.observers))
             .collect();
         let node = |(id, seat): (usize, Option<usize>)| {
-            let honest = seat.is_none_or(|seat| !plan.is_liar(seat));
-            Node::new(id, seat, honest, &plan, &mut dice)
+            Node::new(id, seat, &founding, &plan, &mut dice)
         };
         let nodes: Vec<Node> = seats.into_iter().enumerate().map(node).collect();
+        let place = |node: &Node| Place {
+            honest: node.is_honest(),
+            side: match node.vice {
+                None => Some(node.id % 2),
+                Some(Vice::Twin) => Some(usize::from(node.id >= plan.validators)),
+                Some(_) => None,
+            },
+        };
         Self {
-            sides: vec![0; nodes.len()],
+            links: Links::new(nodes.iter().map(place).collect()),
+            shared: Shared::new(plan.exact),
+            witness: Witness::new(&plan, &founding),
+            founding,
             plan,
             dice,
             now_ms: 0,
             nodes,
-            witness: Witness::default(),
             report: Report::default(),
             queue: BTreeMap::new(),
             number: 0,
@@ -186,9 +210,10 @@ impl World {
         self.at(self.plan.chaos_ms, Event::Heal);
         while let Some(((at_ms, number), event)) = self.queue.pop_first() {
             self.now_ms = at_ms;
+            self.report.events += 1;
             self.happen(event)?;
             if let Some(goal) = self.goal {
-                if self.nodes.iter().all(|n| !n.honest || n.disk.height() >= goal) {
+                if self.nodes.iter().all(|n| !n.is_honest() || n.disk.height() >= goal) {
                     return self.conclude();
                 }
                 let late = at_ms > self.plan.chaos_ms + PATIENCE_MS || number > MOST_EVENTS;
@@ -205,7 +230,9 @@ impl World {
         self.nodes.iter().try_for_each(|node| {
             self.witness.no_committed_block_is_lost(node)?;
             self.witness.no_acknowledged_transaction_is_lost(node)
-        })
+        })?;
+        let honest = self.nodes.iter().find(|node| node.is_honest());
+        honest.map_or(Ok(()), Witness::every_record_agrees_with_every_other)
     }
 
     /// Has `event` happen in so many milliseconds. Gives its number.
@@ -257,11 +284,7 @@ impl World {
                 Ok(())
             }
             Event::Heal => {
-                self.healed = true;
-                self.sides.fill(0);
-                self.nodes.iter_mut().for_each(|n| n.doom = None);
-                self.goal = Some(self.witness.highest() + self.plan.goal);
-                self.note("heal", &[]);
+                self.heal();
                 Ok(())
             }
         }
@@ -292,11 +315,15 @@ impl World {
     pub(super) fn start(&mut self, id: usize) -> Result<(), String> {
         let effects = match self.nodes[id].start(self.now_ms) {
             Ok(effects) => effects,
-            Err(error) if self.nodes[id].honest => {
+            Err(Unfit::Damaged) => {
+                self.begin_anew(id);
+                return Ok(());
+            }
+            Err(Unfit::Host(error)) if self.nodes[id].is_honest() => {
                 return Err(format!("node {id} does not start: {error}"));
             }
             // Its log holds votes of its twin under its own name: it finds itself a liar.
-            Err(_) => return Ok(()),
+            Err(Unfit::Host(_)) => return Ok(()),
         };
         self.witness.no_committed_block_is_lost(&self.nodes[id])?;
         self.witness.no_acknowledged_transaction_is_lost(&self.nodes[id])?;
@@ -309,8 +336,21 @@ impl World {
         Ok(())
     }
 
+    /// The operator of a node with a damaged disk gives the disk up. What the node has signed is
+    /// not known any more, so it follows until all heights that it can have voted at are decided.
+    fn begin_anew(&mut self, id: usize) {
+        let mute_until = self.witness.highest() + 1;
+        self.nodes[id].begin_anew(&self.plan, mute_until);
+        self.witness.forgive(id);
+        self.report.anew += 1;
+        self.note("anew", &[id as u64, mute_until]);
+        let rest = self.dice.between(1_000, 8_000);
+        self.at(rest, Event::Restart { node: id });
+    }
+
     pub(super) fn crash(&mut self, id: usize) {
-        self.nodes[id].crash(&mut self.dice);
+        let torn = self.nodes[id].crash(&mut self.dice);
+        self.report.torn += u64::from(torn);
         self.report.crashes += 1;
         self.note("crash", &[id as u64]);
         let rest = self.dice.between(50, 4_000);
@@ -319,14 +359,15 @@ impl World {
 
     /// Gives a host one input and does what it asks for.
     pub(super) fn step(&mut self, id: usize, input: Input) -> Result<(), String> {
-        let clock = self.nodes[id].clock(self.now_ms);
-        let Some(memory) = &mut self.nodes[id].memory else { return Ok(()) };
+        let node = &mut self.nodes[id];
+        let clock = node.clock.read(self.now_ms);
+        let Some(memory) = &mut node.memory else { return Ok(()) };
         match memory.host.step(clock, input) {
             Ok(effects) => self.execute(id, effects),
-            Err(error) if self.nodes[id].honest => Err(format!("node {id} stopped: {error}")),
+            Err(error) if node.is_honest() => Err(format!("node {id} stopped: {error}")),
             // A liar that has talked itself into a corner stays there.
             Err(_) => {
-                self.nodes[id].memory = None;
+                node.memory = None;
                 Ok(())
             }
         }
@@ -336,75 +377,46 @@ impl World {
         let (true, Some(seat)) = (self.lives(id, life), self.nodes[id].seat) else {
             return Ok(());
         };
-        let founding = Founding::of(self.plan.validators);
-        let node = &mut self.nodes[id];
-        let machine = &node.disk.machine;
-        let time_ms = validity::proposal_time(node.clock(self.now_ms), machine.tip());
-        let mut wishes = agency::wishes(&founding, seat, node.disk.height() + 1, &mut self.dice);
-        // Something that was committed already is handed in again.
-        let last = node.disk.chain.last();
-        wishes.extend(last.and_then(|committed| committed.block.transactions.first()).cloned());
-        let mut block = machine.build(founding.province(seat), time_ms, wishes);
-        if !node.honest {
-            let another = founding.province((seat + 1) % founding.seats());
-            twin::falsify(&mut block, another, &mut self.dice);
+        let machine = &self.nodes[id].disk.machine;
+        let time_ms = self.nodes[id].clock.read(self.now_ms);
+        let time_ms = validity::proposal_time(time_ms, machine.tip());
+        let wishes = if self.plan.wishes {
+            let chain = &self.nodes[id].disk.chain;
+            agency::wishes(&self.founding, seat, chain, &mut self.dice)
+        } else {
+            Vec::new()
+        };
+        let block =
+            machine.build(&mut self.shared, self.founding.province(seat), time_ms, wishes);
+        match self.nodes[id].vice {
+            None => self.offer(id, round, block),
+            Some(vice) => byzantine::of(vice).build(self, id, round, block),
         }
+    }
+
+    /// Hands a host the block that it asked for.
+    pub(super) fn offer(&mut self, id: usize, round: u32, block: Block) -> Result<(), String> {
         let header = block.header.clone();
-        let memory = node.memory.as_mut().expect("it lives");
+        let Some(memory) = &mut self.nodes[id].memory else { return Ok(()) };
         if memory.host.height() != header.height {
             return Ok(());
         }
-        memory.pool.insert(block.hash(), block);
-        if header.proposer != Some(founding.province(seat)) {
-            self.lie(id, round, header.hash());
-            return Ok(());
-        }
+        memory.pool.insert(header.hash(), Arc::new(block));
         self.step(id, Input::BlockBuilt { round, header })
     }
 
-    pub(super) fn give_body(&mut self, id: usize, block: Block) -> Result<(), String> {
+    /// Hands a node a body: it executes it and tells its host what it is worth.
+    pub(super) fn give_body(&mut self, id: usize, block: Arc<Block>) -> Result<(), String> {
         let node = &mut self.nodes[id];
         let Some(memory) = &mut node.memory else { return Ok(()) };
         let (header, hash) = (block.header.clone(), block.hash());
         if memory.host.height() != header.height {
             return Ok(());
         }
-        let machine = &node.disk.machine;
-        let valid = match machine.execute(&block) {
-            None => false,
-            Some(executed) => {
-                let outcome = machine.outcome(&block, &executed);
-                memory.executed.insert(hash, executed);
-                validity::check_outcome(&header, &outcome).is_ok()
-            }
-        };
+        let executed = node.disk.machine.execute(&mut self.shared, &block);
+        let valid = executed
+            .is_some_and(|executed| validity::check_outcome(&header, executed.outcome()).is_ok());
         memory.pool.insert(hash, block);
         self.step(id, Input::BodyValidated { header, valid })
-    }
-
-    fn weather(&mut self) {
-        if self.healed {
-            return;
-        }
-        for id in 0..self.nodes.len() {
-            self.sides[id] = match self.plan.splits {
-                Splits::Never => 0,
-                Splits::AtRandom => self.dice.below(2),
-                Splits::AlongTheLiars if self.nodes[id].honest => id as u64 % 2,
-                Splits::AlongTheLiars => u64::from(id >= self.plan.validators),
-            };
-        }
-        if self.plan.splits == Splits::AtRandom && self.dice.chance(50)
-            || self.plan.splits == Splits::AlongTheLiars && self.dice.chance(25)
-        {
-            self.sides.fill(0);
-        }
-        if self.plan.crashes && self.dice.chance(60) {
-            let victim = self.dice.index(self.nodes.len());
-            self.nodes[victim].doom = Some(self.dice.below(30));
-        }
-        self.note("weather", &self.sides.clone());
-        let pause = self.dice.between(200, 1_200);
-        self.at(pause, Event::Weather);
     }
 }

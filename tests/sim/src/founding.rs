@@ -17,10 +17,7 @@ use symbolon_ledger::{
     validators::ValidatorSet,
 };
 
-use super::{
-    machine::Nodes,
-    plan::{EPOCH_MS, Plan},
-};
+use super::{machine::Nodes, plan::EPOCH_MS};
 
 /// All keys of all simulated networks come from it.
 const KEYS: [u8; 32] = [0x5e; 32];
@@ -42,6 +39,8 @@ pub struct Founding {
     pub(super) nodes: Nodes,
     keys: Vec<DevnetKeys>,
     set: ValidatorSet,
+    /// The same without each of its members in turn.
+    smaller: Vec<ValidatorSet>,
 }
 
 impl Founding {
@@ -60,16 +59,18 @@ impl Founding {
         let authenticated = changes.iter().filter(|(key, _)| key.is_authenticated());
         let authenticated = authenticated.map(|(key, record)| (key.map_key(), record.clone()));
         let tree = tree::update(&nodes, 0, None, authenticated).expect("a new tree in memory");
+        let set = genesis.validator_set();
         let block_zero = genesis.block_zero(tree.root);
-        nodes.apply(tree);
+        nodes.apply(&tree);
         Self {
             chain_id: genesis.chain_id(),
             block_zero,
             types: genesis.licence_types.iter().map(|t| t.code.clone()).collect(),
             records: changes.into_iter().filter_map(|(key, r)| Some((key, r?))).collect(),
             nodes,
+            smaller: keys.iter().map(|keys| without(&set, keys.province)).collect(),
             keys,
-            set: genesis.validator_set(),
+            set,
         }
     }
 
@@ -108,15 +109,18 @@ impl Founding {
     ///
     /// # Panics
     ///
-    /// Never: a set without one of several is a set.
+    /// Never: what is left over by a division by their number is the number of a seat.
     #[must_use]
-    pub fn set_after(&self, plan: &Plan, height: u64) -> ValidatorSet {
-        if !plan.rotates || height < TERM {
-            return self.set.clone();
+    pub fn set_after(&self, rotates: bool, height: u64) -> &ValidatorSet {
+        if !rotates || height < TERM {
+            return &self.set;
         }
         let out = usize::try_from(height / TERM % self.keys.len() as u64).expect("a seat");
-        let out = self.province(out);
-        let left = self.set.validators().iter().filter(|v| v.province != out).cloned().collect();
-        ValidatorSet::new(left).expect("a set without one of its members")
+        &self.smaller[out]
     }
+}
+
+fn without(set: &ValidatorSet, out: ProvinceCode) -> ValidatorSet {
+    let left = set.validators().iter().filter(|v| v.province != out).cloned().collect();
+    ValidatorSet::new(left).expect("a set without one of its members")
 }

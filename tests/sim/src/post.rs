@@ -2,12 +2,18 @@
 //! router do. A message is passed on by whoever could check it, as over the gossip's mesh, so
 //! that what a liar tells one node alone reaches the others through an honest one.
 
+use std::sync::Arc;
+
 use symbolon_consensus::{Input, Message, Peer, Verified, edge::Passage};
-use symbolon_ledger::{block::Block, hash::BlockHash};
+use symbolon_ledger::{
+    block::{Block, transactions_root},
+    codes::ProvinceCode,
+    hash::BlockHash,
+};
 
 use super::{
-    node::Committed,
-    twin,
+    byzantine::{self, Vice},
+    disk::Committed,
     world::{Event, World},
 };
 
@@ -28,17 +34,18 @@ pub(super) enum Packet {
     /// "Send me this body."
     Want(BlockHash),
     /// A body.
-    Body(Block),
+    Body(Arc<Block>),
     /// "My tip is at this height."
     Status(u64),
     /// "Send me the block and certificate of this height."
     Ask(u64),
     /// A committed block and its certificate.
-    Synced(Committed),
+    Synced(Arc<Committed>),
 }
 
 impl World {
     pub(super) fn deliver(&mut self, to: usize, from: usize, packet: Packet) -> Result<(), String> {
+        let vice = self.nodes[to].vice;
         let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
         let height = memory.host.height();
         match packet {
@@ -46,21 +53,25 @@ impl World {
                 memory.edge.learn(&message);
                 self.hear(to, from, message.into_message())
             }
-            Packet::Bytes(bytes) => {
-                let message = Message::decode(&bytes).map_err(|e| format!("on the wire: {e}"))?;
-                self.hear(to, from, message)
-            }
+            Packet::Bytes(bytes) => match Message::decode(&bytes) {
+                Ok(message) => self.hear(to, from, message),
+                Err(error) => self.blame(to, from as u64, &error.to_string()),
+            },
             Packet::Offer(block) => {
                 memory.holders.entry(block).or_default().insert(from);
                 Ok(())
             }
             Packet::Want(block) => {
-                if let Some(body) = self.nodes[to].body(&block) {
+                let body = self.nodes[to].body(&block);
+                let body = vice.map_or(body.clone(), |v| byzantine::of(v).body(self, to, body));
+                if let Some(body) = body {
                     self.send(to, from, Packet::Body(body));
                 }
                 Ok(())
             }
-            Packet::Body(body) => self.give_body(to, body),
+            // Decoding a body checks that its transactions are those of its header.
+            Packet::Body(body) if is_whole(&body) => self.give_body(to, body),
+            Packet::Body(_) => self.blame(to, from as u64, "not the body of its header"),
             Packet::Status(tip) => {
                 if tip >= height {
                     self.send(to, from, Packet::Ask(height));
@@ -68,22 +79,25 @@ impl World {
                 Ok(())
             }
             Packet::Ask(asked) => {
-                if let Some(committed) = self.nodes[to].disk.committed(asked) {
-                    let mut committed = committed.clone();
-                    if !self.nodes[to].honest {
-                        twin::forge(&mut committed, &mut self.dice);
-                    }
+                let committed = self.nodes[to].disk.committed(asked).cloned();
+                let committed = match vice {
+                    None => committed,
+                    Some(vice) => byzantine::of(vice).answer(self, to, committed),
+                };
+                if let Some(committed) = committed {
                     self.send(to, from, Packet::Synced(committed));
                 }
                 Ok(())
             }
             Packet::Synced(committed) => {
                 // Of another height than the one asked for: old.
-                if committed.certificate.height == height {
-                    self.catch_up(to, from, committed)
-                } else {
-                    Ok(())
+                if committed.certificate.height != height {
+                    return Ok(());
                 }
+                if !is_whole(&committed.block) {
+                    return self.blame(to, from as u64, "not the body of its header");
+                }
+                self.catch_up(to, from, &committed)
             }
         }
     }
@@ -91,9 +105,21 @@ impl World {
     /// What passes the edge goes to the host, and now and then on to another node.
     fn hear(&mut self, to: usize, from: usize, message: Message) -> Result<(), String> {
         let (now_ms, peer) = (self.now_ms, Peer(from as u64));
-        let Some(memory) = &mut self.nodes[to].memory else { return Ok(()) };
+        let node = &mut self.nodes[to];
+        if node.vice.is_some_and(|vice| vice != Vice::Twin) && says(&message) == node.province() {
+            // A liar knows what it has said, and keeps it from its host.
+            return Ok(());
+        }
+        let Some(memory) = &mut node.memory else { return Ok(()) };
         match memory.edge.weigh(now_ms, message, peer) {
             Passage::Pass(message) => {
+                match self.nodes[to].vice {
+                    Some(vice) => byzantine::of(vice).hear(self, to, message.message()),
+                    None => self.witness.nobody_is_quoted_with_what_he_did_not_say(
+                        &self.nodes[to],
+                        message.message(),
+                    )?,
+                }
                 let another = self.dice.index(self.nodes.len());
                 if another != to && another != from && self.dice.chance(RELAYED) {
                     let packet = self.wrap(message.clone());
@@ -113,6 +139,13 @@ impl World {
     /// Puts a packet on its way, if the weather lets it through.
     pub(super) fn send(&mut self, from: usize, to: usize, packet: Packet) {
         self.report.packets += 1;
+        if self.plan.twins.is_some() {
+            if self.twins_let_through(from, to) {
+                let delay = self.dice.between(1, CALM_DELAY_MS);
+                self.at(delay, Event::Packet { to, from, packet });
+            }
+            return;
+        }
         if self.healed {
             let delay = self.dice.between(1, CALM_DELAY_MS);
             self.at(delay, Event::Packet { to, from, packet });
@@ -121,7 +154,7 @@ impl World {
         if self.plan.no_bodies && matches!(packet, Packet::Body(_)) {
             return;
         }
-        if self.sides[from] != self.sides[to] || self.dice.chance(self.plan.loss) {
+        if !self.links.lead(from, to) || self.dice.chance(self.plan.loss) {
             return;
         }
         if self.dice.chance(self.plan.repeats) {
@@ -140,8 +173,8 @@ impl World {
 
     /// Tells two others how far it is, so that whoever missed everything finds out.
     pub(super) fn gossip(&mut self, node: usize) {
-        if !self.nodes[node].honest {
-            self.lie_out_of_turn(node);
+        if let Some(vice) = self.nodes[node].vice {
+            byzantine::of(vice).idle(self, node);
         }
         if self.nodes[node].memory.is_some() {
             let tip = self.nodes[node].disk.height();
@@ -161,5 +194,18 @@ impl World {
         } else {
             Packet::Message(message)
         }
+    }
+}
+
+fn is_whole(block: &Block) -> bool {
+    transactions_root(&block.transactions) == block.header.transactions_root
+}
+
+/// Who says it, if it is one province.
+fn says(message: &Message) -> Option<ProvinceCode> {
+    match message {
+        Message::Vote(vote) => Some(vote.province),
+        Message::Proposal(proposal) => Some(proposal.province),
+        Message::Polka(_) | Message::Round(_) => None,
     }
 }
