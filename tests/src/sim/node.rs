@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_consensus::{Config, Effect, Host, HostError, Timer, Timing, edge::Edge};
+use symbolon_consensus::{Config, Effect, Host, HostError, Signed, Timer, Timing, edge::Edge};
 use symbolon_ledger::{
     block::Block, certificate::Certificate, codes::ProvinceCode, hash::BlockHash,
 };
@@ -204,7 +204,12 @@ impl Node {
     fn config(&self) -> Config {
         let identity =
             self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
-        Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() }
+        Config {
+            chain_id: self.founding.chain_id,
+            identity,
+            timing: Timing::default(),
+            signed: Signed::default(),
+        }
     }
 
     /// Stops it, as a power failure does.
