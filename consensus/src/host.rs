@@ -21,7 +21,7 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
     keys::SecretKey,
     validators::ValidatorSet,
-    vote::VoteKind,
+    vote::{Statement, Step, VoteKind},
 };
 use thiserror::Error;
 
@@ -29,6 +29,7 @@ use crate::{
     context::{Height, Ledger},
     desk::Desk,
     hold::Bodies,
+    mark::Signed,
     membership::NotTheNamedSet,
     sign::{BadMessage, Verified},
     timing::{Timer, Timing},
@@ -51,6 +52,8 @@ pub struct Config {
     pub identity: Option<(ProvinceCode, SecretKey)>,
     /// How long to wait for what.
     pub timing: Timing,
+    /// What its key has signed before, as far as is known apart from the log.
+    pub signed: Signed,
 }
 
 /// What is committed, and so governs the next height.
@@ -251,6 +254,21 @@ pub enum HostError {
         /// Its round.
         round: u32,
     },
+    /// This node was about to sign below its mark.
+    #[error(
+        "about to sign a {} at height {height}, round {round}, below what this key signed last: a {} at height {}, round {}",
+        .step.name(), .mark.step.name(), .mark.height, .mark.round
+    )]
+    BelowMark {
+        /// The kind of message.
+        step: Step,
+        /// Its height.
+        height: u64,
+        /// Its round.
+        round: u32,
+        /// What was signed last.
+        mark: Box<Statement>,
+    },
     /// More than two thirds committed a block that does not hold here: this node's state or
     /// release differs from theirs.
     #[error("block {block} is certified at height {height} but invalid here")]
@@ -381,6 +399,25 @@ impl Host {
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.phase != Phase::Prepared
+    }
+
+    /// What its key has signed, as far as is known: for the configuration of a host that takes over
+    /// from this one.
+    #[must_use]
+    pub fn signed(&self) -> &Signed {
+        &self.desk.signed
+    }
+
+    /// Whether it votes at this height: its key has the vote, and its mark does not forbid it.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.desk.may_vote()
+    }
+
+    /// Whether the vote at this height is this node's, whether or not it may use it.
+    #[must_use]
+    pub fn has_vote(&self) -> bool {
+        self.desk.has_vote()
     }
 
     /// What the current height is built on.

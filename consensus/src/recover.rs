@@ -5,6 +5,10 @@
 //! its tip, or is forgotten; the height begins; the log is indexed, so that the core uses its
 //! recorded signatures again and stops if it would sign anything else; the entries are fed
 //! and not appended again; the index is dropped; only then does the network open.
+//!
+//! What the log holds of this node's own is compared with the mark before the height begins
+//! ([`crate::mark`]): a log that was lost, or that is older than the mark, leaves the node silent
+//! at this height.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +48,7 @@ impl Host {
             threshold_params: thresholds(),
             // host contract 1: with `ProposalOnly` the core would take every block for valid.
             value_payload: ValuePayload::ProposalAndParts,
+            // Settled when the height begins, and the log has been looked at.
             enabled: desk.may_vote(),
         };
         let (height, members) = (Height(start.height()), desk.members.clone());

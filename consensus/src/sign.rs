@@ -19,7 +19,7 @@ use symbolon_ledger::{
     keys::{PublicKey, SecretKey, Signature},
     mutants::{self, Mutant},
     validators::ValidatorSet,
-    vote::{VoteKind, proposal_bytes, vote_bytes},
+    vote::{Statement, Step, VoteKind},
 };
 use thiserror::Error;
 
@@ -101,16 +101,31 @@ pub(crate) enum Says {
     Propose { block: BlockHash, pol_round: Option<u32> },
 }
 
-impl Claim {
-    /// The bytes that are signed: a function of the claim and the chain.
-    pub(crate) fn bytes(&self, chain: &ChainId) -> Vec<u8> {
-        let (height, round) = (self.height, self.round);
-        match &self.says {
-            Says::Vote(kind, block) => vote_bytes(*kind, chain, height, round, block.as_ref()),
-            Says::Propose { block, pol_round } => {
-                proposal_bytes(chain, height, round, block, *pol_round)
-            }
+impl Says {
+    /// Which of the three that a validator signs in a round.
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            Self::Propose { .. } => Step::Proposal,
+            Self::Vote(VoteKind::Prevote, _) => Step::Prevote,
+            Self::Vote(VoteKind::Precommit, _) => Step::Precommit,
         }
+    }
+}
+
+impl Claim {
+    /// What is signed: a function of the claim and the chain.
+    pub(crate) fn statement(&self, chain: &ChainId) -> Statement {
+        let (block, pol_round) = match self.says {
+            Says::Vote(_, block) => (block, None),
+            Says::Propose { block, pol_round } => (Some(block), pol_round),
+        };
+        let (step, height, round) = (self.says.step(), self.height, self.round);
+        Statement { step, chain: *chain, height, round, block, pol_round }
+    }
+
+    /// The bytes that are signed.
+    pub(crate) fn bytes(&self, chain: &ChainId) -> Vec<u8> {
+        self.statement(chain).bytes()
     }
 }
 
@@ -123,6 +138,15 @@ pub(crate) struct Signed {
 }
 
 impl Message {
+    /// What the message itself states, and who signed it; none for a certificate, which only
+    /// repeats what others have stated.
+    #[must_use]
+    pub fn statement(&self, chain: &ChainId) -> Option<(ProvinceCode, Statement, Signature)> {
+        let [signed] = &self.signatures()[..] else { return None };
+        let own = matches!(self, Self::Vote(_) | Self::Proposal(_));
+        own.then(|| (signed.province, signed.claim.statement(chain), signed.signature))
+    }
+
     /// Every signature in the message.
     pub(crate) fn signatures(&self) -> Vec<Signed> {
         let (height, round) = (self.height(), self.round());

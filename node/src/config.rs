@@ -13,7 +13,10 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 
-use crate::http::{NotAnOrigin, PublicOrigin};
+use crate::{
+    http::{NotAnOrigin, PublicOrigin},
+    sign_state::{self, Owner},
+};
 
 /// Most bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
@@ -58,6 +61,9 @@ pub struct NodeConfig {
     /// Key of its votes; none for an observer.
     #[serde(default)]
     pub validator_key: Option<PathBuf>,
+    /// Where the mark of what that key has signed is kept; beside the key when absent.
+    #[serde(default)]
+    pub sign_state: Option<PathBuf>,
     /// Key of its peer id.
     pub network_key: PathBuf,
     /// Key of its province's status lists; none where they are signed elsewhere.
@@ -169,6 +175,18 @@ pub struct Loaded {
     pub status_key: Option<SecretKey>,
 }
 
+impl Loaded {
+    /// Where the validator's sign state lies, and whose it is; none for an observer.
+    #[must_use]
+    pub fn sign_state(&self) -> Option<(PathBuf, Owner)> {
+        let (province, key) = self.identity.as_ref()?;
+        let beside = || self.config.validator_key.as_deref().map(sign_state::beside);
+        let path = self.config.sign_state.clone().or_else(beside)?;
+        let chain = self.genesis.chain_id();
+        Some((path, Owner { chain, province: *province, key: key.public_key() }))
+    }
+}
+
 /// Reads a configuration file and everything that it names. Paths in it are relative to it.
 ///
 /// # Errors
@@ -184,6 +202,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     for relative in [&mut config.genesis, &mut config.data_dir, &mut config.network_key]
         .into_iter()
         .chain(&mut config.validator_key)
+        .chain(&mut config.sign_state)
         .chain(&mut config.status_key)
         .chain(&mut config.http.tls_certificate)
         .chain(&mut config.http.tls_key)

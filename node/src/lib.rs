@@ -30,6 +30,8 @@ pub mod storage;
 
 pub mod wal;
 
+pub mod sign_state;
+
 pub mod metrics;
 
 pub mod verify_chain;

@@ -3,7 +3,9 @@
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use symbolon_node::{config, engine, node, storage::Store, verify_chain};
+use symbolon_node::{
+    config, engine, node, sign_state::handover::SignStateArgs, storage::Store, verify_chain,
+};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -54,6 +56,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, show, hand over or take over what the validator's key has signed last.
+    SignState(SignStateArgs),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
         Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
         Command::VerifyChain { config, json } => verify(&config, json),
+        Command::SignState(args) => sign_state(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,6 +143,14 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
             "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
         )
     });
+    Ok(())
+}
+
+fn sign_state(args: &SignStateArgs) -> Result<(), Failure> {
+    let loaded = config::load(args.config())?;
+    let none = "an observer never votes and has no sign state; use the validator's configuration";
+    let (path, owner) = loaded.sign_state().ok_or(none)?;
+    say(&args.run(&path, owner)?);
     Ok(())
 }
 

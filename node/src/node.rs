@@ -8,7 +8,7 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use symbolon_consensus::Timing;
+use symbolon_consensus::{Signed, Timing};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
     hash::BlockHash,
@@ -26,6 +26,7 @@ use crate::{
         self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
     },
     pool::{Pool, PoolOutlets},
+    sign_state::{Marks, SignState, SignStateError},
     status_signer::StatusSigner,
     storage::{StorageError, Store},
     wal::Wal,
@@ -59,6 +60,9 @@ pub enum NodeError {
     /// The consensus log.
     #[error("consensus log: {0}")]
     Wal(std::io::Error),
+    /// What the validator's key has signed.
+    #[error(transparent)]
+    SignState(#[from] SignStateError),
     /// An address in the configuration or in genesis.
     #[error("{key}: {address} is not a multiaddr such as /ip4/127.0.0.1/tcp/8301")]
     Address {
@@ -89,6 +93,7 @@ pub async fn run(
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
+    let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
     let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
     let (work, work_events) = mpsc::channel(1);
@@ -110,6 +115,8 @@ pub async fn run(
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
+        signed,
+        marks,
         timing: Timing::default(),
     };
     // host contract 4: consensus is where it stopped before anybody hears of this node again.
@@ -156,6 +163,14 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// What the validator's key has signed, and where it is kept.
+fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeError> {
+    let Some((path, owner)) = loaded.sign_state() else { return Ok((Signed::default(), None)) };
+    let state = SignState::take(&path, owner)?;
+    let signed = state.signed(unix_ms());
+    Ok((signed, Some(Box::new(state))))
 }
 
 /// Opens the network, and lets what it hears in.

@@ -28,7 +28,7 @@ use std::{
 };
 
 use symbolon_consensus::{
-    Config, Effect, HeightStart, Host, HostError, Input, Peer, Timer, Timing, Verified,
+    Config, Effect, HeightStart, Host, HostError, Input, Peer, Signed, Timer, Timing, Verified,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -47,6 +47,7 @@ use crate::{
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
+    sign_state::Marks,
     storage::{Commit, StorageError, Store},
     wal::Journal,
 };
@@ -82,6 +83,10 @@ pub struct EngineParts {
     pub metrics: Arc<Metrics>,
     /// The province and key with which this node votes; none for an observer.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// What that key has signed before, as far as is known apart from the log.
+    pub signed: Signed,
+    /// Where that is kept; none for an observer.
+    pub marks: Option<Box<dyn Marks>>,
     /// Round timeouts.
     pub timing: Timing,
 }
@@ -101,6 +106,9 @@ pub enum EngineError {
     /// The consensus log.
     #[error("the consensus log failed: {0}")]
     Wal(#[from] std::io::Error),
+    /// The mark of what the validator's key has signed.
+    #[error("the sign state failed, and nothing was sent: {0}")]
+    SignState(std::io::Error),
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -208,7 +216,8 @@ impl Engine {
         let log = parts.wal.entries()?;
         let bodies = bodies::kept(&parts, start.height())?;
         let headers = bodies.headers();
-        let (host, effects) = Host::recover(config(&parts), start, &log, headers, now)?;
+        let (host, effects) =
+            Host::recover(config(&parts, parts.signed.clone()), start, &log, headers, now)?;
         let idle_interval = idle_interval(&parts.store)?;
         let mut engine = Self {
             parts,
@@ -353,9 +362,7 @@ impl Engine {
             Effect::WalAppend(entry) => self.parts.wal.append(&entry)?,
             Effect::WalFlush => self.parts.wal.flush()?,
             Effect::StoreBody { block } => self.store_body(block)?,
-            Effect::Publish(message) => {
-                self.parts.network.publish_consensus(message.message().encode());
-            }
+            Effect::Publish(message) => self.publish(&message)?,
             Effect::SpreadBody { block } => self.spread_body(block)?,
             Effect::RequestBody { block, height, from, .. } => {
                 return self.request_body(block, height, from);
@@ -381,6 +388,19 @@ impl Engine {
             other => self.note(other),
         }
         Ok(Vec::new())
+    }
+
+    /// Order: what this node states itself is beside its key, durable, and only then does anybody
+    /// hear of it. What it repeats is below the mark already.
+    fn publish(&mut self, message: &Verified) -> Result<(), EngineError> {
+        let stated = message.message().statement(&self.parts.store.chain_id());
+        if let (Some(marks), Some((province, statement, _))) = (&mut self.parts.marks, stated)
+            && self.parts.identity.as_ref().is_some_and(|(own, _)| *own == province)
+        {
+            marks.keep(&statement).map_err(EngineError::SignState)?;
+        }
+        self.parts.network.publish_consensus(message.message().encode());
+        Ok(())
     }
 
     /// Effects that change nothing here but what is known and said.
@@ -504,12 +524,13 @@ impl Engine {
     }
 }
 
-fn config(parts: &EngineParts) -> Config {
+fn config(parts: &EngineParts, signed: Signed) -> Config {
     let again = |key: &SecretKey| SecretKey::from_seed(&key.to_seed());
     Config {
         chain_id: parts.store.chain_id(),
         identity: parts.identity.as_ref().map(|(province, key)| (*province, again(key))),
         timing: parts.timing,
+        signed,
     }
 }
 

@@ -253,7 +253,8 @@ impl Engine {
         self.timers.clear();
         self.wakes.clear();
         let now = (self.parts.clock)();
-        let (host, effects) = Host::recover(config(&self.parts), start, &[], Vec::new(), now)?;
+        let config = config(&self.parts, self.host.signed().clone());
+        let (host, effects) = Host::recover(config, start, &[], Vec::new(), now)?;
         self.host = host;
         let mut inputs = VecDeque::new();
         for effect in effects {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use symbolon_consensus::{
-    Config, Effect, Host, HostError, Message, Timer, Timing, edge::Edge,
+    Config, Effect, Host, HostError, Message, Signed, Timer, Timing, edge::Edge,
 };
 use symbolon_ledger::{block::Block, codes::ProvinceCode, hash::BlockHash, vote::VoteKind};
 
@@ -179,7 +179,12 @@ impl Node {
             .seat
             .filter(|_| self.mute_until == 0)
             .map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
-        Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() }
+        Config {
+            chain_id: self.founding.chain_id,
+            identity,
+            timing: Timing::default(),
+            signed: Signed::default(),
+        }
     }
 
     /// Stops it, as a power failure does. Says whether an entry of the log was torn in two.
