@@ -2,6 +2,7 @@
 //! stopped in the reverse one.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -256,14 +257,19 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
     for address in &config.peers {
         peers.push(extra_peer(address)?);
     }
-    let observers = config
+    let mut observers = config
         .observers
         .iter()
         .map(|id| {
             let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
             Ok(peer.as_bytes().to_vec())
         })
-        .collect::<Result<_, NodeError>>()?;
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    // Who is named in the configuration and was no founding validator is admitted by it, and stays
+    // so whatever becomes of the set: another observer, through which this one follows.
+    let founding: BTreeSet<_> = loaded.genesis.validator_addresses().into_iter().map(|(id, _)| id).collect();
+    let named = peers.iter().map(|(id, _)| id).filter(|id| !founding.contains(*id));
+    observers.extend(named.cloned());
     Ok(NetworkConfig {
         chain_id: loaded.genesis.chain_id(),
         keypair_seed: *loaded.network_key.to_seed(),
