@@ -7,3 +7,5 @@ pub mod sim;
 pub mod elc1;
 
 pub mod status_bench;
+
+pub mod chain;

@@ -77,6 +77,8 @@ fn parts(
         metrics: Arc::new(Metrics::default()),
         identity: Some((keys.province, again(&keys.validator))),
         timing: Timing::default(),
+        keeper: None,
+        joiner: None,
     })
 }
 
