@@ -219,6 +219,26 @@ pub struct Frontier {
 }
 
 impl Frontier {
+    /// The frontier of a tree of `size` leaves with these complete subtrees, largest first; none
+    /// when a tree of that size has another number of them.
+    #[must_use]
+    pub fn from_peaks(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        let fits = peaks.len() == size.count_ones() as usize && size != u64::MAX;
+        fits.then_some(Self { size, peaks })
+    }
+
+    /// The complete subtrees of a tree of `size` leaves, largest first.
+    pub fn places(size: u64) -> impl Iterator<Item = Subtree> {
+        let levels = (0..u64::BITS).rev().filter(move |level| size >> level & 1 == 1);
+        levels.map(move |level| Subtree { level, index: (size >> level) - 1 })
+    }
+
+    /// The roots of its complete subtrees, largest first.
+    #[must_use]
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
     /// How many leaves the tree has.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -263,10 +283,8 @@ impl<'b, C> Decode<'b, C> for Frontier {
         }
         let size = d.u64()?;
         let peaks: Vec<Digest> = d.decode_with(ctx)?;
-        if peaks.len() != size.count_ones() as usize || size == u64::MAX {
-            return Err(refuse("a frontier has one root for each one in its size's binary form"));
-        }
-        Ok(Self { size, peaks })
+        Self::from_peaks(size, peaks)
+            .ok_or_else(|| refuse("a frontier has one root for each one in its size's binary form"))
     }
 }
 
@@ -300,6 +318,9 @@ mod tests {
         for (index, leaf) in (0..).zip(&leaves) {
             subtrees.insert(Subtree { level: 0, index }, *leaf);
             subtrees.extend(frontier.append(*leaf));
+            let size = frontier.size();
+            let peaks = Frontier::places(size).map(|place| subtrees[&place]).collect();
+            assert_eq!(Frontier::from_peaks(size, peaks).as_ref(), Some(&frontier));
             assert!(subtrees.len() <= 2 * (index as usize + 1), "one more a leaf, on average");
         }
         for size in 1..=LEAVES {

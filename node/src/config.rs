@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::{
     http::{NotAnOrigin, PublicOrigin},
     sign_state::{self, Owner},
+    snapshot::SNAPSHOTS_KEPT,
 };
 
 /// Most bytes of a configuration file.
@@ -24,6 +25,9 @@ const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 const MAX_GENESIS_BYTES: u64 = 8 * 1024 * 1024;
 /// Most bytes of a key file.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
+/// Distance of two snapshots unless configured otherwise. At the idle pace of one block in ten
+/// seconds that is a little more than a day.
+const SNAPSHOT_EVERY: u64 = 10_000;
 
 /// Whether the node votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -75,6 +79,54 @@ pub struct NodeConfig {
     pub admin: ListenConfig,
     /// The peer-to-peer network.
     pub network: PeerConfig,
+    /// How much of the past it keeps.
+    #[serde(default)]
+    pub history: HistoryConfig,
+}
+
+/// How much of the past a node keeps, and how it joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryConfig {
+    /// How many of the newest blocks are kept. None: an archive, which executes the chain from its
+    /// founding and keeps all of it.
+    #[serde(default)]
+    pub keep_blocks: Option<u64>,
+    /// A snapshot is made at each multiple of this height; 0 for none. Nodes can give each other
+    /// the same snapshots only where this number is the same.
+    #[serde(default = "snapshot_every")]
+    pub snapshot_every: u64,
+}
+
+const fn snapshot_every() -> u64 {
+    SNAPSHOT_EVERY
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { keep_blocks: None, snapshot_every: SNAPSHOT_EVERY }
+    }
+}
+
+impl HistoryConfig {
+    /// Refuses what would leave a peer that is behind without a way to catch up: when it has
+    /// fetched the older of two snapshots, the blocks after it must still be there.
+    fn check(self) -> Result<(), ConfigError> {
+        let refuse = |key, problem: String| Err(ConfigError::Value { key, problem });
+        let (Some(keep), every) = (self.keep_blocks, self.snapshot_every) else { return Ok(()) };
+        let least = every.saturating_mul(SNAPSHOTS_KEPT as u64);
+        if every == 0 {
+            let problem = "a node that drops old blocks must make snapshots, or nobody new can follow it; remove it, or give a number such as 10000";
+            return refuse("history.snapshot_every", problem.into());
+        }
+        if keep < least {
+            let problem = format!(
+                "{keep} blocks are fewer than {SNAPSHOTS_KEPT} times snapshot_every; give at least {least}, or remove it to keep everything"
+            );
+            return refuse("history.keep_blocks", problem);
+        }
+        Ok(())
+    }
 }
 
 /// The public listener.
@@ -209,6 +261,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     {
         *relative = folder.join(&*relative);
     }
+    config.history.check()?;
     let genesis = read_genesis(&config.genesis)?;
     let province = config
         .province
@@ -312,4 +365,25 @@ fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigErr
         });
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_drops_blocks_makes_snapshots_often_enough() {
+        let check = |text: &str, good: bool| {
+            let config: HistoryConfig = toml::from_str(text).unwrap();
+            assert_eq!(config.check().is_ok(), good, "{text}");
+        };
+        check("", true);
+        check("snapshot_every = 0", true);
+        check("keep_blocks = 20000", true);
+        check("keep_blocks = 19999", false);
+        check("keep_blocks = 40\nsnapshot_every = 20", true);
+        check("keep_blocks = 40\nsnapshot_every = 21", false);
+        check("keep_blocks = 40\nsnapshot_every = 0", false);
+        assert!(toml::from_str::<HistoryConfig>("keep = 1").is_err());
+    }
 }

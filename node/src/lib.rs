@@ -5,7 +5,8 @@
 //! ([`execution`]), agrees with the other provinces, and makes it durable in [`storage`]; from
 //! there [`http`] serves it with its proof.
 //!
-//! Only the engine writes the chain. [`config`] reads the configuration, [`node`] puts the parts
+//! Only the engine writes the chain; the [`keeper`] removes of it what is too old and makes
+//! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the configuration, [`node`] puts the parts
 //! together, [`verify_chain`] executes a whole chain again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -27,6 +28,12 @@ pub mod engine;
 pub mod execution;
 
 pub mod storage;
+
+pub mod snapshot;
+
+pub mod keeper;
+
+pub mod join;
 
 pub mod wal;
 

@@ -93,7 +93,7 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
         .worker_threads(WORKER_THREADS)
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
             wait_for_signal().await;
@@ -103,7 +103,21 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     })?;
     // Answers under way have been given; what still waits on a worker is of no use to anybody.
     runtime.shutdown_background();
-    Ok(())
+    match ended {
+        node::Ended::Told => Ok(()),
+        node::Ended::Joined => Err(start_again().into()),
+    }
+}
+
+/// Becomes the same program anew: nothing of the chain that this process has in memory, or has
+/// open, may outlive it. Comes back only when that is not possible.
+fn start_again() -> String {
+    use std::os::unix::process::CommandExt as _;
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    format!("joined by snapshot, and cannot start again by itself: {error}; start the node again")
 }
 
 async fn wait_for_signal() {
@@ -129,15 +143,20 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
     let store = Store::open_existing(&loaded.config.data_dir, &loaded.genesis)?;
     let report = verify_chain::verify_chain(&store, &loaded.genesis, |_, _| {})?;
-    let verify_chain::Report { height, transactions, records, state_root } = report;
+    let verify_chain::Report { base, height, transactions, records, state_root } = report;
     say(&if json {
         serde_json::json!({
+            "base": base,
             "height": height,
             "transactions": transactions,
             "records": records,
             "state_root": state_root.to_string(),
         })
         .to_string()
+    } else if base > 0 {
+        format!(
+            "the snapshot of block {base} and all blocks from there to {height} hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
+        )
     } else {
         format!(
             "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"

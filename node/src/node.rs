@@ -2,6 +2,7 @@
 //! stopped in the reverse one.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -11,7 +12,7 @@ use libp2p::Multiaddr;
 use symbolon_consensus::{Signed, Timing};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
-    hash::BlockHash,
+    hash::{BlockHash, Digest},
     transaction::{MAX_TRANSACTION_BYTES, Verified},
 };
 use thiserror::Error;
@@ -21,12 +22,15 @@ use crate::{
     config::Loaded,
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
+    join::{self, JoinParts, Joiner},
+    keeper::Keeper,
     metrics::Metrics,
     network::{
         self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
     },
     pool::{Pool, PoolOutlets},
     sign_state::{Marks, SignState, SignStateError},
+    snapshot::Shelf,
     status_signer::StatusSigner,
     storage::{StorageError, Store},
     wal::Wal,
@@ -63,6 +67,9 @@ pub enum NodeError {
     /// What the validator's key has signed.
     #[error(transparent)]
     SignState(#[from] SignStateError),
+    /// The folder of snapshots.
+    #[error("the snapshots in data_dir: {0}; mend or remove that folder")]
+    Snapshots(std::io::Error),
     /// An address in the configuration or in genesis.
     #[error("{key}: {address} is not a multiaddr such as /ip4/127.0.0.1/tcp/8301")]
     Address {
@@ -79,7 +86,16 @@ pub enum NodeError {
     PeerId(String),
 }
 
-/// Runs a node until `shutdown` says so.
+/// Why a node has stopped without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// It has joined by snapshot: it is to be started again, on the database that was made.
+    Joined,
+}
+
+/// Runs a node until `shutdown` says so, or until it has joined by snapshot.
 ///
 /// # Errors
 ///
@@ -88,7 +104,7 @@ pub async fn run(
     loaded: Loaded,
     insecure_public: bool,
     mut shutdown: watch::Receiver<bool>,
-) -> Result<(), NodeError> {
+) -> Result<Ended, NodeError> {
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
@@ -104,6 +120,8 @@ pub async fn run(
     let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
     let mut revisiting = tokio::spawn(revisit_pool(pool.clone(), store.clone()));
     let mut database = store.fault();
+    let past = past(&loaded, &store, &metrics, network.handle())?;
+    let (shelf, mut joined) = (past.shelf, past.joined);
     let clock: Clock = Arc::new(unix_ms);
     let role = loaded.config.role.name();
     let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
@@ -118,10 +136,12 @@ pub async fn run(
         signed,
         marks,
         timing: Timing::default(),
+        keeper: Some(Arc::new(past.keeper)),
+        joiner: past.joiner,
     };
     // host contract 4: consensus is where it stopped before anybody hears of this node again.
     let (engine, outside) = engine::start(parts)?;
-    if let Err(error) = open(network, outside, &store, work_events) {
+    if let Err(error) = open(network, outside, Reader(store.clone(), shelf), work_events) {
         stop_engine(engine).await?;
         return Err(error);
     }
@@ -148,10 +168,11 @@ pub async fn run(
     let outcome = tokio::select! {
         result = &mut server => {
             serving = false;
-            result.map_err(NodeError::from)
+            result.map(|()| Ended::Told).map_err(NodeError::from)
         }
-        () = asked(&mut shutdown) => Ok(()),
-        () = faulted(&mut status) => Ok(()),
+        () = asked(&mut shutdown) => Ok(Ended::Told),
+        () = has_joined(&mut joined) => Ok(Ended::Joined),
+        () = faulted(&mut status) => Ok(Ended::Told),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
         _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
         _ = &mut revisiting => Err(EngineError::HelperGone("the pool's revision").into()),
@@ -173,14 +194,48 @@ fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeE
     Ok((signed, Some(Box::new(state))))
 }
 
+/// The parts that deal with the past.
+struct Past {
+    shelf: Arc<Shelf>,
+    keeper: Keeper,
+    joiner: Option<Joiner>,
+    joined: watch::Receiver<bool>,
+}
+
+/// An archive executes the chain from its founding, so only a node with a window joins by
+/// snapshot.
+fn past(
+    loaded: &Loaded,
+    store: &Arc<Store>,
+    metrics: &Arc<Metrics>,
+    network: NetworkHandle,
+) -> Result<Past, NodeError> {
+    let (data, config) = (&loaded.config.data_dir, loaded.config.history);
+    let shelf = Arc::new(Shelf::open(data).map_err(NodeError::Snapshots)?);
+    let keeper = Keeper::new(store.clone(), shelf.clone(), config, metrics.clone())?;
+    if config.keep_blocks.is_none() {
+        let (_, joined) = watch::channel(false);
+        return Ok(Past { shelf, keeper, joiner: None, joined });
+    }
+    let parts = JoinParts {
+        data: data.clone(),
+        genesis: Arc::new(loaded.genesis.clone()),
+        network,
+        commits: store.commits(),
+        snapshot_every: config.snapshot_every,
+    };
+    let (joiner, joined) = join::start(parts).map_err(EngineError::Thread)?;
+    Ok(Past { shelf, keeper, joiner: Some(joiner), joined })
+}
+
 /// Opens the network, and lets what it hears in.
 fn open(
     network: Network,
     outside: Outside,
-    store: &Arc<Store>,
+    reader: Reader,
     work: mpsc::Receiver<()>,
 ) -> Result<(), NodeError> {
-    let events = network.open(Arc::new(Reader(store.clone())))?;
+    let events = network.open(Arc::new(reader))?;
     Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
@@ -209,6 +264,14 @@ fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresse
 /// Resolves when the node is asked to stop.
 async fn asked(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when the node is to start again on the database that was made from a snapshot.
+async fn has_joined(joined: &mut watch::Receiver<bool>) {
+    if joined.wait_for(|joined| *joined).await.is_err() {
+        // An archive, or one whose joining thread has ended with the engine.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Resolves when the engine has stopped by itself.
@@ -272,14 +335,20 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
     for address in &config.peers {
         peers.push(extra_peer(address)?);
     }
-    let observers = config
+    let mut observers = config
         .observers
         .iter()
         .map(|id| {
             let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
             Ok(peer.as_bytes().to_vec())
         })
-        .collect::<Result<_, NodeError>>()?;
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    // Who is named in the configuration and was no founding validator is admitted by it, and stays
+    // so whatever becomes of the set: another observer, through which this one follows.
+    let founding: BTreeSet<_> =
+        loaded.genesis.validator_addresses().into_iter().map(|(id, _)| id).collect();
+    let named = peers.iter().map(|(id, _)| id).filter(|id| !founding.contains(*id));
+    observers.extend(named.cloned());
     Ok(NetworkConfig {
         chain_id: loaded.genesis.chain_id(),
         keypair_seed: *loaded.network_key.to_seed(),
@@ -318,7 +387,7 @@ async fn gossip_transactions(mut queue: mpsc::Receiver<Arc<Verified>>, network: 
 
 /// What the network may read to answer its peers.
 #[derive(Debug)]
-struct Reader(Arc<Store>);
+struct Reader(Arc<Store>, Arc<Shelf>);
 
 impl Reader {
     /// What was read; a fault stops the node, and the peer gets nothing.
@@ -345,5 +414,13 @@ impl ChainReader for Reader {
 
     fn body(&self, block: &BlockHash) -> Option<Vec<u8>> {
         self.noting(self.0.body(block))
+    }
+
+    fn snapshots(&self) -> Vec<(u64, Digest)> {
+        self.1.offers()
+    }
+
+    fn snapshot_part(&self, height: u64, part: u64) -> Option<Vec<u8>> {
+        self.1.part(height, part)
     }
 }

@@ -7,3 +7,5 @@ pub use symbolon_sim as sim;
 pub mod elc1;
 
 pub mod bench;
+
+pub mod chain;

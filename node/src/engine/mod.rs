@@ -44,6 +44,8 @@ use tokio::sync::watch;
 
 use crate::{
     execution::{self, ExecutionError},
+    join::{Heard, Joiner},
+    keeper::Keeper,
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
@@ -89,6 +91,10 @@ pub struct EngineParts {
     pub marks: Option<Box<dyn Marks>>,
     /// Round timeouts.
     pub timing: Timing,
+    /// Makes snapshots and forgets old blocks; none where nothing of the past is touched.
+    pub keeper: Option<Arc<Keeper>>,
+    /// Joins by snapshot; none for an archive, which executes everything.
+    pub joiner: Option<Joiner>,
 }
 
 impl std::fmt::Debug for EngineParts {
@@ -318,6 +324,14 @@ impl Engine {
                 self.sync_failed(from_height);
                 Ok(())
             }
+            NetworkEvent::Snapshots { from, offers } => {
+                self.tell_joiner(Heard::Snapshots(from, offers));
+                Ok(())
+            }
+            NetworkEvent::SnapshotPart { manifest, part, found } => {
+                self.tell_joiner(Heard::Part { manifest, part, found });
+                Ok(())
+            }
             NetworkEvent::PeerTip { peer, height } => {
                 self.heard_of_tip(peer, height);
                 Ok(())
@@ -450,6 +464,10 @@ impl Engine {
         let Prepared { block, executed, .. } = prepared;
         self.parts.store.commit(&Commit { block, certificate, executed })?;
         let height = block.header.height;
+        // Before another block can follow: a snapshot is of exactly its height.
+        if let Some(keeper) = &self.parts.keeper {
+            keeper.committed(height);
+        }
         self.parts.pool.committed(height, block.transactions.iter().map(|t| t.id()));
         let transactions = block.transactions.len();
         tracing::debug!(height, round = certificate.round, transactions, "committed");

@@ -12,6 +12,8 @@ use symbolon_ledger::{
     validators::MAX_VALIDATORS,
 };
 
+use crate::snapshot::MAX_PART_BYTES;
+
 // Connections.
 
 /// Most observers that one node admits: enough to scale verification, few enough to feed.
@@ -127,6 +129,14 @@ pub const SYNC_BLOCK_OVERHEAD: usize = 16;
 pub const SYNC_BYTES: usize = MAX_BLOCK_BYTES + MAX_CERTIFICATE_BYTES + SYNC_BLOCK_OVERHEAD;
 /// Most bytes of such an answer.
 pub const SYNC_FRAME_BYTES: usize = SYNC_BYTES + SMALL_FRAME_BYTES;
+/// Most bytes of an answer with a part of a snapshot.
+pub const PART_FRAME_BYTES: usize = MAX_PART_BYTES + SMALL_FRAME_BYTES;
+/// Parts of snapshots asked of one peer at once: what it reads for one peer at a time.
+pub const PARTS_PER_PEER: usize = SERVING_PER_PEER;
+/// Parts of snapshots fetched at once. With [`PARTS_PER_PEER`] that is as many peers as are of use.
+pub const PARTS: usize = 16;
+/// A part of a snapshot that nobody could give for so long is not to be had.
+pub const PART_LONGEST: Duration = Duration::from_secs(30);
 /// An exchange that takes longer has failed: 4 MiB at 4 Mbit/s.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Exchanges that this node has under way with one peer; within [`EXCHANGES_PER_CONNECTION`] of

@@ -10,7 +10,10 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use symbolon_ledger::{hash::BlockHash, transaction::MAX_TRANSACTION_BYTES};
+use symbolon_ledger::{
+    hash::{BlockHash, Digest},
+    transaction::MAX_TRANSACTION_BYTES,
+};
 use tokio::sync::Notify;
 
 use super::{
@@ -32,6 +35,8 @@ pub(super) enum Order {
     Announce { block: BlockHash, height: u64, bytes: Arc<Vec<u8>> },
     FetchBody { block: BlockHash, height: u64, prefer: Option<PeerIndex> },
     FetchBlocks { from: u64, to: u64, peer: Option<PeerIndex> },
+    AskSnapshots,
+    FetchPart { snapshot: (u64, Digest), part: u64, avoid: Vec<PeerIndex> },
     Report { id: GossipId, verdict: Acceptance },
     Blame { peer: PeerIndex },
 }

@@ -184,6 +184,15 @@ impl<'a> View<'a> {
         Ok(records)
     }
 
+    /// Key and bytes of every authenticated record, in the order of the keys.
+    pub fn records(&self) -> impl Iterator<Item = Result<Entry, StorageError>> {
+        let authenticated = |entry: &Result<Entry, StorageError>| match entry {
+            Ok((key, _)) => read_state_key(key).is_ok_and(|key| key.is_authenticated()),
+            Err(_) => true,
+        };
+        self.entries(cf::STATE, &[]).filter(authenticated)
+    }
+
     /// The bytes of all keys that begin with `prefix` in a column family, and of what stands there.
     pub fn entries(
         &self,
@@ -336,7 +345,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
+pub(super) fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
     codec::decode(bytes, MAX_STATE_KEY_BYTES)
         .map_err(|e| StorageError::damaged(format!("a key of the state: {e}")))
 }

@@ -87,6 +87,8 @@ fn parts(
         signed,
         marks: Some(Box::new(marks)),
         timing: Timing::default(),
+        keeper: None,
+        joiner: None,
     })
 }
 
