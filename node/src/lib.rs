@@ -6,11 +6,13 @@
 //! there [`http`] serves it with its proof.
 //!
 //! Only the engine writes the chain. [`config`] reads the configuration, [`node`] puts the parts
-//! together, [`verify_chain`] executes a whole chain again.
+//! together, [`verify_chain`] executes a whole chain again, [`key_files`] reads private keys.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod config;
+
+pub mod key_files;
 
 pub mod node;
 
