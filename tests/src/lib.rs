@@ -2,6 +2,8 @@
 
 pub mod devnet;
 
+pub mod faults;
+
 pub mod sim;
 
 pub mod elc1;
