@@ -8,7 +8,7 @@ CARGO_ALL := --release --workspace --locked
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt bench soak demo demo-check demo-stop docs clean
+.PHONY: help setup build test lint fmt bench soak faults demo demo-check demo-stop docs clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,9 @@ fmt: setup ## format the code
 
 bench: build ## measure speed and memory of four nodes on this machine
 	@target/release/bench
+
+faults: build ## every fault of real nodes, each chain executed again after each (root; about an hour)
+	@scripts/faults.sh
 
 demo: build ## a four-province network and a licence's story; it stays up
 	@scripts/demo.sh

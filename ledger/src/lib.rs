@@ -22,6 +22,9 @@ pub mod codes;
 
 pub mod keys;
 
+#[cfg(feature = "encrypted-keys")]
+pub mod encrypted_key;
+
 pub mod catalogue;
 
 pub mod operation;

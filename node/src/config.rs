@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::{
     http::{NotAnOrigin, PublicOrigin},
+    key_files::{self, KeyFileError},
     sign_state::{self, Owner},
     snapshot::SNAPSHOTS_KEPT,
 };
@@ -23,8 +24,6 @@ use crate::{
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Most bytes of a genesis file.
 const MAX_GENESIS_BYTES: u64 = 8 * 1024 * 1024;
-/// Most bytes of a key file.
-const MAX_KEY_BYTES: u64 = 16 * 1024;
 /// Distance of two snapshots unless configured otherwise. At the idle pace of one block in ten
 /// seconds that is a little more than a day.
 const SNAPSHOT_EVERY: u64 = 10_000;
@@ -182,6 +181,9 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A private key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// Not TOML, an unknown key, a wrong value.
     #[error("{}: {message}", .path.display())]
     Config {
@@ -268,7 +270,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         .parse()
         .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") })?;
     let identity = identity(&config, &genesis, province)?;
-    let network_key = read_key("network key", &config.network_key)?;
+    let network_key = key_files::read("network key", &config.network_key)?;
     check_network_key(&config, &genesis, province, &network_key)?;
     let public_origin = config.http.public_origin.as_deref().map(str::parse).transpose();
     let public_origin = public_origin.map_err(|e: NotAnOrigin| ConfigError::Value {
@@ -276,7 +278,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         problem: e.to_string(),
     })?;
     let status_key =
-        config.status_key.as_deref().map(|path| read_key("status key", path)).transpose()?;
+        config.status_key.as_deref().map(|path| key_files::read("status key", path)).transpose()?;
     Ok(Loaded { config, genesis, province, identity, network_key, public_origin, status_key })
 }
 
@@ -308,7 +310,7 @@ fn identity(
             Err(refuse("a validator needs it; make one with symbolon keys new".into()))
         }
         (Role::Validator, Some(path)) => {
-            let key = read_key("validator key", path)?;
+            let key = key_files::read("validator key", path)?;
             let set = genesis.validator_set();
             let founded: Option<PublicKey> = set.get(province).map(|v| v.key);
             // Membership may change after genesis, so only a province that is a founding
@@ -344,12 +346,6 @@ fn check_network_key(
         }),
         _ => Ok(()),
     }
-}
-
-fn read_key(what: &'static str, path: &Path) -> Result<SecretKey, ConfigError> {
-    let pem = read(what, path, MAX_KEY_BYTES)?;
-    SecretKey::from_pem(&pem)
-        .map_err(|error| ConfigError::Config { path: path.to_owned(), message: error.to_string() })
 }
 
 fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigError> {

@@ -6,12 +6,15 @@
 //! there [`http`] serves it with its proof.
 //!
 //! Only the engine writes the chain; the [`keeper`] removes of it what is too old and makes
-//! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the configuration, [`node`] puts the parts
-//! together, [`verify_chain`] executes a whole chain again.
+//! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the
+//! configuration and [`key_files`] private keys, [`node`] puts the parts together,
+//! [`verify_chain`] executes a whole chain again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod config;
+
+pub mod key_files;
 
 pub mod node;
 

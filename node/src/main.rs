@@ -3,6 +3,7 @@
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, setrlimit};
 use symbolon_node::{
     config, engine, node, sign_state::handover::SignStateArgs, storage::Store, verify_chain,
 };
@@ -62,6 +63,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Private keys are in this process's memory: no core file of it is written, whatever limits
+    // it was started with.
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        say_error(&format!("core files cannot be turned off: {error}"));
+        return ExitCode::FAILURE;
+    }
     let filter =
         EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()

@@ -2,6 +2,8 @@
 
 pub mod devnet;
 
+pub mod faults;
+
 pub use symbolon_sim as sim;
 
 pub mod elc1;

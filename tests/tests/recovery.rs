@@ -3,22 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
-    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
 };
 
-use symbolon_consensus::{Message, wire::Vote};
 use symbolon_genesis::peer_id::PeerId;
-use symbolon_ledger::{
-    codes::ProvinceCode,
-    hash::{BlockHash, Digest},
-    keys::SecretKey,
-    vote::VoteKind,
+use symbolon_ledger::keys::SecretKey;
+use symbolon_tests::{
+    devnet::{Devnet, await_that, binary, free_base_port, get, symbolon},
+    faults::ear::Ear,
 };
-use symbolon_node::network::{ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, prepare};
-use symbolon_tests::devnet::{Devnet, await_that, binary, free_base_port, get, symbolon};
 use tempfile::TempDir;
 
 const PROVINCES: [&str; 4] = ["11", "31", "44", "51"];
@@ -88,78 +83,17 @@ fn admit(net: &Devnet, provinces: &[&str], key: &SecretKey) {
     }
 }
 
-/// The chain of somebody who only listens.
-struct Listener;
-
-impl ChainReader for Listener {
-    fn tip(&self) -> (u64, BlockHash) {
-        (0, Digest::ZERO)
-    }
-
-    fn block_with_certificate(&self, _: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-        None
-    }
-
-    fn body(&self, _: &BlockHash) -> Option<Vec<u8>> {
-        None
-    }
-}
-
-/// What every province said in every slot, and how often it said something else.
-#[derive(Debug, Default)]
-struct Heard {
-    votes: BTreeMap<(ProvinceCode, u64, u32, VoteKind), Vote>,
-    contradictions: Vec<(Vote, Vote)>,
-}
-
-impl Heard {
-    fn hear(&mut self, message: Message) {
-        let Message::Vote(vote) = message else { return };
-        let slot = (vote.province, vote.height, vote.round, vote.kind);
-        let first = self.votes.entry(slot).or_insert_with(|| vote.clone());
-        if *first != vote {
-            self.contradictions.push((first.clone(), vote));
-        }
-    }
-
-    /// The highest height at which a province was heard.
-    fn last_of(&self, province: &str) -> u64 {
-        let own = self.votes.keys().filter(|(code, ..)| code.as_str() == province);
-        own.map(|(_, height, ..)| *height).max().unwrap_or(0)
-    }
-}
-
 #[test]
 fn no_node_votes_twice_in_a_round_however_often_it_is_killed() {
     let net = Devnet::start(4);
-    let seed = [0x0c; 32];
-    admit(&net, &PROVINCES, &SecretKey::from_seed(&seed));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _within = runtime.enter();
+    admit(&net, &PROVINCES, &Ear::key());
     let peer = |node: &symbolon_tests::devnet::Node| {
         let (address, id) = node.p2p.split_once("/p2p/").unwrap();
-        let id: PeerId = id.parse().unwrap();
-        (id.as_bytes().to_vec(), vec![address.parse().unwrap()])
+        (id.parse().unwrap(), address.to_owned())
     };
-    let config = NetworkConfig {
-        chain_id: net.file.chain_id.parse().unwrap(),
-        keypair_seed: seed,
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-        peers: net.file.nodes.iter().map(peer).collect(),
-        observers: Vec::new(),
-    };
-    let network = prepare(config, Arc::new(NetworkCounters::default())).unwrap();
-    let mut events = network.open(Arc::new(Listener)).unwrap();
-    let heard = Arc::new(Mutex::new(Heard::default()));
-    let ear = heard.clone();
-    runtime.spawn(async move {
-        while let Some(event) = events.recv().await {
-            if let NetworkEvent::Consensus { bytes, .. } = event {
-                ear.lock().unwrap().hear(Message::decode(&bytes).unwrap());
-            }
-        }
-    });
-    let last_of = |province: &str| heard.lock().unwrap().last_of(province);
+    let peers: Vec<_> = net.file.nodes.iter().map(peer).collect();
+    let ear = Ear::open(None, net.file.chain_id.parse().unwrap(), &peers);
+    let last_of = |province: &str| ear.last_of(province);
     for province in PROVINCES {
         await_that("everybody is heard", || last_of(province) > 0);
     }
@@ -172,8 +106,7 @@ fn no_node_votes_twice_in_a_round_however_often_it_is_killed() {
         net.restart(victim);
         await_that("it votes again", || last_of(victim) > voted);
     }
-    let heard = heard.lock().unwrap();
-    assert!(heard.contradictions.is_empty(), "{:?}", heard.contradictions);
+    assert!(ear.contradicting().is_empty(), "{}", ear.contradictions());
 }
 
 /// A process that ends with its test.
@@ -190,6 +123,7 @@ impl Drop for Running {
 fn observer_config(net: &Devnet, folder: &Path, key: &SecretKey) -> (PathBuf, String) {
     let key_file = folder.join("network.pem");
     std::fs::write(&key_file, key.to_pem().as_bytes()).unwrap();
+    std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).unwrap();
     let base = free_base_port(1) + 1;
     let text = format!(
         "genesis = {:?}\ndata_dir = {:?}\nrole = \"observer\"\nprovince = \"11\"\n\

@@ -165,7 +165,8 @@ pub struct HttpAddresses {
     pub admin: SocketAddr,
     /// Certificate and key of the outside interface.
     pub tls: Option<TlsFiles>,
-    /// Offer plain HTTP to other machines all the same, for a proxy that terminates TLS.
+    /// Offer plain HTTP to other machines all the same, for a proxy that terminates TLS. Never the
+    /// operator's interface.
     pub insecure_public: bool,
 }
 
@@ -185,6 +186,11 @@ pub enum HttpError {
         "refusing to offer plain HTTP on {0}: configure a certificate, listen on 127.0.0.1, or pass --insecure-public behind a proxy that terminates TLS"
     )]
     NotLoopback(SocketAddr),
+    /// The operator's interface to the world.
+    #[error(
+        "refusing to offer the operator's interface on {0}: it has no TLS and no login; listen on 127.0.0.1 or ::1, and reach it from this machine"
+    )]
+    AdminNotLoopback(SocketAddr),
     /// A certificate or its key.
     #[error("TLS file {}: {what}", .path.display())]
     Tls {
@@ -436,7 +442,7 @@ impl HttpAddresses {
     pub fn check(&self) -> Result<Option<RustlsConfig>, HttpError> {
         let tls = self.tls.as_ref();
         tls::check_exposure(self.public, tls, self.insecure_public)?;
-        tls::check_exposure(self.admin, None, self.insecure_public)?;
+        tls::check_operator(self.admin)?;
         tls.map(TlsFiles::load).transpose()
     }
 }

@@ -29,7 +29,10 @@ pub const CONNECTIONS_PER_PEER: u32 = 4;
 pub const CONNECTIONS: u32 = 2 * MAX_ADMITTED as u32;
 /// Most incoming connections whose peer id is not known yet. Strangers are refused only after
 /// the handshake, so this is what a flood of them can hold.
-pub const PENDING_INCOMING: u32 = 64;
+pub const PENDING_INCOMING: u32 = 512;
+/// Most of these from one address: all validators of the largest set that start at once behind
+/// one, and a sixteenth of all, so that one machine cannot keep the others out.
+pub const PENDING_INCOMING_OF_ONE: usize = 32;
 /// Most outgoing connections under way.
 pub const PENDING_OUTGOING: u32 = 64;
 /// New connections are refused while the process holds more than this share of the machine's

@@ -21,9 +21,13 @@ mod gossip;
 
 mod exchange;
 
+mod doorstep;
+
 mod behaviour;
 
 mod peers;
+
+mod fair;
 
 mod queues;
 
