@@ -8,7 +8,7 @@ CARGO_ALL := --release --workspace --locked
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt bench soak faults demo demo-check demo-stop docs clean
+.PHONY: help setup build test lint bench soak faults demo demo-check demo-stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,9 +29,6 @@ lint: setup ## format and lints only
 	cargo fmt --all --check
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 
-fmt: setup ## format the code
-	cargo fmt --all
-
 bench: build ## measure speed and memory of four nodes on this machine
 	@target/release/bench
 
@@ -46,9 +43,6 @@ demo-check: build ## the same story on free ports, in a temporary folder; stops 
 
 demo-stop: ## stop the network that `make demo` left running
 	@scripts/demo.sh --stop
-
-docs: setup ## the reference of every crate, into target/doc
-	cargo doc $(CARGO_ALL) --no-deps
 
 clean: demo-stop ## remove everything built and the demo's data; the next build is a long one
 	rm -rf target .symbolon

@@ -260,7 +260,8 @@ pub(crate) fn check_signatures(
             return Err(BadMessage::BadSignature { province });
         }
     }
-    let counted = if mutants::is(Mutant::SignersCountedTwice) { signatures.len() } else { seen.len() };
+    let counted =
+        if mutants::is(Mutant::SignersCountedTwice) { signatures.len() } else { seen.len() };
     let (votes, of) = (counted as u64, members.len() as u64);
     if need.is_met(votes, of) { Ok(()) } else { Err(BadMessage::TooFew { votes, of }) }
 }

@@ -175,9 +175,7 @@ pub(crate) fn proposer_fits(
     proposer: ProvinceCode,
     pol_round: Option<u32>,
 ) -> bool {
-    pol_round.is_some()
-        || header.proposer == Some(proposer)
-        || mutants::is(Mutant::ProposerIgnored)
+    pol_round.is_some() || header.proposer == Some(proposer) || mutants::is(Mutant::ProposerIgnored)
 }
 
 fn same<T: PartialEq + std::fmt::Display>(

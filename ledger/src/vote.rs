@@ -115,7 +115,7 @@ impl Step {
         }
     }
 
-    const fn domain(self) -> &'static str {
+    fn domain(self) -> &'static str {
         match self {
             Self::Proposal => domain::PROPOSAL,
             Self::Prevote => VoteKind::Prevote.domain(),

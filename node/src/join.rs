@@ -54,6 +54,9 @@ const MOST_MISSES: u32 = 10;
 /// Pause before the next attempt. Block sync goes on meanwhile.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// A part of a snapshot and who gave it; none when nobody could.
+type Found = Option<(Vec<u8>, PeerIndex)>;
+
 /// What a node joins with.
 #[derive(Debug)]
 pub struct JoinParts {
@@ -84,7 +87,7 @@ pub enum Heard {
         /// Number of the part.
         part: u64,
         /// Its bytes and who sent them.
-        found: Option<(Vec<u8>, PeerIndex)>,
+        found: Found,
     },
 }
 
@@ -402,7 +405,7 @@ impl Work {
     }
 
     /// The next answer about a part of this snapshot.
-    fn part(&mut self, of: Offer) -> Result<(u64, Option<(Vec<u8>, PeerIndex)>), JoinError> {
+    fn part(&mut self, of: Offer) -> Result<(u64, Found), JoinError> {
         loop {
             let heard = match self.backlog.pop_front() {
                 Some(heard) => heard,

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,14 +11,19 @@ use libp2p::Multiaddr;
 use symbolon_consensus::{Signed, Timing};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
+    codes::ProvinceCode,
     hash::{BlockHash, Digest},
+    keys::SecretKey,
     transaction::{MAX_TRANSACTION_BYTES, Verified},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
-    config::Loaded,
+    config::{Loaded, NodeConfig},
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     join::{self, JoinParts, Joiner},
@@ -117,14 +121,11 @@ pub async fn run(
     let counters = Arc::new(NetworkCounters::default());
     let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
-    let mut revisiting = tokio::spawn(revisit_pool(pool.clone(), store.clone()));
+    let mut helpers = Helpers::start(to_gossip, network.handle(), &pool, &store);
     let mut database = store.fault();
-    let past = past(&loaded, &store, &metrics, network.handle())?;
-    let (shelf, mut joined) = (past.shelf, past.joined);
+    let Past { shelf, keeper, joiner, mut joined } =
+        past(&loaded, &store, &metrics, network.handle())?;
     let clock: Clock = Arc::new(unix_ms);
-    let role = loaded.config.role.name();
-    let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
     let parts = EngineParts {
         store: store.clone(),
         pool: pool.clone(),
@@ -136,24 +137,18 @@ pub async fn run(
         signed,
         marks,
         timing: Timing::default(),
-        keeper: Some(Arc::new(past.keeper)),
-        joiner: past.joiner,
+        keeper: Some(Arc::new(keeper)),
+        joiner,
     };
-    // host contract 4: consensus is where it stopped before anybody hears of this node again.
-    let (engine, outside) = engine::start(parts)?;
-    if let Err(error) = open(network, outside, Reader(store.clone(), shelf), work_events) {
-        stop_engine(engine).await?;
-        return Err(error);
-    }
-    announce(role, addresses, &store);
-    let signer = loaded.status_key.map(|key| Arc::new(StatusSigner::new(loaded.province, key)));
-    signer.as_ref().map_or(Ok(()), |signer| signer.announce(&store))?;
+    let engine = start(parts, network, Reader(store.clone(), shelf), work_events).await?;
+    announce(&loaded.config, &store);
+    let signer = status_signer(loaded.status_key, loaded.province, &store)?;
     let context = HttpContext {
         store,
         pool,
         status: engine.status(),
         province: Some(loaded.province),
-        role,
+        role: loaded.config.role.name(),
         clock,
         metrics,
         status_signer: signer,
@@ -174,8 +169,7 @@ pub async fn run(
         () = has_joined(&mut joined) => Ok(Ended::Joined),
         () = faulted(&mut status) => Ok(Ended::Told),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
-        _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
-        _ = &mut revisiting => Err(EngineError::HelperGone("the pool's revision").into()),
+        gone = helpers.gone() => Err(gone.into()),
     };
     let _ = stop_http.send(true);
     if serving {
@@ -184,6 +178,61 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// Tasks that end with the node and not before.
+struct Helpers {
+    gossiping: JoinHandle<()>,
+    revisiting: JoinHandle<()>,
+}
+
+impl Helpers {
+    fn start(
+        to_gossip: mpsc::Receiver<Arc<Verified>>,
+        network: NetworkHandle,
+        pool: &Arc<Pool>,
+        store: &Arc<Store>,
+    ) -> Self {
+        Self {
+            gossiping: tokio::spawn(gossip_transactions(to_gossip, network)),
+            revisiting: tokio::spawn(revisit_pool(pool.clone(), store.clone())),
+        }
+    }
+
+    /// Resolves when one has ended.
+    async fn gone(&mut self) -> EngineError {
+        tokio::select! {
+            _ = &mut self.gossiping => EngineError::HelperGone("the gossip of transactions"),
+            _ = &mut self.revisiting => EngineError::HelperGone("the pool's revision"),
+        }
+    }
+}
+
+/// Starts the engine, then the network: host contract 4, consensus is where it stopped before
+/// anybody hears of this node again.
+async fn start(
+    parts: EngineParts,
+    network: Network,
+    reader: Reader,
+    work: mpsc::Receiver<()>,
+) -> Result<EngineHandle, NodeError> {
+    let (engine, outside) = engine::start(parts)?;
+    if let Err(error) = open(network, outside, reader, work) {
+        stop_engine(engine).await?;
+        return Err(error);
+    }
+    Ok(engine)
+}
+
+/// What signs the province's status lists, if this node has the key.
+fn status_signer(
+    key: Option<SecretKey>,
+    province: ProvinceCode,
+    store: &Store,
+) -> Result<Option<Arc<StatusSigner>>, NodeError> {
+    let signer = key.map(|key| Arc::new(StatusSigner::new(province, key)));
+    signer.as_ref().map_or(Ok(()), |signer| signer.announce(store))?;
+    Ok(signer)
 }
 
 /// What the validator's key has signed, and where it is kept.
@@ -308,7 +357,8 @@ async fn stop_engine(engine: EngineHandle) -> Result<(), NodeError> {
         .map_err(NodeError::from)
 }
 
-fn announce(role: &str, (http, admin): (SocketAddr, SocketAddr), store: &Store) {
+fn announce(config: &NodeConfig, store: &Store) {
+    let (role, http, admin) = (config.role.name(), config.http.listen, config.admin.listen);
     let chain = store.chain_id();
     let height = *store.commits().borrow();
     tracing::info!(role, %http, %admin, %chain, height, "the node is up");

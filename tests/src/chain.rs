@@ -111,7 +111,7 @@ impl Chain {
     ///
     /// When they do not apply.
     pub fn commit(&mut self, operations: Vec<Operation>) -> u64 {
-        let block = self.block(operations);
+        let block = self.block(&operations);
         self.add(&block)
     }
 
@@ -120,7 +120,7 @@ impl Chain {
     /// # Panics
     ///
     /// When the operations do not apply.
-    pub fn block(&mut self, operations: Vec<Operation>) -> (Block, Certificate) {
+    pub fn block(&mut self, operations: &[Operation]) -> (Block, Certificate) {
         let transactions: Vec<_> =
             operations.chunks(MAX_OPERATIONS).map(|chunk| self.sign(chunk.to_vec())).collect();
         let view = self.store.view().expect("a view");

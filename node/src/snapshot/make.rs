@@ -195,7 +195,7 @@ impl Writer {
                 entries.push(entry);
             }
             std::fs::remove_file(&records.path)?;
-            entries.sort_unstable_by(|a, b| a.place.cmp(&b.place));
+            entries.sort_unstable_by_key(|entry| entry.place);
             return self.sorted(entries, depth);
         }
         let (left, right) = self.halve(records, depth)?;

@@ -215,8 +215,7 @@ impl Node {
     #[must_use]
     pub fn body(&self, block: &BlockHash) -> Option<Arc<Block>> {
         let pooled = self.memory.as_ref().and_then(|m| m.pool.get(block));
-        let decided =
-            || self.disk.chain.iter().rev().find(|c| c.hash == *block).map(|c| &c.block);
+        let decided = || self.disk.chain.iter().rev().find(|c| c.hash == *block).map(|c| &c.block);
         pooled.or_else(|| self.disk.bodies.get(block)).or_else(decided).cloned()
     }
 }

@@ -131,8 +131,7 @@ impl Plan {
         let rotates = validators > 4 && dice.chance(25);
         let most = (validators - if rotates { 2 } else { 1 }) / 3;
         let liars = if dice.chance(55) { 1 + dice.index(most) } else { 0 };
-        let liars: Vec<Vice> =
-            (0..liars).map(|_| Vice::ALL[dice.index(Vice::ALL.len())]).collect();
+        let liars: Vec<Vice> = (0..liars).map(|_| Vice::ALL[dice.index(Vice::ALL.len())]).collect();
         let fragile = if dice.chance(30) { most - liars.len() } else { 0 };
         Self {
             name: format!("rough/{validators}/{seed}"),

@@ -1,7 +1,10 @@
 //! Many runs at once: on every processor, until one of them fails.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -112,13 +115,16 @@ where
 {
     let plans = Mutex::new(plans.into_iter());
     let next = || plans.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let (sum, failed, failure) = (Mutex::new(Sum::default()), AtomicBool::new(false), Mutex::new(None));
+    let (sum, failed, failure) =
+        (Mutex::new(Sum::default()), AtomicBool::new(false), Mutex::new(None));
     let work = || {
         while !failed.load(Ordering::Relaxed)
             && let Some(plan) = next()
         {
             match run(&plan) {
-                Ok(report) => sum.lock().unwrap_or_else(PoisonError::into_inner).join(&(&report).into()),
+                Ok(report) => {
+                    sum.lock().unwrap_or_else(PoisonError::into_inner).join(&(&report).into())
+                }
                 Err(broken) => {
                     failed.store(true, Ordering::Relaxed);
                     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(broken);

@@ -8,12 +8,7 @@
 //! seats in turn, and all sixteen ways to fall apart in two in each of its first three rounds. The
 //! other part is sampled: three parts, in the first four rounds of all five heights.
 
-use super::{
-    byzantine::Vice,
-    dice::Dice,
-    plan::Plan,
-    world::World,
-};
+use super::{byzantine::Vice, dice::Dice, plan::Plan, world::World};
 
 /// Seats.
 const SEATS: usize = 4;

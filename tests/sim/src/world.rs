@@ -156,9 +156,7 @@ pub fn run(plan: &Plan) -> Result<Report, Failure> {
     let mut world = World::new(plan.clone());
     match world.live() {
         Ok(()) => Ok(world.report),
-        Err(what) => {
-            Err(Failure { at_ms: world.now_ms, what, plan: Box::new(plan.clone()) })
-        }
+        Err(what) => Err(Failure { at_ms: world.now_ms, what, plan: Box::new(plan.clone()) }),
     }
 }
 
@@ -172,9 +170,8 @@ impl World {
             .map(Some)
             .chain(std::iter::repeat_n(None, plan.observers))
             .collect();
-        let node = |(id, seat): (usize, Option<usize>)| {
-            Node::new(id, seat, &founding, &plan, &mut dice)
-        };
+        let node =
+            |(id, seat): (usize, Option<usize>)| Node::new(id, seat, &founding, &plan, &mut dice);
         let nodes: Vec<Node> = seats.into_iter().enumerate().map(node).collect();
         let place = |node: &Node| Place {
             honest: node.is_honest(),
@@ -386,8 +383,7 @@ impl World {
         } else {
             Vec::new()
         };
-        let block =
-            machine.build(&mut self.shared, self.founding.province(seat), time_ms, wishes);
+        let block = machine.build(&mut self.shared, self.founding.province(seat), time_ms, wishes);
         match self.nodes[id].vice {
             None => self.offer(id, round, block),
             Some(vice) => byzantine::of(vice).build(self, id, round, block),

@@ -22,14 +22,13 @@ fn all_hold(plans: impl IntoIterator<Item = Plan, IntoIter: Send>) -> Sum {
 }
 
 /// The plans of one size.
-fn rough(at: usize) -> impl Iterator<Item = Plan> {
-    let (validators, seeds) = SIZES[at];
+fn rough((validators, seeds): (usize, u64)) -> impl Iterator<Item = Plan> {
     (0..seeds).map(move |seed| Plan::rough(seed, validators))
 }
 
 #[test]
 fn four_seats_agree_in_thousands_of_rough_runs() {
-    let sum = all_hold(rough(0));
+    let sum = all_hold(rough(SIZES[0]));
     assert!(sum.runs == SIZES[0].1 && sum.lowest >= 10, "{sum:?}");
     assert!(sum.crashes > 5_000 && sum.replays > 2_000 && sum.torn > 100, "few crashes: {sum:?}");
     assert!(sum.refused > 100 && sum.flips > 100 && sum.anew > 100, "good disks: {sum:?}");
@@ -41,9 +40,9 @@ fn four_seats_agree_in_thousands_of_rough_runs() {
 
 #[test]
 fn larger_networks_agree_in_rough_runs() {
-    for at in 1..SIZES.len() {
-        let sum = all_hold(rough(at));
-        assert!(sum.runs == SIZES[at].1 && sum.lowest >= 10, "{sum:?}");
+    for size in &SIZES[1..] {
+        let sum = all_hold(rough(*size));
+        assert!(sum.runs == size.1 && sum.lowest >= 10, "{sum:?}");
         assert!(sum.crashes > 0 && sum.blamed > 0, "too calm: {sum:?}");
     }
 }

@@ -12,8 +12,8 @@ const NODES: usize = 2;
 
 #[test]
 fn a_crash_before_any_effect_loses_nothing_and_contradicts_nothing() {
-    let plans = (0..NODES)
-        .flat_map(|node| (0..EFFECTS).map(move |effect| Plan::crash_at(node, effect)));
+    let plans =
+        (0..NODES).flat_map(|node| (0..EFFECTS).map(move |effect| Plan::crash_at(node, effect)));
     let sum = sweep(plans).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{sum:?}");
     assert_eq!(sum.crashes, sum.runs, "every one of them crashed: {sum:?}");

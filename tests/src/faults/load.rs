@@ -166,7 +166,7 @@ impl Client {
         let mut made = 0u64;
         while !self.stopped() {
             made += 1;
-            if made % REVOKE_EVERY == 0
+            if made.is_multiple_of(REVOKE_EVERY)
                 && let Some(licence) = self.valid.pop()
             {
                 let class = RevocationClass::Unspecified;

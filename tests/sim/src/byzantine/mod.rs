@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use symbolon_consensus::{Message, Verified, wire::{Proposal, Vote}};
+use symbolon_consensus::{
+    Message, Verified,
+    wire::{Proposal, Vote},
+};
 use symbolon_ledger::{
     block::Block,
     hash::{BlockHash, sha256},
@@ -110,13 +113,7 @@ pub(super) trait Actor: Sync {
     }
 
     /// It is its turn, and this block would follow.
-    fn build(
-        &self,
-        world: &mut World,
-        me: usize,
-        round: u32,
-        block: Block,
-    ) -> Result<(), String> {
+    fn build(&self, world: &mut World, me: usize, round: u32, block: Block) -> Result<(), String> {
         world.offer(me, round, block)
     }
 

@@ -165,7 +165,8 @@ fn every_deliberate_break_is_caught() {
 #[test]
 fn without_a_break_the_same_runs_hold() {
     choose(None);
-    for plan_of in [rough, crashes, rotates, twins, lying_sync_peer, replayer, forger, bad_builder] {
+    for plan_of in [rough, crashes, rotates, twins, lying_sync_peer, replayer, forger, bad_builder]
+    {
         for plan in (0..10).map(plan_of) {
             assert_eq!(attempt(&plan), Ok(()), "{}", plan.name);
         }
