@@ -58,8 +58,9 @@
 //! # Read on
 //!
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
-//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
-//! (messages), [`mark`] (what was signed before), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
+//! the core asks for), `recover` (restart), `hold` (what waits), `evidence` (contradictions, for
+//! the chain), [`wire`] and [`sign`] (messages), [`mark`] (what was signed before), [`validity`]
+//! (blocks), [`membership`] (who votes), [`timing`].
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
 //! they are kept; `tests/contract.rs` has a test for each.
@@ -69,6 +70,8 @@
 pub mod host;
 
 pub mod edge;
+
+mod evidence;
 
 mod incoming;
 

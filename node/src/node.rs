@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     config::{Loaded, NodeConfig},
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
+    execution,
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     join::{self, JoinParts, Joiner},
     keeper::Keeper,
@@ -112,6 +113,9 @@ pub async fn run(
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -134,6 +138,7 @@ pub async fn run(
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
+        next_key: loaded.next_validator_key,
         signed,
         marks,
         timing: Timing::default(),
@@ -382,9 +387,6 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
             addresses.iter().map(|a| parse("genesis validators", a)).collect();
         peers.push((peer_id, addresses?));
     }
-    for address in &config.peers {
-        peers.push(extra_peer(address)?);
-    }
     let mut observers = config
         .observers
         .iter()
@@ -393,12 +395,12 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
             Ok(peer.as_bytes().to_vec())
         })
         .collect::<Result<Vec<_>, NodeError>>()?;
-    // Who is named in the configuration and was no founding validator is admitted by it, and stays
-    // so whatever becomes of the set: another observer, through which this one follows.
-    let founding: BTreeSet<_> =
-        loaded.genesis.validator_addresses().into_iter().map(|(id, _)| id).collect();
-    let named = peers.iter().map(|(id, _)| id).filter(|id| !founding.contains(*id));
-    observers.extend(named.cloned());
+    for address in &config.peers {
+        let (peer_id, addresses) = extra_peer(address)?;
+        // Whom the operator names stays admitted, also when it is not, or not yet, in the set.
+        observers.push(peer_id.clone());
+        peers.push((peer_id, addresses));
+    }
     Ok(NetworkConfig {
         chain_id: loaded.genesis.chain_id(),
         keypair_seed: *loaded.network_key.to_seed(),

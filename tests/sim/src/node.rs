@@ -182,6 +182,7 @@ impl Node {
         Config {
             chain_id: self.founding.chain_id,
             identity,
+            next_key: None,
             timing: Timing::default(),
             signed: Signed::default(),
         }
