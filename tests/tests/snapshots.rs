@@ -23,7 +23,7 @@ use symbolon_tests::chain::{Chain, add_to};
 use tempfile::TempDir;
 
 /// Licences: enough for several chunks.
-const LICENCES: usize = 6_000;
+const LICENCES: usize = 12_000;
 
 /// A chain with licences of which some are revoked, and the folder that it lies in.
 fn grown(licences: usize) -> (Chain, TempDir) {
@@ -137,7 +137,7 @@ fn parts(chain: &Chain, snapshot: &Snapshot) -> Parts {
 
 #[test]
 fn no_byte_of_a_chunk_or_a_bundle_can_be_altered() {
-    let (chain, folder) = grown(3_000);
+    let (chain, folder) = grown(6_000);
     let taken = snapshot(&chain.store, folder.path());
     let Parts { bundle, chunks, checked, .. } = parts(&chain, &taken);
     for (n, good) in (0..).zip(&chunks) {
@@ -165,7 +165,7 @@ fn no_byte_of_a_chunk_or_a_bundle_can_be_altered() {
 
 #[test]
 fn records_and_blocks_cannot_be_added_left_out_or_moved() {
-    let (chain, folder) = grown(3_000);
+    let (chain, folder) = grown(6_000);
     let taken = snapshot(&chain.store, folder.path());
     let Parts { chunks, checked, manifest, .. } = parts(&chain, &taken);
     let manifest: Manifest = local::decode(&manifest, usize::MAX).unwrap();
@@ -205,7 +205,7 @@ fn records_and_blocks_cannot_be_added_left_out_or_moved() {
 
 #[test]
 fn a_manifest_leads_to_the_certified_header_or_nowhere() {
-    let (chain, folder) = grown(3_000);
+    let (chain, folder) = grown(6_000);
     let taken = snapshot(&chain.store, folder.path());
     let Parts { manifest, header, .. } = parts(&chain, &taken);
     let good: Manifest = local::decode(&manifest, usize::MAX).unwrap();
