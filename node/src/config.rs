@@ -351,7 +351,9 @@ fn identity(
             Err(refuse("a validator needs it; make one with symbolon keys new"))
         }
         // Whether it is the one that has the vote is the state's to say, see `Loaded::doubts`.
-        (Role::Validator, Some(path)) => Ok(Some((province, key_files::read("validator key", path)?))),
+        (Role::Validator, Some(path)) => {
+            Ok(Some((province, key_files::read("validator key", path)?)))
+        }
     }
 }
 

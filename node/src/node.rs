@@ -2,7 +2,6 @@
 //! stopped in the reverse one.
 
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -112,10 +111,7 @@ pub async fn run(
 ) -> Result<Ended, NodeError> {
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
-    let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
-    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
-        tracing::warn!("{doubt}");
-    }
+    let store = open_store(&loaded)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -183,6 +179,15 @@ pub async fn run(
     }
     stop_engine(engine).await?;
     outcome
+}
+
+/// Opens the database, and says what by its state keeps this node from voting.
+fn open_store(loaded: &Loaded) -> Result<Arc<Store>, NodeError> {
+    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(Arc::new(store))
 }
 
 /// Tasks that end with the node and not before.

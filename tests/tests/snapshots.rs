@@ -33,12 +33,12 @@ fn grown(licences: usize) -> (Chain, TempDir) {
     while left > 0 {
         let batch = left.min(1_500);
         let operations = (0..batch).map(|_| chain.issue()).collect();
-        chain.commit(operations);
+        chain.commit(&operations);
         left -= batch;
     }
     let revocations = (0..licences / 50).map(|_| chain.revoke()).collect();
-    chain.commit(revocations);
-    chain.commit(Vec::new());
+    chain.commit(&revocations);
+    chain.commit(&[]);
     (chain, folder)
 }
 
@@ -91,7 +91,7 @@ fn a_database_from_a_snapshot_goes_on_as_the_one_that_grew() {
     for round in 0..3 {
         let mut operations = vec![chain.revoke(), chain.revoke()];
         operations.extend((0..40).map(|_| chain.issue()));
-        let block = chain.block(operations);
+        let block = chain.block(&operations);
         chain.add(&block);
         add_to(&restored, &block);
         let (theirs, ours) = (chain.store.view().unwrap(), restored.view().unwrap());
@@ -254,7 +254,7 @@ fn a_node_that_dropped_its_past_is_verified_from_its_snapshot() {
     for _ in 0..4 {
         let mut operations = vec![chain.revoke()];
         operations.extend((0..20).map(|_| chain.issue()));
-        chain.commit(operations);
+        chain.commit(&operations);
     }
     chain.store.prune(base + 1).unwrap().unwrap();
     let report = verify_chain(&chain.store, &chain.genesis, |_, _| {}).unwrap();
@@ -265,7 +265,7 @@ fn a_node_that_dropped_its_past_is_verified_from_its_snapshot() {
     let refused = verify_chain(&chain.store, &chain.genesis, |_, _| {}).unwrap_err();
     assert!(matches!(refused, VerifyError::NoBase { .. }), "{refused}");
     shelve(&chain, folder.path());
-    chain.commit(Vec::new());
+    chain.commit(&[]);
     assert!(verify_chain(&chain.store, &chain.genesis, |_, _| {}).is_ok());
 }
 

@@ -95,7 +95,7 @@ impl Scene {
         let mut chain = Chain::founded(&folder.path().join("theirs"));
         for _ in 0..8 {
             let operations = (0..1_500).map(|_| chain.issue()).collect();
-            chain.commit(operations);
+            chain.commit(&operations);
         }
         let path = folder.path().join("snapshot");
         make(&chain.store.view().unwrap(), &path).unwrap();
