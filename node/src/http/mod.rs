@@ -252,6 +252,7 @@ impl Server {
             .num_threads(cores)
             .thread_name(|n| format!("verify-{n}"))
             .build()?;
+        let recall = Recall::new((context.clock)());
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
@@ -265,7 +266,7 @@ impl Server {
             submissions: Gate::new(limits.submissions, "submissions"),
             large: Budget::new(MAX_LARGE_BODIES),
             batches: Gate::new(limits.batches, "batches"),
-            recall: Recall::new(),
+            recall,
             tickets: Tickets::new(),
             answers: Answers::new(),
             encrypted,
