@@ -245,11 +245,8 @@ fn present(
     context: &Context,
     credential: &Parsed,
 ) -> Result<Presented, Failure> {
-    let (licence_type, origin) =
+    let licence_type =
         choice::licence_type(credential, args.licence_type_file.as_deref(), context)?;
-    if let Some(note) = origin {
-        context.output.note(note);
-    }
     let wanted = match (&args.disclose, args.all) {
         (Some(wanted), _) => Wanted::These(wanted),
         (None, true) => Wanted::All,
