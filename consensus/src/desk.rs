@@ -22,15 +22,18 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId},
     keys::{PublicKey, SIGNATURE_LEN, SecretKey, Signature},
-    vote::VoteKind,
+    mutants::{self, Mutant},
+    vote::Step,
 };
 
 use crate::{
     context::{Address, Ledger, Sealed},
     host::{Config, Effect, Evidence, HeightStart, HostError, Peer},
+    mark::Signed,
     membership::Members,
-    sign::{BadMessage, Claim, Says, Seals, Signed, Verified, check_commit, check_message},
+    sign::{BadMessage, Claim, Says, Seals, Verified, check_commit, check_message},
     timing::{Timer, Timing},
+    unlocked::Unlocked,
     wal::{Entry, Record},
     wire::{
         Message, PolkaCertificate, Proposal, RoundCertificate, Vote, kind_of_core, province_of,
@@ -38,13 +41,6 @@ use crate::{
 };
 
 type CoreResult = Result<(), CertificateError<Ledger>>;
-
-/// The kinds of message that this node signs, each at most once in a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Proposal,
-    Vote(VoteKind),
-}
 
 /// A block that a certificate commits at the current height.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +55,9 @@ pub(crate) struct Desk {
     pub(crate) chain_id: ChainId,
     pub(crate) timing: Timing,
     identity: Option<(ProvinceCode, SecretKey)>,
+    next_key: Option<SecretKey>,
+    /// Whether the height's set holds the second key.
+    is_rotated: bool,
     height: u64,
     pub(crate) members: Members,
     pub(crate) seals: Seals,
@@ -77,18 +76,24 @@ pub(crate) struct Desk {
     /// Who delivered the input at hand.
     pub(crate) from: Option<Peer>,
     /// What this node has signed at this height.
-    said: BTreeMap<(u32, Kind), Says>,
+    said: BTreeMap<(u32, Step), Says>,
+    /// What its key has signed, at any height.
+    pub(crate) signed: Signed,
     /// What it signed while replaying: not in the log yet.
-    fresh: BTreeSet<(u32, Kind)>,
+    fresh: BTreeSet<(u32, Step)>,
+    /// Nothing, in what is shipped.
+    pub(crate) unlocked: Unlocked,
 }
 
 impl Desk {
     pub(crate) fn new(config: Config, start: &HeightStart) -> Result<Self, HostError> {
-        let Config { chain_id, identity, timing } = config;
+        let Config { chain_id, identity, next_key, timing, signed } = config;
         let mut desk = Self {
             chain_id,
             timing,
             identity,
+            next_key,
+            is_rotated: false,
             height: 0,
             members: Members::of(&start.validators),
             seals: Seals::default(),
@@ -103,7 +108,9 @@ impl Desk {
             proposed: None,
             from: None,
             said: BTreeMap::new(),
+            signed,
             fresh: BTreeSet::new(),
+            unlocked: Unlocked::default(),
         };
         desk.prepare(start)?;
         Ok(desk)
@@ -115,8 +122,15 @@ impl Desk {
             let (expected, actual) = (self.chain_id, start.parent.chain_id);
             return Err(HostError::WrongChain { expected, actual });
         }
-        self.members = Members::governing(&start.parent, &start.validators)?;
+        let members = Members::governing(&start.parent, &start.validators)?;
+        if !mutants::is(Mutant::MembersOfAnotherHeight) {
+            self.members = members;
+        }
+        let held = self.identity.as_ref().and_then(|(own, _)| self.members.key_of(*own));
+        let next = self.next_key.as_ref().map(SecretKey::public_key);
+        self.is_rotated = next.is_some_and(|next| held == Some(&next));
         self.height = start.height();
+        self.signed.see(&start.parent);
         self.seals.forget_below(self.height);
         self.unflushed = false;
         self.decided = None;
@@ -135,12 +149,26 @@ impl Desk {
             .map_or(Address::Observer, |(province, _)| Address::Province(*province))
     }
 
-    /// Whether this node's key is the one that the height's set holds for its province.
-    pub(crate) fn may_vote(&self) -> bool {
+    /// Whether one of this node's keys is the one that the height's set holds for its province.
+    pub(crate) fn has_vote(&self) -> bool {
         let holds = |(province, key): &(ProvinceCode, SecretKey)| {
             self.members.key_of(*province) == Some(&key.public_key())
         };
-        self.identity.as_ref().is_some_and(holds)
+        self.is_rotated || self.identity.as_ref().is_some_and(holds)
+    }
+
+    /// Whether it votes: the vote is its own, and nothing that it may have signed and does not
+    /// remember stands against it. Fixed before the height begins.
+    pub(crate) fn may_vote(&self) -> bool {
+        let logged = |round, step| {
+            let says = *self.said.get(&(round, step))?;
+            Some(self.claim(round, says).statement(&self.chain_id))
+        };
+        self.has_vote() && self.signed.allows(self.height, logged)
+    }
+
+    fn claim(&self, round: u32, says: Says) -> Claim {
+        Claim { height: self.height, round, says }
     }
 
     pub(crate) fn warn(&mut self, text: String) {
@@ -156,6 +184,7 @@ impl Desk {
         use CoreEffect as E;
         Ok(match effect {
             E::SignVote(vote, r) => {
+                let vote = self.unlocked.vote(vote);
                 let says = Says::Vote(
                     kind_of_core(vote.kind),
                     match vote.value {
@@ -248,7 +277,9 @@ impl Desk {
     // that led there is durable.
     fn flush(&mut self) {
         if self.unflushed {
-            self.effects.push(Effect::WalFlush);
+            if !mutants::is(Mutant::FsyncSkipped) {
+                self.effects.push(Effect::WalFlush);
+            }
             self.unflushed = false;
         }
     }
@@ -268,42 +299,58 @@ impl Desk {
     }
 
     fn is_fresh(&self, record: &Record) -> bool {
-        let (Address::Province(own), Some((round, kind, province, _))) =
+        let (Address::Province(own), Some((round, province, says))) =
             (self.address(), statement(record))
         else {
             return false;
         };
-        province == own && self.fresh.contains(&(round, kind))
+        province == own && self.fresh.contains(&(round, says.step()))
     }
 
     /// Takes note of what this node signed before the crash.
     pub(crate) fn remember(&mut self, record: &Record) {
-        if let Some((round, kind, province, says)) = statement(record)
+        if let Some((round, province, says)) = statement(record)
             && self.address() == Address::Province(province)
         {
-            self.said.entry((round, kind)).or_insert(says);
+            self.said.entry((round, says.step())).or_insert(says);
+            // The log is flushed before the mark is written, so it may know one message more. It
+            // is no witness of what it does not hold.
+            if matches!(self.signed, Signed::UpTo(_)) {
+                self.signed.raise(&self.claim(round, says).statement(&self.chain_id));
+            }
         }
     }
 
     fn sign(&mut self, round: Round, says: Says) -> Sealed {
         let nothing = Sealed(Signature([0; SIGNATURE_LEN]));
-        let (Some(round), Some((_, key))) = (round.as_u32(), &self.identity) else {
+        let first = self.identity.as_ref().map(|(_, key)| key);
+        let key = if self.is_rotated { self.next_key.as_ref() } else { first };
+        let (Some(round), Some(key)) = (round.as_u32(), key) else {
             self.fault = Some(HostError::Core("asked an observer, or no round, to sign".into()));
             return nothing;
         };
-        let (kind, what) = match says {
-            Says::Propose { .. } => (Kind::Proposal, "proposal"),
-            Says::Vote(VoteKind::Prevote, _) => (Kind::Vote(VoteKind::Prevote), "prevote"),
-            Says::Vote(VoteKind::Precommit, _) => (Kind::Vote(VoteKind::Precommit), "precommit"),
-        };
-        if *self.said.entry((round, kind)).or_insert(says) != says {
-            self.fault = Some(HostError::DoubleSign { what, height: self.height, round });
-            return nothing;
+        let (claim, step) = (self.claim(round, says), says.step());
+        match self.said.insert((round, step), says) {
+            Some(before) if before != says => {
+                let (what, height) = (step.name(), self.height);
+                self.fault = Some(HostError::DoubleSign { what, height, round });
+                return nothing;
+            }
+            // Again what was signed before, perhaps earlier than the mark.
+            Some(_) => {}
+            None => {
+                let statement = claim.statement(&self.chain_id);
+                if let Some(mark) = self.signed.forbids(&statement) {
+                    let (mark, height) = (Box::new(mark.clone()), self.height);
+                    self.fault = Some(HostError::BelowMark { step, height, round, mark });
+                    return nothing;
+                }
+                self.signed.raise(&statement);
+            }
         }
         if self.replaying {
-            self.fresh.insert((round, kind));
+            self.fresh.insert((round, step));
         }
-        let claim = Claim { height: self.height, round, says };
         Sealed(self.seals.sign(&self.chain_id, &claim, key))
     }
 
@@ -323,7 +370,7 @@ impl Desk {
         };
         let signatures = message.map(|m| m.signatures()).unwrap_or_default();
         !signatures.is_empty()
-            && signatures.iter().all(|s: &Signed| self.seals.holds(&self.chain_id, s, key))
+            && signatures.iter().all(|s| self.seals.holds(&self.chain_id, s, key))
     }
 
     fn verify_certificate(&mut self, message: Option<Message>) -> CoreResult {
@@ -357,6 +404,10 @@ impl Desk {
         if matches!(message.message(), Message::Proposal(_)) {
             self.proposed = Some(message.clone());
         }
+        if mutants::is(Mutant::SentBeforeFsync) {
+            self.effects.push(Effect::Publish(message));
+            return self.flush();
+        }
         self.flush();
         self.effects.push(Effect::Publish(message));
     }
@@ -377,7 +428,7 @@ impl Desk {
         let ours = self.proposed.clone().filter(|p| p.message().round() == round);
         if let Some(message) = ours
             && let Message::Proposal(proposal) = message.message()
-            && self.said.contains_key(&(round, Kind::Proposal))
+            && self.said.contains_key(&(round, Step::Proposal))
         {
             self.flush();
             self.effects.push(Effect::SpreadBody { block: proposal.block });
@@ -448,14 +499,12 @@ impl Desk {
 }
 
 /// What a record says about who stated what, if it is a statement.
-fn statement(record: &Record) -> Option<(u32, Kind, ProvinceCode, Says)> {
+fn statement(record: &Record) -> Option<(u32, ProvinceCode, Says)> {
     match record {
-        Record::Vote(v) => {
-            Some((v.round, Kind::Vote(v.kind), v.province, Says::Vote(v.kind, v.block)))
-        }
+        Record::Vote(v) => Some((v.round, v.province, Says::Vote(v.kind, v.block))),
         Record::Proposal(p) => {
             let says = Says::Propose { block: p.block, pol_round: p.pol_round };
-            Some((p.round, Kind::Proposal, p.province, says))
+            Some((p.round, p.province, says))
         }
         Record::Polka(_) | Record::Timeout(..) | Record::Verdict(_) => None,
     }

@@ -21,7 +21,7 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
     keys::SecretKey,
     validators::ValidatorSet,
-    vote::VoteKind,
+    vote::{Statement, Step, VoteKind},
 };
 use thiserror::Error;
 
@@ -29,6 +29,7 @@ use crate::{
     context::{Height, Ledger},
     desk::Desk,
     hold::Bodies,
+    mark::Signed,
     membership::NotTheNamedSet,
     sign::{BadMessage, Verified},
     timing::{Timer, Timing},
@@ -49,8 +50,13 @@ pub struct Config {
     /// The province and key that this node votes with; none for an observer. A key that the
     /// validator set does not hold for the province votes at no height.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// A second key: this node votes with it at every height whose set holds it for the province.
+    /// So a validator's key is rotated while the node runs.
+    pub next_key: Option<SecretKey>,
     /// How long to wait for what.
     pub timing: Timing,
+    /// What its key has signed before, as far as is known apart from the log.
+    pub signed: Signed,
 }
 
 /// What is committed, and so governs the next height.
@@ -251,6 +257,21 @@ pub enum HostError {
         /// Its round.
         round: u32,
     },
+    /// This node was about to sign below its mark.
+    #[error(
+        "about to sign a {} at height {height}, round {round}, below what this key signed last: a {} at height {}, round {}",
+        .step.name(), .mark.step.name(), .mark.height, .mark.round
+    )]
+    BelowMark {
+        /// The kind of message.
+        step: Step,
+        /// Its height.
+        height: u64,
+        /// Its round.
+        round: u32,
+        /// What was signed last.
+        mark: Box<Statement>,
+    },
     /// More than two thirds committed a block that does not hold here: this node's state or
     /// release differs from theirs.
     #[error("block {block} is certified at height {height} but invalid here")]
@@ -383,6 +404,25 @@ impl Host {
         self.phase != Phase::Prepared
     }
 
+    /// What its key has signed, as far as is known: for the configuration of a host that takes over
+    /// from this one.
+    #[must_use]
+    pub fn signed(&self) -> &Signed {
+        &self.desk.signed
+    }
+
+    /// Whether it votes at this height: its key has the vote, and its mark does not forbid it.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.desk.may_vote()
+    }
+
+    /// Whether the vote at this height is this node's, whether or not it may use it.
+    #[must_use]
+    pub fn has_vote(&self) -> bool {
+        self.desk.has_vote()
+    }
+
     /// What the current height is built on.
     #[must_use]
     pub fn start(&self) -> &HeightStart {
@@ -465,6 +505,7 @@ impl Host {
     /// Feeds the core one input and lets the desk answer what it asks for.
     pub(crate) fn feed(&mut self, input: CoreInput<Ledger>) -> Result<(), HostError> {
         let Self { core, desk, .. } = self;
+        desk.unlocked.hear(&input);
         // host contract 3: the desk's answer cannot be an error: its type has none.
         let result: Result<(), CoreError<Ledger>> = process!(
             input: input,

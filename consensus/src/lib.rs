@@ -48,6 +48,9 @@
 //! execute and commit them, and make a new host at the tip with an empty log
 //! ([`Host::recover`]): what was signed for a height that is committed is past.
 //!
+//! **The mark.** The newest own statement of what is published is durable beside the key before
+//! it leaves; after a restart it is given back as [`Config::signed`] ([`mark`] has the rule).
+//!
 //! **Restart.** Open the chain; read the log; [`Host::recover`] with the tip, the log's entries
 //! and the headers of the bodies stored for the next height; execute its effects; then open the
 //! network. A `Decide` among them is executed as always and followed by `StartHeight`.
@@ -55,8 +58,9 @@
 //! # Read on
 //!
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
-//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
-//! (messages), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
+//! the core asks for), `recover` (restart), `hold` (what waits), `evidence` (contradictions, for
+//! the chain), [`wire`] and [`sign`] (messages), [`mark`] (what was signed before), [`validity`]
+//! (blocks), [`membership`] (who votes), [`timing`].
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
 //! they are kept; `tests/contract.rs` has a test for each.
@@ -66,6 +70,8 @@
 pub mod host;
 
 pub mod edge;
+
+mod evidence;
 
 mod incoming;
 
@@ -81,6 +87,8 @@ pub mod wire;
 
 pub mod sign;
 
+pub mod mark;
+
 pub mod validity;
 
 pub mod membership;
@@ -89,7 +97,10 @@ pub mod timing;
 
 mod context;
 
+mod unlocked;
+
 pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
+pub use mark::Signed;
 pub use sign::{BadMessage, Verified};
 pub use timing::{Timer, TimerStep, Timing};
 pub use wal::{MAX_ENTRY_LEN, WalError};

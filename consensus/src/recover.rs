@@ -5,17 +5,26 @@
 //! its tip, or is forgotten; the height begins; the log is indexed, so that the core uses its
 //! recorded signatures again and stops if it would sign anything else; the entries are fed
 //! and not appended again; the index is dropped; only then does the network open.
+//!
+//! What the log holds of this node's own is compared with the mark before the height begins
+//! ([`crate::mark`]): a log that was lost, or that is older than the mark, leaves the node silent
+//! at this height.
 
 use std::collections::BTreeMap;
 
 use malachite_consensus::{Params, State};
-use malachite_types::{ThresholdParams, ValuePayload};
-use symbolon_ledger::{block::Header, hash::BlockHash};
+use malachite_types::ValuePayload;
+use symbolon_ledger::{
+    block::Header,
+    hash::BlockHash,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     context::{Height, Ledger},
     desk::Desk,
     host::{Config, Effect, HeightStart, Host, HostError},
+    membership::thresholds,
     timing::{Timer, TimerStep},
     wal::{Entry, Record},
     wire::Message,
@@ -36,9 +45,10 @@ impl Host {
         let desk = Desk::new(config, &start)?;
         let params = Params {
             address: desk.address(),
-            threshold_params: ThresholdParams::default(),
+            threshold_params: thresholds(),
             // host contract 1: with `ProposalOnly` the core would take every block for valid.
             value_payload: ValuePayload::ProposalAndParts,
+            // Settled when the height begins, and the log has been looked at.
             enabled: desk.may_vote(),
         };
         let (height, members) = (Height(start.height()), desk.members.clone());
@@ -66,7 +76,7 @@ impl Host {
         let mut host = Self::new(config, start)?;
         host.desk.now_ms = now_ms;
         let records = host.read(log)?;
-        if records.is_empty() {
+        if records.is_empty() || mutants::is(Mutant::LogNotReplayed) {
             let reset = Effect::WalReset { height: host.height() };
             return Ok((host, vec![reset]));
         }

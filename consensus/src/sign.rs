@@ -12,20 +12,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use malachite_types::ThresholdParams;
 use symbolon_ledger::{
     certificate::Certificate,
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Digest, tagged_hash},
     keys::{PublicKey, SecretKey, Signature},
+    mutants::{self, Mutant},
     validators::ValidatorSet,
-    vote::{VoteKind, proposal_bytes, vote_bytes},
+    vote::{Statement, Step, VoteKind},
 };
 use thiserror::Error;
 
 use crate::{
     context::Address,
-    membership::Members,
+    membership::{Members, thresholds},
     wire::{MAX_SIGNATURES, Message, RoundReason, WireError},
 };
 
@@ -101,16 +101,31 @@ pub(crate) enum Says {
     Propose { block: BlockHash, pol_round: Option<u32> },
 }
 
-impl Claim {
-    /// The bytes that are signed: a function of the claim and the chain.
-    pub(crate) fn bytes(&self, chain: &ChainId) -> Vec<u8> {
-        let (height, round) = (self.height, self.round);
-        match &self.says {
-            Says::Vote(kind, block) => vote_bytes(*kind, chain, height, round, block.as_ref()),
-            Says::Propose { block, pol_round } => {
-                proposal_bytes(chain, height, round, block, *pol_round)
-            }
+impl Says {
+    /// Which of the three that a validator signs in a round.
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            Self::Propose { .. } => Step::Proposal,
+            Self::Vote(VoteKind::Prevote, _) => Step::Prevote,
+            Self::Vote(VoteKind::Precommit, _) => Step::Precommit,
         }
+    }
+}
+
+impl Claim {
+    /// What is signed: a function of the claim and the chain.
+    pub(crate) fn statement(&self, chain: &ChainId) -> Statement {
+        let (block, pol_round) = match self.says {
+            Says::Vote(_, block) => (block, None),
+            Says::Propose { block, pol_round } => (Some(block), pol_round),
+        };
+        let (step, height, round) = (self.says.step(), self.height, self.round);
+        Statement { step, chain: *chain, height, round, block, pol_round }
+    }
+
+    /// The bytes that are signed.
+    pub(crate) fn bytes(&self, chain: &ChainId) -> Vec<u8> {
+        self.statement(chain).bytes()
     }
 }
 
@@ -123,6 +138,15 @@ pub(crate) struct Signed {
 }
 
 impl Message {
+    /// What the message itself states, and who signed it; none for a certificate, which only
+    /// repeats what others have stated.
+    #[must_use]
+    pub fn statement(&self, chain: &ChainId) -> Option<(ProvinceCode, Statement, Signature)> {
+        let [signed] = &self.signatures()[..] else { return None };
+        let own = matches!(self, Self::Vote(_) | Self::Proposal(_));
+        own.then(|| (signed.province, signed.claim.statement(chain), signed.signature))
+    }
+
     /// Every signature in the message.
     pub(crate) fn signatures(&self) -> Vec<Signed> {
         let (height, round) = (self.height(), self.round());
@@ -160,7 +184,7 @@ pub(crate) enum Need {
 
 impl Need {
     pub(crate) fn is_met(self, votes: u64, of: u64) -> bool {
-        let thresholds = ThresholdParams::default();
+        let thresholds = thresholds();
         match self {
             Self::One => votes >= 1,
             Self::MoreThanAThird => thresholds.honest.is_met(votes, of),
@@ -181,7 +205,8 @@ pub(crate) fn check_message(
         Message::Vote(_) => Need::One,
         Message::Proposal(m) => {
             let turn = members.proposer(m.height, m.round).address;
-            if turn != Address::Province(m.province) {
+            let its_turn = turn == Address::Province(m.province);
+            if !its_turn && !mutants::is(Mutant::TurnIgnored) {
                 return Err(BadMessage::OutOfTurn { province: m.province, round: m.round });
             }
             Need::One
@@ -227,7 +252,7 @@ pub(crate) fn check_signatures(
     let mut seen = BTreeSet::new();
     for signed in signatures {
         let province = signed.province;
-        if !seen.insert(province) {
+        if !seen.insert(province) && !mutants::is(Mutant::SignersCountedTwice) {
             return Err(BadMessage::Twice { province });
         }
         let key = members.key_of(province).ok_or(BadMessage::NotAValidator { province })?;
@@ -235,7 +260,9 @@ pub(crate) fn check_signatures(
             return Err(BadMessage::BadSignature { province });
         }
     }
-    let (votes, of) = (seen.len() as u64, members.len() as u64);
+    let counted =
+        if mutants::is(Mutant::SignersCountedTwice) { signatures.len() } else { seen.len() };
+    let (votes, of) = (counted as u64, members.len() as u64);
     if need.is_met(votes, of) { Ok(()) } else { Err(BadMessage::TooFew { votes, of }) }
 }
 

@@ -246,16 +246,8 @@ fn check_config_refuses_what_run_refuses() {
     }
     let open = listen.replace("127.0.0.1", "0.0.0.0");
     let p2p = format!("[\"/ip4/127.0.0.1/tcp/{}\"]", lone.http + 200);
-    let observer = "role = \"observer\"\nprovince = \"12\"";
     for (from, to, expected) in [
         (listen.as_str(), open.as_str(), "plain HTTP"),
-        (
-            "province = \"11\"",
-            "province = \"12\"",
-            "genesis has no province 12; it has: 11 31 44 51",
-        ),
-        ("role = \"validator\"\nprovince = \"11\"", observer, "genesis has no province 12"),
-        ("province = \"11\"", "province = \"31\"", "not the key that genesis names"),
         (p2p.as_str(), "[\"foo\"]", "foo is not a multiaddr"),
         (p2p.as_str(), &format!("{p2p}\npeers = [\"zzz\"]"), "zzz is not a multiaddr"),
         (p2p.as_str(), &format!("{p2p}\nobservers = [\"zzz\"]"), "zzz is not a peer id"),
@@ -268,15 +260,22 @@ fn check_config_refuses_what_run_refuses() {
 }
 
 #[test]
-fn a_validator_of_a_province_without_a_vote_is_refused() {
+fn check_config_warns_of_a_province_that_genesis_does_not_have_or_that_has_no_vote() {
     let lone = Lone::new();
-    let document = lone.folder.path().join("genesis.toml");
-    let text = std::fs::read_to_string(&document).unwrap();
-    // The table of Beijing's validator is taken out; Beijing stays a province.
-    let table =
-        text.split("\n\n").find(|t| t.starts_with("[[validators]]") && t.contains("\"11\""));
-    std::fs::write(&document, text.replacen(&format!("\n\n{}", table.unwrap()), "", 1)).unwrap();
-    assert_refused(&lone.run(), "genesis gives province 11 no vote");
+    let good = std::fs::read_to_string(lone.config()).unwrap();
+    for (province, expected) in [
+        ("12", "warning: by genesis, there is no province 12; it has: 11 31 44 51"),
+        ("12", "warning: by genesis, province 12 has no validator"),
+        ("31", "warning: by genesis, neither validator_key nor next_validator_key"),
+    ] {
+        let text = good.replacen("province = \"11\"", &format!("province = {province:?}"), 1);
+        std::fs::write(lone.config(), text).unwrap();
+        let mut command = Command::new(binary("symbolon-node"));
+        command.args(["check-config", "--config"]).arg(lone.config()).env("SYMBOLON_LOG", "off");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains(expected), "{province}: {said}");
+    }
 }
 
 #[test]

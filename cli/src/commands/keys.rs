@@ -13,6 +13,7 @@ use crate::{
     issuer::read_public_key,
     keyfile,
     output::{Answer, Failure, Outcome},
+    passphrase,
 };
 
 /// What the PEM of a public key begins with.
@@ -25,6 +26,9 @@ pub(crate) enum KeysCommand {
     New {
         /// Where to write it (PKCS#8 PEM, mode 0600)
         file: PathBuf,
+        /// Under a passphrase: from SYMBOLON_PASSPHRASE_FILE, SYMBOLON_PASSPHRASE or the terminal
+        #[arg(long)]
+        encrypt: bool,
     },
     /// Show the public key and the peer id of a key
     Show {
@@ -40,9 +44,13 @@ pub(crate) enum KeysCommand {
 /// When a key cannot be read or written.
 pub(crate) fn run(command: KeysCommand, context: &Context) -> Outcome {
     match command {
-        KeysCommand::New { file } => {
+        KeysCommand::New { file, encrypt } => {
             let key = keyfile::generate()?;
-            keyfile::write_new(&file, &key)?;
+            if encrypt {
+                keyfile::write_new_encrypted(&file, &key, &passphrase::new()?)?;
+            } else {
+                keyfile::write_new(&file, &key)?;
+            }
             Ok(describe(&file, &key.public_key()))
         }
         KeysCommand::Show { file } => {

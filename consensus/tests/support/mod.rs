@@ -13,7 +13,8 @@
 use std::collections::BTreeSet;
 
 use symbolon_consensus::{
-    Config, Effect, HeightStart, Host, HostError, Input, Message, Peer, Timer, TimerStep, Timing,
+    Config, Effect, HeightStart, Host, HostError, Input, Message, Peer, Signed, Timer, TimerStep,
+    Timing,
     wire::{PolkaCertificate, Proposal, RoundCertificate, RoundReason, RoundSeal, Seal, Vote},
 };
 use symbolon_ledger::{
@@ -170,11 +171,17 @@ pub fn certificate(signers: &[usize], height: u64, round: u32, block: BlockHash)
 }
 
 pub fn config(i: usize) -> Config {
-    Config { chain_id: chain(), identity: Some((province(i), key(i))), timing: Timing::default() }
+    Config { identity: Some((province(i), key(i))), ..observer() }
 }
 
 pub fn observer() -> Config {
-    Config { chain_id: chain(), identity: None, timing: Timing::default() }
+    Config {
+        chain_id: chain(),
+        identity: None,
+        next_key: None,
+        timing: Timing::default(),
+        signed: Signed::default(),
+    }
 }
 
 /// One host with a log and a store, and the rules of order.

@@ -4,6 +4,7 @@
 mod bodies;
 mod disk;
 mod faults;
+mod marks;
 mod restart;
 mod rig;
 mod router;

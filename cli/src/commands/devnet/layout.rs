@@ -105,6 +105,10 @@ impl Layout {
         self.node(number).join("data")
     }
 
+    pub(super) fn sign_state(&self, number: usize) -> PathBuf {
+        self.node(number).join("validator.pem.signed")
+    }
+
     pub(super) fn validator_key(&self, number: usize) -> PathBuf {
         self.node(number).join("validator.pem")
     }
@@ -173,6 +177,7 @@ impl Layout {
             ours.extend([self.data(number), self.log(number), self.pid_file(number)]);
             ours.extend([self.validator_key(number), self.network_key(number)]);
             ours.push(self.status_key(number));
+            ours.push(self.sign_state(number));
             ours.push(self.config(number));
         }
         ours.extend([self.dir.join(devnet_file::FILE_NAME), self.genesis()]);

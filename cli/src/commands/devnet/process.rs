@@ -77,6 +77,27 @@ pub(super) fn spawn(program: &Path, layout: &Layout, number: usize) -> Result<u3
     Ok(pid)
 }
 
+/// Says to a node that its validator has never voted.
+///
+/// # Errors
+///
+/// When the node's program refuses.
+pub(super) fn begin_sign_state(
+    program: &Path,
+    layout: &Layout,
+    number: usize,
+) -> Result<(), Failure> {
+    let mut command = Command::new(program);
+    command.args(["sign-state", "new", "--config"]).arg(layout.config(number));
+    let why = match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("the sign state of node {number} cannot be made: {why}");
+    Err(Failure::refused("no_sign_state", message, "is the node's program of this release?"))
+}
+
 /// Whether `pid` is alive and is the node with this configuration.
 pub(super) fn is_node(pid: u32, config: &Path) -> bool {
     let wanted = config.as_os_str().as_encoded_bytes();

@@ -123,6 +123,11 @@ fn start(
     let mut network = describe(layout, &genesis, &provinces, base);
     for number in 1..=codes.len() {
         layout.write_config(&genesis, &codes, number, base, moved)?;
+        // A validator that has no data yet has never voted. Of any other one nobody here can say
+        // so, and it looks on until it knows.
+        if !layout.data(number).exists() && !layout.sign_state(number).exists() {
+            process::begin_sign_state(program, layout, number)?;
+        }
     }
     context.output.note(format!(
         "starting {} nodes; their logs are in {}/node-*/log",

@@ -14,6 +14,8 @@ use crate::wal::Wal;
 struct State {
     written: Cursor<Vec<u8>>,
     durable: Vec<u8>,
+    /// An old copy of it.
+    kept: Vec<u8>,
     /// So many more syncs succeed.
     syncs_left: Option<u64>,
     /// So many more writes succeed.
@@ -44,8 +46,26 @@ impl Disk {
     /// Everything that was not synced is gone; the disk works again.
     pub(super) fn lose_power(&self) {
         let mut state = self.0.lock().unwrap();
-        let durable = state.durable.clone();
+        let (durable, kept) = (state.durable.clone(), state.kept.clone());
+        *state = State { written: Cursor::new(durable.clone()), durable, kept, ..State::default() };
+    }
+
+    /// Keeps a copy of what is durable.
+    pub(super) fn back_up(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.kept = state.durable.clone();
+    }
+
+    /// Brings that copy back.
+    pub(super) fn restore(&self) {
+        let mut state = self.0.lock().unwrap();
+        let durable = state.kept.clone();
         *state = State { written: Cursor::new(durable.clone()), durable, ..State::default() };
+    }
+
+    /// Nothing is on it any more.
+    pub(super) fn wipe(&self) {
+        *self.0.lock().unwrap() = State::default();
     }
 
     pub(super) fn fail_after_syncs(&self, syncs: u64) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -36,6 +36,7 @@ use crate::{
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex, detached::Wishes},
     pool::{Pool, PoolOutlets},
+    sign_state::{Owner, SignState, Standing},
     storage::{Commit, Store},
 };
 
@@ -68,6 +69,13 @@ fn parts(
     let store = Arc::new(Store::open(folder, genesis)?);
     let (gossip, _) = mpsc::channel(1);
     let (work, _) = mpsc::channel(1);
+    let owner = Owner {
+        chain: genesis.chain_id(),
+        province: keys.province,
+        key: keys.validator.public_key(),
+    };
+    let marks = SignState::take(&sign_state(folder), owner).unwrap();
+    let signed = marks.signed(now_ms.load(Relaxed));
     Ok(EngineParts {
         pool: Arc::new(Pool::new(store.clone(), PoolOutlets { gossip, work })),
         store,
@@ -76,8 +84,18 @@ fn parts(
         clock: Arc::new(move || now_ms.load(Relaxed)),
         metrics: Arc::new(Metrics::default()),
         identity: Some((keys.province, again(&keys.validator))),
+        next_key: None,
+        signed,
+        marks: Some(Box::new(marks)),
         timing: Timing::default(),
+        keeper: None,
+        joiner: None,
     })
+}
+
+/// Where the mark of the key lies.
+pub(super) fn sign_state(folder: &Path) -> PathBuf {
+    folder.join("validator.signed")
 }
 
 fn open(parts: EngineParts) -> Result<Engine, EngineError> {
@@ -110,6 +128,9 @@ impl Rig {
         now_ms.store(FOUNDED_MS + 60_000, Relaxed);
         let (me, disk) = (0, Disk::default());
         let (path, clock) = (folder.path(), now_ms.clone());
+        let (chain, key) = (genesis.chain_id(), keys[me].validator.public_key());
+        let owner = Owner { chain, province: keys[me].province, key };
+        drop(SignState::create(&sign_state(path), owner, Standing::Known(None)).unwrap());
         let parts = parts(path, &genesis, &keys[me], network.clone(), clock, &disk).unwrap();
         let engine = open(parts).unwrap();
         Self { engine, network, now_ms, keys, disk, folder, genesis, me }
@@ -124,9 +145,18 @@ impl Rig {
 
     /// Ends the engine as a kill does, and starts it again over the same folder.
     pub(super) fn restart(self) -> Result<Self, EngineError> {
+        self.restart_after(|_, _| {})
+    }
+
+    /// The same, and meanwhile something happens to its folder and its log.
+    pub(super) fn restart_after(
+        self,
+        harm: impl FnOnce(&Path, &Disk),
+    ) -> Result<Self, EngineError> {
         let Self { engine, now_ms, keys, disk, folder, genesis, me, .. } = self;
         end(engine);
         disk.lose_power();
+        harm(folder.path(), &disk);
         let (network, clock) = (NetworkHandle::detached(), now_ms.clone());
         let path = folder.path();
         let parts = parts(path, &genesis, &keys[me], network.clone(), clock, &disk)?;
@@ -229,11 +259,18 @@ impl Rig {
     pub(super) fn grow(&mut self) -> (Vec<u8>, Vec<u8>) {
         let block = self.block(0, self.now() + self.engine.host.height());
         let fetched = (block.encode(), codec::encode(&self.certificate(&block)));
-        self.engine.heard_of_tip(PEER, block.header.height);
-        self.engine.sync_if_behind();
-        self.engine.fetched(block.header.height, vec![fetched.clone()], PEER);
-        self.check_fetched().unwrap();
+        self.fetch(&fetched);
         fetched
+    }
+
+    /// Commits a block that was committed before, fetched from a peer.
+    pub(super) fn fetch(&mut self, fetched: &(Vec<u8>, Vec<u8>)) {
+        let height = self.engine.host.height();
+        self.engine.heard_of_tip(PEER, height);
+        self.engine.sync_if_behind();
+        self.engine.fetched(height, vec![fetched.clone()], PEER);
+        self.check_fetched().unwrap();
+        assert_eq!(self.engine.host.height(), height + 1);
     }
 
     /// Handles what the workers answer until no fetched block waits.

@@ -1,0 +1,265 @@
+//! `symbolon-node sign-state`: what an operator does with the mark when a key moves, is new, or
+//! has lost it.
+//!
+//! Export hands over: the file here says from then on that the key votes elsewhere, so two sites
+//! cannot both go on from one mark by mistake. The exported file is JSON, for people to look at;
+//! it is no secret and proves nothing.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use symbolon_consensus::mark::place;
+use symbolon_ledger::vote::{Statement, Step};
+
+use super::{MODE, Owner, SignState, SignStateError, Standing, VERSION};
+
+/// Most bytes of an exported file.
+const MAX_EXPORT_BYTES: u64 = 4_096;
+
+/// Arguments of `sign-state`.
+#[derive(Debug, Args)]
+pub struct SignStateArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say that the validator's key has never signed, or nothing above a height. Once, when a
+    /// network is founded; later only by somebody who knows.
+    New {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The key may have signed up to this height, and has signed nothing above it.
+        #[arg(long, value_name = "HEIGHT")]
+        signed_up_to: Option<u64>,
+    },
+    /// Show what the validator's key has signed last. The node must be stopped.
+    Show {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Print one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hand the mark over to another machine: the key does not vote here any more. The node must
+    /// be stopped.
+    Export {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The new file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Take the mark over that another machine has exported.
+    Import {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The exported file.
+        file: PathBuf,
+    },
+}
+
+/// An exported mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exported {
+    version: u8,
+    chain_id: String,
+    province: String,
+    /// The validator's public key, in hexadecimal.
+    key: String,
+    /// Null when nothing was signed.
+    signed: Option<ExportedMark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExportedMark {
+    height: u64,
+    round: u32,
+    step: String,
+    /// Null for a vote against all blocks.
+    block: Option<String>,
+    /// For a proposal that was made before: the round of its quorum.
+    pol_round: Option<u32>,
+}
+
+impl SignStateArgs {
+    /// The configuration that the command is about.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        match &self.command {
+            Command::New { config, .. }
+            | Command::Show { config, .. }
+            | Command::Export { config, .. }
+            | Command::Import { config, .. } => config,
+        }
+    }
+
+    /// Does it, and says what was done.
+    ///
+    /// # Errors
+    ///
+    /// [`SignStateError`].
+    pub fn run(&self, path: &Path, owner: Owner) -> Result<String, SignStateError> {
+        match &self.command {
+            Command::New { signed_up_to, .. } => new(path, owner, *signed_up_to),
+            Command::Show { json, .. } => show(path, owner, *json),
+            Command::Export { out, .. } => export(path, owner, out),
+            Command::Import { file, .. } => import(path, owner, file),
+        }
+    }
+}
+
+fn new(path: &Path, owner: Owner, signed_up_to: Option<u64>) -> Result<String, SignStateError> {
+    let mark = signed_up_to.map(|height| Statement {
+        step: Step::Precommit,
+        chain: owner.chain,
+        height,
+        // The end of that height, whatever was signed in it.
+        round: u32::MAX,
+        block: None,
+        pol_round: None,
+    });
+    SignState::create(path, owner, Standing::Known(mark))?;
+    let what = match signed_up_to {
+        Some(height) => format!("nothing above height {height} was signed"),
+        None => "nothing was ever signed".to_owned(),
+    };
+    Ok(format!("{}: {what}", path.display()))
+}
+
+fn show(path: &Path, owner: Owner, json: bool) -> Result<String, SignStateError> {
+    let state = existing(path, owner)?;
+    let (word, mark) = match state.standing() {
+        Standing::Known(mark) => ("known", mark.as_ref()),
+        Standing::Unknown => ("unknown", None),
+        Standing::HandedOver(mark) => ("handed_over", mark.as_ref()),
+    };
+    let exported = Exported::of(&owner, mark);
+    if json {
+        let value = serde_json::json!({
+            "state": word,
+            "chain_id": exported.chain_id,
+            "province": exported.province,
+            "key": exported.key,
+            "signed": exported.signed,
+        });
+        return Ok(value.to_string());
+    }
+    let signed = match (state.standing(), exported.signed) {
+        (Standing::Unknown, _) => "not known; the validator looks on before it votes".to_owned(),
+        (_, None) => "nothing".to_owned(),
+        (_, Some(m)) => {
+            let block = m.block.unwrap_or_else(|| "no block".into());
+            format!("{} at height {}, round {}, for {block}", m.step, m.height, m.round)
+        }
+    };
+    let over = if word == "handed_over" { "\nhanded over: the key votes elsewhere" } else { "" };
+    Ok(format!("province {}\nsigned last: {signed}{over}", owner.province))
+}
+
+/// The mark here is retired before the file that brings it elsewhere is written. A crash between
+/// the two leaves no file, and exporting again gives the same mark.
+fn export(path: &Path, owner: Owner, out: &Path) -> Result<String, SignStateError> {
+    let mut state = existing(path, owner)?;
+    let mark = match state.standing().clone() {
+        Standing::Known(mark) | Standing::HandedOver(mark) => mark,
+        Standing::Unknown => return Err(SignStateError::Unknown { path: path.to_owned() }),
+    };
+    let fail = |source| SignStateError::Io { path: out.to_owned(), source };
+    let mut options = File::options();
+    let mut file = options.write(true).create_new(true).mode(MODE).open(out).map_err(fail)?;
+    state.set(Standing::HandedOver(mark.clone()))?;
+    let text = serde_json::to_string_pretty(&Exported::of(&owner, mark.as_ref()))
+        .expect("text and numbers have a form in JSON");
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .map_err(fail)?;
+    Ok(format!("{}: handed over; this key does not vote here any more", out.display()))
+}
+
+fn import(path: &Path, owner: Owner, file: &Path) -> Result<String, SignStateError> {
+    let imported = read_export(file, &owner)?;
+    let done = |height: u64| format!("{}: the key votes above height {height}", path.display());
+    let height = imported.as_ref().map_or(0, |mark| mark.height);
+    let Some(mut state) = SignState::open(path, owner)? else {
+        SignState::create(path, owner, Standing::Known(imported))?;
+        return Ok(done(height));
+    };
+    if let Standing::Known(Some(known)) | Standing::HandedOver(Some(known)) = state.standing()
+        && imported.as_ref().is_none_or(|mark| place(mark) < place(known))
+    {
+        return Err(SignStateError::Older { exported: height, known: known.height });
+    }
+    state.set(Standing::Known(imported))?;
+    Ok(done(height))
+}
+
+fn existing(path: &Path, owner: Owner) -> Result<SignState, SignStateError> {
+    SignState::open(path, owner)?.ok_or_else(|| SignStateError::Missing { path: path.to_owned() })
+}
+
+impl Exported {
+    fn of(owner: &Owner, mark: Option<&Statement>) -> Self {
+        let signed = mark.map(|mark| ExportedMark {
+            height: mark.height,
+            round: mark.round,
+            step: mark.step.name().to_owned(),
+            block: mark.block.map(|block| block.to_string()),
+            pol_round: mark.pol_round,
+        });
+        Self {
+            version: VERSION,
+            chain_id: owner.chain.to_string(),
+            province: owner.province.to_string(),
+            key: owner.key.to_string(),
+            signed,
+        }
+    }
+}
+
+fn read_export(path: &Path, owner: &Owner) -> Result<Option<Statement>, SignStateError> {
+    let fail = |source| SignStateError::Io { path: path.to_owned(), source };
+    let bad = |problem: String| SignStateError::Export { path: path.to_owned(), problem };
+    let mut text = String::new();
+    let file = File::open(path).map_err(fail)?;
+    file.take(MAX_EXPORT_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
+    if text.len() as u64 > MAX_EXPORT_BYTES {
+        return Err(bad(format!("longer than {MAX_EXPORT_BYTES} bytes")));
+    }
+    let exported: Exported = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let foreign = |what| SignStateError::Foreign { path: path.to_owned(), what };
+    let ours = Exported::of(owner, None);
+    let differs = [
+        ("release", exported.version != ours.version),
+        ("chain", exported.chain_id != ours.chain_id),
+        ("province", exported.province != ours.province),
+        ("key", exported.key != ours.key),
+    ];
+    if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+        return Err(foreign(what));
+    }
+    let Some(mark) = exported.signed else { return Ok(None) };
+    let steps = [Step::Proposal, Step::Prevote, Step::Precommit];
+    let step = steps.into_iter().find(|step| step.name() == mark.step);
+    let step = step.ok_or_else(|| bad(format!("step {:?}", mark.step)))?;
+    let block = mark.block.map(|text| text.parse()).transpose();
+    let block = block.map_err(|error| bad(format!("block: {error}")))?;
+    let ExportedMark { height, round, pol_round, .. } = mark;
+    let statement = Statement { step, chain: owner.chain, height, round, block, pol_round };
+    // What no validator signs is no mark.
+    Statement::read(&statement.bytes()).map_err(|error| bad(error.to_string())).map(Some)
+}

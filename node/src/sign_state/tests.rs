@@ -1,0 +1,193 @@
+//! The file of the mark: it is durable, it never goes down, and damage is never "nothing signed".
+
+use symbolon_ledger::{hash::sha256, keys::SecretKey, vote::Step};
+use tempfile::TempDir;
+
+use super::*;
+
+fn owner(seed: u8) -> Owner {
+    Owner {
+        chain: sha256(b"chain"),
+        province: "44".parse().unwrap(),
+        key: SecretKey::from_seed(&[seed; 32]).public_key(),
+    }
+}
+
+fn said(height: u64, round: u32) -> Statement {
+    let (step, chain) = (Step::Prevote, sha256(b"chain"));
+    Statement { step, chain, height, round, block: Some(sha256(b"block")), pol_round: None }
+}
+
+fn place_of_it() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = beside(&folder.path().join("validator.pem"));
+    (folder, path)
+}
+
+fn opened(path: &Path) -> Standing {
+    SignState::open(path, owner(1)).unwrap().unwrap().standing().clone()
+}
+
+/// One that has kept two marks, closed.
+fn kept(path: &Path) {
+    let mut state = SignState::create(path, owner(1), Standing::Known(None)).unwrap();
+    state.keep(&said(7, 0)).unwrap();
+    state.keep(&said(7, 1)).unwrap();
+}
+
+#[test]
+fn what_was_kept_is_read_back_and_never_goes_down() {
+    let (_folder, path) = place_of_it();
+    kept(&path);
+    assert_eq!(opened(&path), Standing::Known(Some(said(7, 1))));
+    let mut state = SignState::open(&path, owner(1)).unwrap().unwrap();
+    for lower in [said(7, 0), said(6, 9), said(7, 1)] {
+        state.keep(&lower).unwrap();
+    }
+    drop(state);
+    assert_eq!(opened(&path), Standing::Known(Some(said(7, 1))));
+}
+
+#[test]
+fn a_missing_file_is_not_a_key_that_never_signed() {
+    let (_folder, path) = place_of_it();
+    drop(SignState::take(&path, owner(1)).unwrap());
+    // Not even after a restart.
+    let state = SignState::take(&path, owner(1)).unwrap();
+    assert_eq!(state.standing(), &Standing::Unknown);
+    assert!(matches!(state.signed(5), Signed::Unknown(_)));
+}
+
+#[test]
+fn damage_in_either_slot_is_never_an_older_mark() {
+    let check = |harm: &dyn Fn(&mut Vec<u8>)| {
+        let (_folder, path) = place_of_it();
+        kept(&path);
+        let mut bytes = std::fs::read(&path).unwrap();
+        harm(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(opened(&path), Standing::Unknown);
+        // It is overwritten when the validator votes again.
+        let mut state = SignState::open(&path, owner(1)).unwrap().unwrap();
+        state.keep(&said(9, 0)).unwrap();
+        state.keep(&said(9, 1)).unwrap();
+        drop(state);
+        assert_eq!(opened(&path), Standing::Known(Some(said(9, 1))));
+    };
+    let second = usize::try_from(DISTANCE).unwrap();
+    for slot in [0, second] {
+        check(&|bytes| bytes[slot + 1] ^= 1);
+        check(&|bytes| bytes[slot + 2] ^= 1);
+        check(&|bytes| bytes[slot + HEAD + 3] ^= 0x80);
+        check(&|bytes| bytes[slot..slot + SLOT].fill(0));
+        check(&|bytes| bytes[slot..slot + 2].fill(0xff));
+    }
+    check(&|bytes| bytes.truncate(second));
+    check(&|bytes| bytes.clear());
+}
+
+#[test]
+fn one_file_has_one_holder_and_one_owner() {
+    let (_folder, path) = place_of_it();
+    let held = SignState::create(&path, owner(1), Standing::Known(None)).unwrap();
+    let second = SignState::take(&path, owner(1)).unwrap_err();
+    assert!(matches!(second, SignStateError::InUse { .. }), "{second}");
+    drop(held);
+    let other = SignState::take(&path, owner(2)).unwrap_err();
+    assert!(matches!(other, SignStateError::Foreign { what: "key", .. }), "{other}");
+    let again = SignState::create(&path, owner(1), Standing::Known(None)).unwrap_err();
+    assert!(matches!(again, SignStateError::Exists { .. }), "{again}");
+}
+
+mod moving {
+    use clap::Parser;
+
+    use super::*;
+    use crate::sign_state::handover::SignStateArgs;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SignStateArgs,
+    }
+
+    fn command(path: &Path, line: &[&str]) -> Result<String, SignStateError> {
+        let whole = ["sign-state"].iter().chain(line).chain(&["--config", "node.toml"]);
+        Line::parse_from(whole).args.run(path, owner(1))
+    }
+
+    #[test]
+    fn a_mark_moves_with_its_key_and_votes_at_one_place_only() {
+        let (folder, here) = place_of_it();
+        let there = folder.path().join("there.signed");
+        let file = folder.path().join("exported.json");
+        let file = file.to_str().unwrap();
+        kept(&here);
+        command(&here, &["export", "--out", file]).unwrap();
+        let stopped = SignState::take(&here, owner(1)).unwrap_err();
+        assert!(matches!(stopped, SignStateError::HandedOver { .. }), "{stopped}");
+        command(&there, &["import", file]).unwrap();
+        let mut state = SignState::take(&there, owner(1)).unwrap();
+        assert_eq!(state.standing(), &Standing::Known(Some(said(7, 1))));
+        state.keep(&said(8, 0)).unwrap();
+        drop(state);
+        // The same file a second time would bring the key below what it has signed since.
+        let old = command(&there, &["import", file]).unwrap_err();
+        assert!(matches!(old, SignStateError::Older { exported: 7, known: 8 }), "{old}");
+        // And back.
+        let back = folder.path().join("back.json");
+        command(&there, &["export", "--out", back.to_str().unwrap()]).unwrap();
+        command(&here, &["import", back.to_str().unwrap()]).unwrap();
+        assert_eq!(opened(&here), Standing::Known(Some(said(8, 0))));
+    }
+
+    #[test]
+    fn an_operator_says_what_a_key_has_signed_once() {
+        let (_folder, path) = place_of_it();
+        command(&path, &["new", "--signed-up-to", "41"]).unwrap();
+        let Standing::Known(Some(mark)) = opened(&path) else { panic!("a mark") };
+        assert_eq!((mark.height, mark.round), (41, u32::MAX));
+        let shown = command(&path, &["show", "--json"]).unwrap();
+        assert!(
+            shown.contains("\"state\":\"known\"") && shown.contains("\"height\":41"),
+            "{shown}"
+        );
+        let again = command(&path, &["new"]).unwrap_err();
+        assert!(matches!(again, SignStateError::Exists { .. }), "{again}");
+    }
+
+    #[test]
+    fn what_is_not_known_cannot_be_handed_over() {
+        let (folder, path) = place_of_it();
+        let out = folder.path().join("out.json");
+        let none = command(&path, &["show"]).unwrap_err();
+        assert!(matches!(none, SignStateError::Missing { .. }), "{none}");
+        drop(SignState::take(&path, owner(1)).unwrap());
+        let unknown = command(&path, &["export", "--out", out.to_str().unwrap()]).unwrap_err();
+        assert!(matches!(unknown, SignStateError::Unknown { .. }), "{unknown}");
+        assert!(!out.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_export_of_this_key_is_refused() {
+        let (folder, path) = place_of_it();
+        let file = folder.path().join("exported.json");
+        kept(&path);
+        command(&path, &["export", "--out", file.to_str().unwrap()]).unwrap();
+        let good = std::fs::read_to_string(&file).unwrap();
+        let check = |from: &str, to: &str, expected: &str| {
+            let text = good.replace(from, to);
+            assert_ne!(text, good);
+            std::fs::write(&file, text).unwrap();
+            let there = folder.path().join("there.signed");
+            let error = command(&there, &["import", file.to_str().unwrap()]).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!there.exists());
+        };
+        check("\"province\": \"44\"", "\"province\": \"31\"", "another province");
+        check("\"version\": 1", "\"version\": 2", "another release");
+        check("prevote", "preview", "not an exported sign state");
+        check("\"height\"", "\"depth\"", "not an exported sign state");
+        check("{", "", "not an exported sign state");
+    }
+}
