@@ -21,6 +21,8 @@ mod clock;
 
 mod files;
 
+mod targets;
+
 mod entropy;
 
 mod client;

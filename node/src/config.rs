@@ -305,6 +305,22 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
 }
 
 impl Loaded {
+    /// That genesis does not have this node's province, in words. It may be one that the provinces
+    /// have taken in since, or will.
+    #[must_use]
+    pub fn unfounded_province(&self) -> Option<String> {
+        let founded = &self.genesis.provinces;
+        if founded.iter().any(|province| province.code == self.province) {
+            return None;
+        }
+        let codes: Vec<&str> = founded.iter().map(|province| province.code.as_str()).collect();
+        Some(format!(
+            "there is no province {}; it has: {}. Until the provinces take it in, nothing is recognised for it",
+            self.province,
+            codes.join(" ")
+        ))
+    }
+
     /// What keeps this node from voting while `set` has the vote, in words. None of it is a mistake
     /// for certain: the provinces may be about to let it in, or to rotate to its keys.
     #[must_use]

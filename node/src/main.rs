@@ -141,9 +141,10 @@ async fn wait_for_signal() {
 
 fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
-    node::check_http(&loaded, insecure_public)?;
+    node::check_addresses(&loaded, insecure_public)?;
     // A chain that has gone on may say otherwise; the node says so when it starts.
-    for doubt in loaded.doubts(&loaded.genesis.validator_set()) {
+    let doubts = loaded.doubts(&loaded.genesis.validator_set());
+    for doubt in loaded.unfounded_province().into_iter().chain(doubts) {
         say_warning(&format!("by genesis, {doubt}"));
     }
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));

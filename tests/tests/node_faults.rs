@@ -260,9 +260,49 @@ fn check_config_refuses_what_run_refuses() {
     }
     assert!(check().status.success());
     let open = listen.replace("127.0.0.1", "0.0.0.0");
-    std::fs::write(lone.config(), good.replacen(&listen, &open, 1)).unwrap();
-    assert_refused(&check(), "plain HTTP");
-    assert_refused(&lone.run(), "plain HTTP");
+    let p2p = format!("[\"/ip4/127.0.0.1/tcp/{}\"]", lone.http + 200);
+    for (from, to, expected) in [
+        (listen.as_str(), open.as_str(), "plain HTTP"),
+        (p2p.as_str(), "[\"foo\"]", "foo is not a multiaddr"),
+        (p2p.as_str(), &format!("{p2p}\npeers = [\"zzz\"]"), "zzz is not a multiaddr"),
+        (p2p.as_str(), &format!("{p2p}\nobservers = [\"zzz\"]"), "zzz is not a peer id"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        std::fs::write(lone.config(), good.replacen(from, to, 1)).unwrap();
+        assert_refused(&check(), expected);
+        assert_refused(&lone.run(), expected);
+    }
+}
+
+#[test]
+fn check_config_warns_of_a_province_that_genesis_does_not_have_or_that_has_no_vote() {
+    let lone = Lone::new();
+    let good = std::fs::read_to_string(lone.config()).unwrap();
+    for (province, expected) in [
+        ("12", "warning: by genesis, there is no province 12; it has: 11 31 44 51"),
+        ("12", "warning: by genesis, province 12 has no validator"),
+        ("31", "warning: by genesis, neither validator_key nor next_validator_key"),
+    ] {
+        let text = good.replacen("province = \"11\"", &format!("province = {province:?}"), 1);
+        std::fs::write(lone.config(), text).unwrap();
+        let mut command = Command::new(binary("symbolon-node"));
+        command.args(["check-config", "--config"]).arg(lone.config()).env("SYMBOLON_LOG", "off");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains(expected), "{province}: {said}");
+    }
+}
+
+#[test]
+fn a_chain_that_is_founded_in_the_future_is_not_started() {
+    let lone = Lone::new();
+    let document = lone.folder.path().join("genesis.toml");
+    let text = std::fs::read_to_string(&document).unwrap();
+    let time = text.lines().find(|line| line.starts_with("genesis_time")).unwrap();
+    let later = text.replacen(time, "genesis_time = \"2100-01-01T00:00:00Z\"", 1);
+    std::fs::write(&document, later).unwrap();
+    std::fs::remove_dir_all(lone.folder.path().join("node-1/data")).unwrap();
+    assert_refused(&lone.run(), "founded at 2100-01-01T00:00:00Z");
 }
 
 #[test]

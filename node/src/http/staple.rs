@@ -79,6 +79,8 @@ pub(super) struct StapleBody {
 /// What is asked, checked.
 struct Wanted {
     asking: Vec<ProvinceCode>,
+    /// Whether the request named them.
+    is_named: bool,
     status: bool,
     issuer: Option<Uscc>,
     key_id: Option<u32>,
@@ -97,11 +99,27 @@ impl Wanted {
         }
         Ok(Self {
             asking,
+            is_named: query.recognising_province.is_some(),
             status: query.status.unwrap_or(true),
             issuer: query.issuer.as_deref().map(Uscc::read).transpose()?,
             key_id: query.key_id,
             licence_type: query.licence_type.as_deref().map(TypeCode::read).transpose()?,
         })
+    }
+}
+
+impl Wanted {
+    /// Refuses to be asked for provinces that are not on this chain, which recognise nothing. This
+    /// node's own may be one that is yet to come.
+    fn refuse_unknown(&self, view: &View<'_>) -> Result<(), Problem> {
+        for province in self.asking.iter().filter(|_| self.is_named) {
+            if view.raw(&StateKey::Province(*province))?.is_none() {
+                let detail = format!("recognising_province: no province {province}");
+                let hint = "GET /v1/provinces lists the provinces of this chain";
+                return Err(Problem::bad("bad_province", detail, hint));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -206,6 +224,7 @@ pub(super) async fn get_staple(
     let wanted = Wanted::read(&query, server.context.province)?;
     let cbor = wants_cbor(&headers);
     let look = move |view: &View<'_>| {
+        wanted.refuse_unknown(view)?;
         let (keys, is_there) = places(view, cid, &wanted)?;
         let proof = view.state_proof(&keys)?;
         let height = view.tip().height;

@@ -176,6 +176,7 @@ impl Layout {
         for number in self.node_numbers() {
             ours.extend([self.data(number), self.log(number), self.pid_file(number)]);
             ours.extend([self.validator_key(number), self.network_key(number)]);
+            ours.push(self.status_key(number));
             ours.push(self.sign_state(number));
             ours.push(self.config(number));
         }
