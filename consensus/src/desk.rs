@@ -30,7 +30,7 @@ use crate::{
     host::{Config, Effect, Evidence, HeightStart, HostError, Peer},
     mark::Signed,
     membership::Members,
-    sign::{BadMessage, Claim, Says, Seals, Signed, Verified, check_commit, check_message},
+    sign::{BadMessage, Claim, Says, Seals, Verified, check_commit, check_message},
     timing::{Timer, Timing},
     wal::{Entry, Record},
     wire::{
@@ -349,7 +349,7 @@ impl Desk {
         };
         let signatures = message.map(|m| m.signatures()).unwrap_or_default();
         !signatures.is_empty()
-            && signatures.iter().all(|s: &Signed| self.seals.holds(&self.chain_id, s, key))
+            && signatures.iter().all(|s| self.seals.holds(&self.chain_id, s, key))
     }
 
     fn verify_certificate(&mut self, message: Option<Message>) -> CoreResult {
