@@ -72,6 +72,8 @@ pub struct Metrics {
     pub peers: Gauge,
     /// Validators of the current set from which nothing was heard lately.
     pub validators_missing: Gauge,
+    /// Evidence of validators that signed against themselves, kept since the start.
+    pub evidence: Counter,
     /// Transactions that wait.
     pub pool_transactions: Gauge,
     /// Blocks committed since the start.
@@ -114,6 +116,7 @@ impl Metrics {
             syncing: Gauge::default(),
             peers: Gauge::default(),
             validators_missing: Gauge::default(),
+            evidence: Counter::default(),
             pool_transactions: Gauge::default(),
             blocks: Counter::default(),
             transactions: Counter::default(),
@@ -149,6 +152,7 @@ impl Metrics {
             "Validators from which nothing was heard lately",
             self.validators_missing.clone(),
         );
+        r.register("evidence", "Validators found to contradict themselves", self.evidence.clone());
         r.register("pool_transactions", "Transactions waiting", self.pool_transactions.clone());
         r.register("blocks", "Blocks committed since the start", self.blocks.clone());
         r.register("transactions", "Transactions committed", self.transactions.clone());

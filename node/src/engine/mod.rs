@@ -11,6 +11,7 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod evidence;
 mod handle;
 mod queue;
 mod router;
@@ -29,6 +30,7 @@ use std::{
 
 use symbolon_consensus::{
     Config, Effect, HeightStart, Host, HostError, Input, Peer, Signed, Timer, Timing, Verified,
+    evidence::Equivocation,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -142,6 +144,8 @@ enum Event {
     Checked { message: Verified, from: Peer },
     /// A peer speaks of a later height; nothing of it is checked.
     Ahead { peer: PeerIndex, height: u64 },
+    /// A peer has shown evidence, which was checked.
+    Evidence(Box<Equivocation>),
     /// Transactions wait.
     Work,
     /// A block was built.
@@ -292,6 +296,7 @@ impl Engine {
                 self.sync_checked(parent, checked, from)
             }
             Event::Network(event) => self.handle_network(event),
+            Event::Evidence(evidence) => self.keep_evidence(&evidence),
             Event::HelperGone(what) => Err(EngineError::HelperGone(what)),
             Event::Stop => Ok(()),
         }
@@ -384,6 +389,7 @@ impl Engine {
                 self.wakes.insert(Instant::now() + Duration::from_millis(ahead));
             }
             Effect::StartedRound { height, round, .. } => self.round_started(height, round),
+            Effect::EvidenceFound(found) => self.evidence_found(&found)?,
             Effect::Decide { block, certificate } => return self.decide(block, &certificate),
             other => self.note(other),
         }
@@ -406,9 +412,6 @@ impl Engine {
     /// Effects that change nothing here but what is known and said.
     fn note(&mut self, effect: Effect) {
         match effect {
-            Effect::EvidenceFound(evidence) => {
-                tracing::warn!(province = %evidence.province, "a validator signed two conflicting messages");
-            }
             Effect::Misbehaved { peer, reason } => {
                 tracing::warn!(peer = peer.0, %reason, "a peer delivered a bad message");
                 self.parts.network.blame(PeerIndex(peer.0));
@@ -434,6 +437,7 @@ impl Engine {
         self.wakes.clear();
         let start = height_start(&self.parts.store)?;
         self.checks.move_to(start.clone());
+        self.repeat_evidence()?;
         self.plan_begin();
         let mut inputs = vec![Input::StartHeight(start)];
         if self.parts.pool.has_work() {

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod disk;
+mod evidence;
 mod faults;
 mod marks;
 mod restart;

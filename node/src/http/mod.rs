@@ -4,11 +4,10 @@
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
 //! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`]; then
-//! [`status_lists`], [`well_known`] and [`type_metadata`], which are read without any knowledge of
-//! the ledger; and
-//! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
-//! `docs/reference/http-api.md`.
+//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`evidence`], [`trust`],
+//! [`events`]; then [`status_lists`], [`well_known`] and [`type_metadata`], which are read without
+//! any knowledge of the ledger; and [`admin`] for the operator. The shapes are described at `/docs`
+//! of a running node and in `docs/reference/http-api.md`.
 
 mod limits;
 
@@ -55,6 +54,8 @@ mod well_known;
 mod type_metadata;
 
 mod blocks;
+
+mod evidence;
 
 mod trust;
 
@@ -355,6 +356,7 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(agencies::routes())
         .merge(registries::routes())
         .merge(blocks::routes())
+        .merge(evidence::routes())
         .merge(trust::routes())
         .merge(events::routes())
         .merge(status_lists::routes())

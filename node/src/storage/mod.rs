@@ -8,6 +8,7 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod evidence;
 mod history_tree;
 mod proof;
 mod status_pages;
@@ -16,6 +17,7 @@ mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
+pub use evidence::{EVIDENCE_KEPT_FOR, EVIDENCE_PER_PROVINCE};
 pub use proof::ProofBuilder;
 pub use schema::{EventPlace, Location};
 pub use status_pages::{MAX_REWIND_BYTES, REWIND_BLOCKS, RewindError};

@@ -17,15 +17,19 @@
 //! | `status_pages` | province, block of slots (4 bytes) | its page (`symbolon_ledger::status_page`); none while all of it is zero |
 //! | | province, list (3 bytes) | height at which the list last changed |
 //! | `status_changes` | province, list (3 bytes), height | the statuses that this block replaced: 3 bytes each, index in the list times 4 plus the status before |
+//! | `evidence` | province, height | CBOR of the `Equivocation` of that province at that height |
 //!
-//! Everything but `undecided` changes only in the one synced batch of a block. A change of any
+//! Everything but `undecided` and `evidence` changes only in the one synced batch of a block. A change of any
 //! line here raises [`SCHEMA_VERSION`].
 
 use bincode::{Decode, Encode};
-use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
+use symbolon_ledger::{
+    codes::ProvinceCode,
+    hash::{BlockHash, Cid, DIGEST_LEN},
+};
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -59,6 +63,8 @@ pub mod cf {
     pub const STATUS_PAGES: &str = "status_pages";
     /// See the table above.
     pub const STATUS_CHANGES: &str = "status_changes";
+    /// See the table above.
+    pub const EVIDENCE: &str = "evidence";
 
     /// What follows from blocks and certificates beside the state: the same on every node.
     pub const DERIVED: [&str; 8] = [
@@ -73,7 +79,7 @@ pub mod cf {
     ];
 
     /// All of them.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         META,
         HEADERS,
         BLOCKS,
@@ -88,6 +94,7 @@ pub mod cf {
         VALIDATOR_SETS,
         STATUS_PAGES,
         STATUS_CHANGES,
+        EVIDENCE,
     ];
 }
 
@@ -138,6 +145,12 @@ pub fn height_key(height: u64) -> [u8; 8] {
 #[must_use]
 pub fn undecided_key(height: u64, block: &BlockHash) -> Vec<u8> {
     [&height.to_be_bytes()[..], block.as_bytes()].concat()
+}
+
+/// Key of evidence against a province.
+#[must_use]
+pub fn evidence_key(province: ProvinceCode, height: u64) -> Vec<u8> {
+    [province.as_str().as_bytes(), &height.to_be_bytes()].concat()
 }
 
 /// Where in the chain an event is. The order of places is the order of events.
