@@ -58,7 +58,8 @@ pub use handle::{EngineHandle, Outside, THREAD, abort_on_panic, start};
 use queue::{Queue, Queued};
 use router::Checks;
 use shelf::Shelf;
-pub use status::EngineStatus;
+pub(crate) use status::describe;
+pub use status::{EngineStatus, Heard, LastHeard, Stall, Voting};
 use sync::Sync;
 
 /// How long a node of a new chain waits for its peers before the first block.
@@ -200,7 +201,9 @@ struct Engine {
     begin_at: Option<Instant>,
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
-    heard: BTreeMap<ProvinceCode, Instant>,
+    heard: BTreeMap<ProvinceCode, Heard>,
+    /// When a block was last committed here, or the engine was started.
+    progress_ms: u64,
     /// When the status was last published.
     published: Instant,
 }
@@ -241,6 +244,7 @@ impl Engine {
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            progress_ms: now,
             published: Instant::now(),
         };
         engine.plan_begin();
@@ -459,6 +463,7 @@ impl Engine {
         tracing::debug!(height, round = certificate.round, transactions, "committed");
         let now = (self.parts.clock)();
         self.parts.metrics.committed(block, executed);
+        self.progress_ms = now;
         self.status.send_modify(|status| {
             status.height = height;
             status.last_commit_ms = now;

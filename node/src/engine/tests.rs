@@ -9,4 +9,5 @@ mod marks;
 mod restart;
 mod rig;
 mod router;
+mod stall;
 mod sync;
