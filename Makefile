@@ -5,9 +5,10 @@
 
 export PATH := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 CARGO_ALL := --release --workspace --locked
+SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt bench demo demo-check demo-stop docs clean
+.PHONY: help setup build test lint bench soak faults demo demo-check demo-stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,15 +22,18 @@ build: setup ## build the node and the command line into target/release
 test: ## everything that must hold: set-up, format, lints, tests, the demo on free ports
 	@scripts/test.sh
 
+soak: setup ## fresh seeds in the simulator, for SECONDS=3600 or as long as you say
+	SYMBOLON_SOAK=$(SECONDS) cargo test $(CARGO_ALL) --test soak -- --ignored --nocapture
+
 lint: setup ## format and lints only
 	cargo fmt --all --check
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 
-fmt: setup ## format the code
-	cargo fmt --all
-
 bench: build ## measure speed and memory of four nodes on this machine
 	@target/release/bench
+
+faults: build ## every fault of real nodes, each chain executed again after each (root; about an hour)
+	@scripts/faults.sh
 
 demo: build ## a four-province network and a licence's story; it stays up
 	@scripts/demo.sh
@@ -39,9 +43,6 @@ demo-check: build ## the same story on free ports, in a temporary folder; stops 
 
 demo-stop: ## stop the network that `make demo` left running
 	@scripts/demo.sh --stop
-
-docs: setup ## the reference of every crate, into target/doc
-	cargo doc $(CARGO_ALL) --no-deps
 
 clean: demo-stop ## remove everything built and the demo's data; the next build is a long one
 	rm -rf target .symbolon

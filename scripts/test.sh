@@ -46,6 +46,9 @@ check cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings
 step "tests"
 cargo test "${ALL[@]}" --no-fail-fast 2>&1 | tee "$LOG"
 STATUS=${PIPESTATUS[0]}
+step "deliberate breaks, each of which must be caught"
+scripts/mutants.sh --no-fail-fast 2>&1 | tee -a "$LOG"
+STATUS=$((STATUS + PIPESTATUS[0]))
 PASSED=$(count passed)
 FAILED=$(count failed)
 # A test program that did not build or was killed has no result line of its own.

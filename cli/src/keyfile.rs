@@ -1,4 +1,5 @@
-//! Private keys as files: PKCS#8 PEM, readable by their owner only, never overwritten.
+//! Private keys as files: PKCS#8 PEM, plain or encrypted, readable by their owner only, never
+//! overwritten. Where a passphrase comes from is in [`crate::passphrase`].
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,23 +8,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{
+    encrypted_key::{self, EncryptedKeyError},
+    keys::SecretKey,
+};
 use zeroize::Zeroizing;
 
-use crate::{files, output::Failure};
+use crate::{entropy, files, output::Failure, passphrase};
 
-/// Longest key file that is read: a PEM of an Ed25519 key has about 120 bytes, and comments may
-/// stand before it.
+/// Longest key file that is read: a PEM of an Ed25519 key has about 120 bytes, an encrypted one
+/// 350, and comments may stand before it.
 const MAX_KEY_FILE_BYTES: u64 = 16 * 1024;
 
 /// Only the owner reads and writes.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Reads a private key.
+/// Reads a private key; of an encrypted one, the passphrase is looked for or asked for.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, is readable by others, or is not such a key.
+/// When the file cannot be read, is readable by others, is not such a key, or is not opened by
+/// the passphrase.
 pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
     let shown = path.display();
     let cannot = |why: &dyn std::fmt::Display| {
@@ -45,7 +50,17 @@ pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
         ));
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| cannot(&e))?);
-    SecretKey::from_pem(&text).map_err(|e| cannot(&e))
+    if !encrypted_key::is_encrypted(&text) {
+        return SecretKey::from_pem(&text).map_err(|e| cannot(&e));
+    }
+    encrypted_key::decrypt(&text, &passphrase::of(path)?).map_err(|why| match why {
+        EncryptedKeyError::NotAKey => cannot(&why),
+        EncryptedKeyError::Passphrase => Failure::usage(
+            "wrong_passphrase",
+            format!("the key {shown} cannot be read: {why}"),
+            "give the passphrase with which it was encrypted; nobody can tell it from the file",
+        ),
+    })
 }
 
 /// Writes a private key where no file is yet, with mode 0600.
@@ -54,6 +69,24 @@ pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
 ///
 /// When a file of that name exists, or the folder cannot be written.
 pub(crate) fn write_new(path: &Path, key: &SecretKey) -> Result<(), Failure> {
+    write_pem(path, &key.to_pem())
+}
+
+/// As [`write_new`], under a passphrase.
+///
+/// # Errors
+///
+/// As [`write_new`]; or the system has no random bytes.
+pub(crate) fn write_new_encrypted(
+    path: &Path,
+    key: &SecretKey,
+    passphrase: &str,
+) -> Result<(), Failure> {
+    let entropy = entropy::bytes::<{ encrypted_key::ENTROPY_LEN }>()?;
+    write_pem(path, &encrypted_key::encrypt(key, passphrase, &entropy))
+}
+
+fn write_pem(path: &Path, pem: &str) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| {
         let shown = path.display();
         if error.kind() == ErrorKind::AlreadyExists {
@@ -69,7 +102,7 @@ pub(crate) fn write_new(path: &Path, key: &SecretKey) -> Result<(), Failure> {
             "choose a folder that exists and that you may write to",
         )
     };
-    write_whole(path, key.to_pem().as_bytes()).map_err(cannot)
+    write_whole(path, pem.as_bytes()).map_err(cannot)
 }
 
 /// The name appears only when all of the key is on the disk, so a kill leaves no half of it; a

@@ -15,6 +15,8 @@ mod devnet_file;
 
 mod keyfile;
 
+mod passphrase;
+
 mod clock;
 
 mod files;
@@ -38,6 +40,7 @@ mod qr;
 use std::process::ExitCode;
 
 use clap::{Parser as _, error::ErrorKind};
+use nix::sys::resource::{Resource, setrlimit};
 
 use crate::{
     args::{Cli, Context},
@@ -45,6 +48,9 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // Private keys come into this process's memory: no core file of it is written. Lowering a
+    // limit is always allowed; where there is no such limit, there are no core files either.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     match Cli::try_parse() {
         Ok(cli) => {
             let context = Context { output: Output::new(cli.global.json), global: cli.global };

@@ -22,6 +22,7 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId},
     keys::{PublicKey, SIGNATURE_LEN, SecretKey, Signature},
+    mutants::{self, Mutant},
     vote::Step,
 };
 
@@ -32,6 +33,7 @@ use crate::{
     membership::Members,
     sign::{BadMessage, Claim, Says, Seals, Verified, check_commit, check_message},
     timing::{Timer, Timing},
+    unlocked::Unlocked,
     wal::{Entry, Record},
     wire::{
         Message, PolkaCertificate, Proposal, RoundCertificate, Vote, kind_of_core, province_of,
@@ -53,6 +55,9 @@ pub(crate) struct Desk {
     pub(crate) chain_id: ChainId,
     pub(crate) timing: Timing,
     identity: Option<(ProvinceCode, SecretKey)>,
+    next_key: Option<SecretKey>,
+    /// Whether the height's set holds the second key.
+    is_rotated: bool,
     height: u64,
     pub(crate) members: Members,
     pub(crate) seals: Seals,
@@ -78,15 +83,19 @@ pub(crate) struct Desk {
     pub(crate) signed: Signed,
     /// What it signed while replaying: not in the log yet.
     fresh: BTreeSet<(u32, Step)>,
+    /// Nothing, in what is shipped.
+    pub(crate) unlocked: Unlocked,
 }
 
 impl Desk {
     pub(crate) fn new(config: Config, start: &HeightStart) -> Result<Self, HostError> {
-        let Config { chain_id, identity, timing, signed } = config;
+        let Config { chain_id, identity, next_key, timing, signed } = config;
         let mut desk = Self {
             chain_id,
             timing,
             identity,
+            next_key,
+            is_rotated: false,
             height: 0,
             members: Members::of(&start.validators),
             seals: Seals::default(),
@@ -104,6 +113,7 @@ impl Desk {
             reported: BTreeSet::new(),
             signed,
             fresh: BTreeSet::new(),
+            unlocked: Unlocked::default(),
         };
         desk.prepare(start)?;
         Ok(desk)
@@ -115,7 +125,13 @@ impl Desk {
             let (expected, actual) = (self.chain_id, start.parent.chain_id);
             return Err(HostError::WrongChain { expected, actual });
         }
-        self.members = Members::governing(&start.parent, &start.validators)?;
+        let members = Members::governing(&start.parent, &start.validators)?;
+        if !mutants::is(Mutant::MembersOfAnotherHeight) {
+            self.members = members;
+        }
+        let held = self.identity.as_ref().and_then(|(own, _)| self.members.key_of(*own));
+        let next = self.next_key.as_ref().map(SecretKey::public_key);
+        self.is_rotated = next.is_some_and(|next| held == Some(&next));
         self.height = start.height();
         self.signed.see(&start.parent);
         self.seals.forget_below(self.height);
@@ -137,12 +153,12 @@ impl Desk {
             .map_or(Address::Observer, |(province, _)| Address::Province(*province))
     }
 
-    /// Whether this node's key is the one that the height's set holds for its province.
+    /// Whether one of this node's keys is the one that the height's set holds for its province.
     pub(crate) fn has_vote(&self) -> bool {
         let holds = |(province, key): &(ProvinceCode, SecretKey)| {
             self.members.key_of(*province) == Some(&key.public_key())
         };
-        self.identity.as_ref().is_some_and(holds)
+        self.is_rotated || self.identity.as_ref().is_some_and(holds)
     }
 
     /// Whether it votes: the vote is its own, and nothing that it may have signed and does not
@@ -172,6 +188,7 @@ impl Desk {
         use CoreEffect as E;
         Ok(match effect {
             E::SignVote(vote, r) => {
+                let vote = self.unlocked.vote(vote);
                 let says = Says::Vote(
                     kind_of_core(vote.kind),
                     match vote.value {
@@ -264,7 +281,9 @@ impl Desk {
     // that led there is durable.
     fn flush(&mut self) {
         if self.unflushed {
-            self.effects.push(Effect::WalFlush);
+            if !mutants::is(Mutant::FsyncSkipped) {
+                self.effects.push(Effect::WalFlush);
+            }
             self.unflushed = false;
         }
     }
@@ -308,7 +327,9 @@ impl Desk {
 
     fn sign(&mut self, round: Round, says: Says) -> Sealed {
         let nothing = Sealed(Signature([0; SIGNATURE_LEN]));
-        let (Some(round), Some((_, key))) = (round.as_u32(), &self.identity) else {
+        let first = self.identity.as_ref().map(|(_, key)| key);
+        let key = if self.is_rotated { self.next_key.as_ref() } else { first };
+        let (Some(round), Some(key)) = (round.as_u32(), key) else {
             self.fault = Some(HostError::Core("asked an observer, or no round, to sign".into()));
             return nothing;
         };
@@ -386,6 +407,10 @@ impl Desk {
         let message = Verified::own(&self.chain_id, &self.members, message);
         if matches!(message.message(), Message::Proposal(_)) {
             self.proposed = Some(message.clone());
+        }
+        if mutants::is(Mutant::SentBeforeFsync) {
+            self.effects.push(Effect::Publish(message));
+            return self.flush();
         }
         self.flush();
         self.effects.push(Effect::Publish(message));

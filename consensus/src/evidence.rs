@@ -14,12 +14,13 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::ChainId,
     keys::PublicKey,
+    operation::Operation,
     validators::ValidatorSet,
     vote::{MAX_STATEMENT_BYTES, SignedStatement, Statement, StatementError},
 };
 use thiserror::Error;
 
-use crate::wire::Message;
+use crate::{host::Evidence, wire::Message};
 
 /// Most bytes of evidence: two statements with their signatures (64) and framing.
 pub const MAX_EVIDENCE_BYTES: usize = 2 * (MAX_STATEMENT_BYTES + 64 + 16) + 16;
@@ -148,6 +149,13 @@ impl Equivocation {
         Ok(Proven { key, first, second })
     }
 
+    /// The operation by which a province puts it on the chain.
+    #[must_use]
+    pub fn operation(self) -> Operation {
+        let Self { province, first, second } = self;
+        Operation::Evidence { province, first, second }
+    }
+
     /// What was stated, without a look at the signatures.
     ///
     /// # Errors
@@ -170,5 +178,14 @@ impl Equivocation {
             return Err(NotEvidence::Order);
         }
         Ok((first, second))
+    }
+}
+
+impl Evidence {
+    /// The operation by which a province puts it on the chain. None for certificates, which nobody
+    /// signs as one.
+    #[must_use]
+    pub fn operation(&self, chain: &ChainId) -> Option<Operation> {
+        Equivocation::of(chain, &self.first, &self.second).ok().map(Equivocation::operation)
     }
 }

@@ -50,6 +50,9 @@ pub struct Config {
     /// The province and key that this node votes with; none for an observer. A key that the
     /// validator set does not hold for the province votes at no height.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// A second key: this node votes with it at every height whose set holds it for the province.
+    /// So a validator's key is rotated while the node runs.
+    pub next_key: Option<SecretKey>,
     /// How long to wait for what.
     pub timing: Timing,
     /// What its key has signed before, as far as is known apart from the log.
@@ -502,6 +505,7 @@ impl Host {
     /// Feeds the core one input and lets the desk answer what it asks for.
     pub(crate) fn feed(&mut self, input: CoreInput<Ledger>) -> Result<(), HostError> {
         let Self { core, desk, .. } = self;
+        desk.unlocked.hear(&input);
         // host contract 3: the desk's answer cannot be an error: its type has none.
         let result: Result<(), CoreError<Ledger>> = process!(
             input: input,

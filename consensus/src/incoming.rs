@@ -12,7 +12,12 @@ use malachite_consensus::{
 use malachite_types::{
     ExtendedCommitCertificate, Round, Threshold, Validity, ValueOrigin, ValueResponse, VoteType,
 };
-use symbolon_ledger::{block::Header, codes::ProvinceCode, hash::BlockHash};
+use symbolon_ledger::{
+    block::Header,
+    codes::ProvinceCode,
+    hash::BlockHash,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     context::{Block, Height, Ledger},
@@ -305,7 +310,7 @@ impl Host {
             return Err(HostError::CertifiedBlockInvalid { block, height: self.height() });
         }
         self.bodies.mark_fed(&block);
-        if valid && first_time {
+        if valid && first_time && !mutants::is(Mutant::BodyNotStored) {
             // host contract 5: durable before its verdict is logged, so that after a crash the
             // log never names a body that is gone.
             self.desk.effects.push(Effect::StoreBody { block });

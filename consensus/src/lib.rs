@@ -61,8 +61,9 @@
 //! # Read on
 //!
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
-//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
-//! (messages), [`mark`] (what was signed before), [`evidence`] (who signed against itself), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
+//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`] (messages),
+//! [`mark`] (what was signed before), [`evidence`] (who signed against itself), [`validity`]
+//! (blocks), [`membership`] (who votes), [`timing`].
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
 //! they are kept; `tests/contract.rs` has a test for each.
@@ -98,6 +99,8 @@ pub mod membership;
 pub mod timing;
 
 mod context;
+
+mod unlocked;
 
 pub use host::{Config, Effect, Evidence, HeightStart, Host, HostError, Input, Peer};
 pub use mark::Signed;

@@ -4,12 +4,13 @@
 //! hash. So a node cannot be talked into another set: `Members::governing` takes the set only
 //! together with the header that names it.
 
-use malachite_types as bft;
+use malachite_types::{self as bft, ThresholdParam, ThresholdParams};
 use symbolon_ledger::{
     block::Header,
     codes::ProvinceCode,
     hash::Digest,
     keys::PublicKey,
+    mutants::{self, Mutant},
     validators::{Validator, ValidatorSet},
 };
 use thiserror::Error;
@@ -26,6 +27,17 @@ pub struct NotTheNamedSet {
     pub expected: Digest,
     /// Hash of the set given.
     pub actual: Digest,
+}
+
+/// How many votes decide: more than two thirds; and how many have an honest one among them: more
+/// than a third.
+pub(crate) fn thresholds() -> ThresholdParams {
+    let thresholds = ThresholdParams::default();
+    if mutants::is(Mutant::QuorumInRounds) {
+        // Less than a half: two of four, four of seven.
+        return ThresholdParams { quorum: ThresholdParam::new(49, 100), ..thresholds };
+    }
+    thresholds
 }
 
 /// One voter. Every province has one vote.

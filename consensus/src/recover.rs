@@ -13,13 +13,18 @@
 use std::collections::BTreeMap;
 
 use malachite_consensus::{Params, State};
-use malachite_types::{ThresholdParams, ValuePayload};
-use symbolon_ledger::{block::Header, hash::BlockHash};
+use malachite_types::ValuePayload;
+use symbolon_ledger::{
+    block::Header,
+    hash::BlockHash,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     context::{Height, Ledger},
     desk::Desk,
     host::{Config, Effect, HeightStart, Host, HostError},
+    membership::thresholds,
     timing::{Timer, TimerStep},
     wal::{Entry, Record},
     wire::Message,
@@ -40,7 +45,7 @@ impl Host {
         let desk = Desk::new(config, &start)?;
         let params = Params {
             address: desk.address(),
-            threshold_params: ThresholdParams::default(),
+            threshold_params: thresholds(),
             // host contract 1: with `ProposalOnly` the core would take every block for valid.
             value_payload: ValuePayload::ProposalAndParts,
             // Settled when the height begins, and the log has been looked at.
@@ -71,7 +76,7 @@ impl Host {
         let mut host = Self::new(config, start)?;
         host.desk.now_ms = now_ms;
         let records = host.read(log)?;
-        if records.is_empty() {
+        if records.is_empty() || mutants::is(Mutant::LogNotReplayed) {
             let reset = Effect::WalReset { height: host.height() };
             return Ok((host, vec![reset]));
         }

@@ -12,12 +12,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use malachite_types::ThresholdParams;
 use symbolon_ledger::{
     certificate::Certificate,
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Digest, tagged_hash},
     keys::{PublicKey, SecretKey, Signature},
+    mutants::{self, Mutant},
     validators::ValidatorSet,
     vote::{Statement, Step, VoteKind},
 };
@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use crate::{
     context::Address,
-    membership::Members,
+    membership::{Members, thresholds},
     wire::{MAX_SIGNATURES, Message, RoundReason, WireError},
 };
 
@@ -186,7 +186,7 @@ pub(crate) enum Need {
 
 impl Need {
     pub(crate) fn is_met(self, votes: u64, of: u64) -> bool {
-        let thresholds = ThresholdParams::default();
+        let thresholds = thresholds();
         match self {
             Self::One => votes >= 1,
             Self::MoreThanAThird => thresholds.honest.is_met(votes, of),
@@ -207,7 +207,8 @@ pub(crate) fn check_message(
         Message::Vote(_) => Need::One,
         Message::Proposal(m) => {
             let turn = members.proposer(m.height, m.round).address;
-            if turn != Address::Province(m.province) {
+            let its_turn = turn == Address::Province(m.province);
+            if !its_turn && !mutants::is(Mutant::TurnIgnored) {
                 return Err(BadMessage::OutOfTurn { province: m.province, round: m.round });
             }
             Need::One
@@ -253,7 +254,7 @@ pub(crate) fn check_signatures(
     let mut seen = BTreeSet::new();
     for signed in signatures {
         let province = signed.province;
-        if !seen.insert(province) {
+        if !seen.insert(province) && !mutants::is(Mutant::SignersCountedTwice) {
             return Err(BadMessage::Twice { province });
         }
         let key = members.key_of(province).ok_or(BadMessage::NotAValidator { province })?;
@@ -261,7 +262,9 @@ pub(crate) fn check_signatures(
             return Err(BadMessage::BadSignature { province });
         }
     }
-    let (votes, of) = (seen.len() as u64, members.len() as u64);
+    let counted =
+        if mutants::is(Mutant::SignersCountedTwice) { signatures.len() } else { seen.len() };
+    let (votes, of) = (counted as u64, members.len() as u64);
     if need.is_met(votes, of) { Ok(()) } else { Err(BadMessage::TooFew { votes, of }) }
 }
 

@@ -14,6 +14,8 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::mutants::{self, Mutant};
+
 /// Length of a public key in bytes.
 pub const PUBLIC_KEY_LEN: usize = 32;
 /// Length of a signature in bytes.
@@ -75,7 +77,7 @@ impl PublicKey {
             return Err(KeyError::NotAKey);
         }
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAKey)?;
-        if key.is_weak() {
+        if key.is_weak() && !mutants::is(Mutant::WeakKeysTaken) {
             return Err(KeyError::Weak);
         }
         Ok(Self(key))
@@ -99,9 +101,12 @@ impl PublicKey {
     ///
     /// [`KeyError::BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
-        self.0
-            .verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
-            .map_err(|_| KeyError::BadSignature)
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        if mutants::is(Mutant::LooseSignatures) {
+            let loose = ed25519_dalek::Verifier::verify(&self.0, message, &signature);
+            return loose.map_err(|_| KeyError::BadSignature);
+        }
+        self.0.verify_strict(message, &signature).map_err(|_| KeyError::BadSignature)
     }
 }
 

@@ -7,9 +7,11 @@
 //! Read in this order: [`hash`] and [`codec`] (how anything becomes bytes), [`codes`] and
 //! [`keys`] (the smallest nouns), [`operation`] and [`transaction`] (what an agency says),
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
-//! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
+//! [`governance`] (what they decide about themselves), [`state`] and [`records`] (what is then
+//! true), [`status_page`] (what follows of it for status
 //! lists), [`log`] and `tree` (how it is committed to), [`receipt`], [`state_proof`],
-//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger).
+//! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger). [`mutants`] is for the tests:
+//! nothing of it is in what is shipped.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -21,6 +23,9 @@ pub mod codes;
 
 pub mod keys;
 
+#[cfg(feature = "encrypted-keys")]
+pub mod encrypted_key;
+
 pub mod catalogue;
 
 pub mod operation;
@@ -30,6 +35,8 @@ pub mod transaction;
 pub mod validators;
 
 pub mod vote;
+
+pub mod governance;
 
 pub mod certificate;
 
@@ -53,3 +60,5 @@ pub mod state_proof;
 pub mod inclusion;
 
 pub mod trust_bundle;
+
+pub mod mutants;

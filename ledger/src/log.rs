@@ -4,7 +4,10 @@
 use minicbor::{Decode, Decoder, Encode, decode};
 use sha2::{Digest as _, Sha256};
 
-use crate::hash::{Digest, sha256};
+use crate::{
+    hash::{Digest, sha256},
+    mutants::{self, Mutant},
+};
 
 /// Longest inclusion path: a tree of 2^64 leaves.
 pub const MAX_PATH: usize = 64;
@@ -20,7 +23,7 @@ pub fn leaf_hash(leaf: &[u8]) -> Digest {
 pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
     Digest(
         Sha256::new()
-            .chain_update([1])
+            .chain_update([u8::from(!mutants::is(Mutant::LeavesHashedAsNodes))])
             .chain_update(left.as_bytes())
             .chain_update(right.as_bytes())
             .finalize()
@@ -39,26 +42,50 @@ pub fn root(leaves: &[Digest]) -> Digest {
 }
 
 /// The inclusion path of leaf `index`, from the leaf up (RFC 9162, section 2.1.3.1); none when
-/// there is no such leaf.
+/// there is no such leaf. Whoever wants several paths of one tree makes a [`Tree`].
 #[must_use]
 pub fn path(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
-    if index >= leaves.len() {
-        return None;
+    Tree::of(leaves.to_vec()).path(index)
+}
+
+/// All hashes of a tree, so that each path out of it only has to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// The leaf hashes, then the hashes above them, up to the root. A hash without a sibling stands
+    /// in the level above as it is: it is that subtree's root.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over leaf hashes.
+    #[must_use]
+    pub fn of(leaves: Vec<Digest>) -> Self {
+        let above = |level: &Vec<Digest>| -> Option<Vec<Digest>> {
+            let join = |pair: &[Digest]| match pair {
+                [left, right] => node_hash(left, right),
+                _ => pair[0],
+            };
+            (level.len() > 1).then(|| level.chunks(2).map(join).collect())
+        };
+        Self { levels: std::iter::successors(Some(leaves), above).collect() }
     }
-    let (mut leaves, mut index, mut path) = (leaves, index, Vec::new());
-    while leaves.len() > 1 {
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if index < left.len() {
-            path.push(root(right));
-            leaves = left;
-        } else {
-            path.push(root(left));
-            index -= left.len();
-            leaves = right;
+
+    /// Number of leaves.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.levels.first().map_or(0, Vec::len)
+    }
+
+    /// The inclusion path of leaf `index`, as [`path`].
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
+        if index >= self.size() {
+            return None;
         }
+        let sibling =
+            |(height, level): (usize, &Vec<Digest>)| level.get((index >> height) ^ 1).copied();
+        Some(self.levels.iter().enumerate().filter_map(sibling).collect())
     }
-    path.reverse();
-    Some(path)
 }
 
 /// The root that a leaf, its place and its path lead to (RFC 9162, section 2.1.3.2); none when
@@ -181,11 +208,6 @@ fn bag(peaks: &[Digest]) -> Digest {
     }
 }
 
-/// The largest power of two smaller than `n`, which is at least 2.
-fn split(n: usize) -> usize {
-    1 << (n - 1).ilog2()
-}
-
 /// What must be kept of a tree to append to it: the roots of its complete subtrees, largest
 /// first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode)]
@@ -197,6 +219,26 @@ pub struct Frontier {
 }
 
 impl Frontier {
+    /// The frontier of a tree of `size` leaves with these complete subtrees, largest first; none
+    /// when a tree of that size has another number of them.
+    #[must_use]
+    pub fn from_peaks(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        let fits = peaks.len() == size.count_ones() as usize && size != u64::MAX;
+        fits.then_some(Self { size, peaks })
+    }
+
+    /// The complete subtrees of a tree of `size` leaves, largest first.
+    pub fn places(size: u64) -> impl Iterator<Item = Subtree> {
+        let levels = (0..u64::BITS).rev().filter(move |level| size >> level & 1 == 1);
+        levels.map(move |level| Subtree { level, index: (size >> level) - 1 })
+    }
+
+    /// The roots of its complete subtrees, largest first.
+    #[must_use]
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
     /// How many leaves the tree has.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -241,10 +283,8 @@ impl<'b, C> Decode<'b, C> for Frontier {
         }
         let size = d.u64()?;
         let peaks: Vec<Digest> = d.decode_with(ctx)?;
-        if peaks.len() != size.count_ones() as usize || size == u64::MAX {
-            return Err(refuse("a frontier has one root for each one in its size's binary form"));
-        }
-        Ok(Self { size, peaks })
+        Self::from_peaks(size, peaks)
+            .ok_or_else(|| refuse("a frontier has one root for each one in its size's binary form"))
     }
 }
 
@@ -278,6 +318,9 @@ mod tests {
         for (index, leaf) in (0..).zip(&leaves) {
             subtrees.insert(Subtree { level: 0, index }, *leaf);
             subtrees.extend(frontier.append(*leaf));
+            let size = frontier.size();
+            let peaks = Frontier::places(size).map(|place| subtrees[&place]).collect();
+            assert_eq!(Frontier::from_peaks(size, peaks).as_ref(), Some(&frontier));
             assert!(subtrees.len() <= 2 * (index as usize + 1), "one more a leaf, on average");
         }
         for size in 1..=LEAVES {

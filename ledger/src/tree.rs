@@ -1,9 +1,12 @@
-//! The engine of the authenticated map: the `jmt` crate behind three functions.
+//! The engine of the authenticated map: the `jmt` crate behind four functions, and in [`whole`] the
+//! same tree made from all its leaves at once.
 //!
 //! The tree holds hashes only; the records stand elsewhere. Two traps of the crate are closed
 //! here. A missing root reads as an *empty* tree, so [`update`] takes the root that the caller
 //! believes in and refuses any other. And a version without writes leaves no root behind, so
 //! [`update`] writes the root again at every version, even when nothing else changes.
+
+pub mod whole;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use jmt::{
@@ -192,6 +195,24 @@ pub fn prove<S: NodeStore>(store: &S, version: u64, key: Digest) -> Result<MapPa
     let tree = JellyfishMerkleTree::<_, Hasher>::new(&reader);
     let (_, proof) = tree.get_with_proof(KeyHash(key.0), version).map_err(damaged)?;
     path_of(&proof, key).map_err(damaged)
+}
+
+/// Checks that the tree of `version` leads from `key` to `root` with this record.
+///
+/// # Errors
+///
+/// [`TreeError::Damaged`].
+pub fn check<S: NodeStore>(
+    store: &S,
+    version: u64,
+    root: Digest,
+    key: Digest,
+    record: &[u8],
+) -> Result<(), TreeError> {
+    let reader = Reader(store);
+    let tree = JellyfishMerkleTree::<_, Hasher>::new(&reader);
+    let (_, proof) = tree.get_with_proof(KeyHash(key.0), version).map_err(damaged)?;
+    proof.verify_existence(jmt::RootHash(root.0), KeyHash(key.0), record).map_err(damaged)
 }
 
 /// The crate keeps a proof's parts to itself; its published encoding does not.

@@ -8,6 +8,7 @@ use crate::{
     codes::ProvinceCode,
     hash::{Digest, domain, tagged_hash},
     keys::PublicKey,
+    mutants::{self, Mutant},
 };
 
 /// Most validators: 31 provinces, the Corps, and room for the special regions and observers
@@ -29,6 +30,19 @@ pub struct Validator {
     /// The libp2p peer id of its node (a multihash), from which alone it is admitted.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub peer_id: Vec<u8>,
+}
+
+/// How the peer id of an Ed25519 key begins: an identity multihash of 36 bytes, in which a public
+/// key of that type with 32 bytes follows (libp2p specification, "Peer Ids and Keys").
+pub const ED25519_PEER_ID: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+impl Validator {
+    /// The key of its node's connections, which its peer id holds; none when the peer id is not
+    /// that of an Ed25519 key.
+    #[must_use]
+    pub fn node_key(&self) -> Option<PublicKey> {
+        PublicKey::from_bytes(self.peer_id.strip_prefix(&ED25519_PEER_ID)?).ok()
+    }
 }
 
 /// Why validators do not make a set.
@@ -91,7 +105,8 @@ impl ValidatorSet {
     /// Fewest votes that decide: more than two thirds (3 of 4, 22 of 32).
     #[must_use]
     pub fn quorum(&self) -> usize {
-        self.0.len() * 2 / 3 + 1
+        let missing = usize::from(mutants::is(Mutant::QuorumInCertificates));
+        self.0.len() * 2 / 3 + 1 - missing
     }
 
     /// Its hash, which headers carry.

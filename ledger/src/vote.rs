@@ -13,8 +13,9 @@ use thiserror::Error;
 
 use crate::{
     codec,
-    hash::{BlockHash, ChainId, domain},
+    hash::{BlockHash, ChainId, Digest, domain},
     keys::{KeyError, PublicKey, Signature},
+    mutants::{self, Mutant},
 };
 
 /// Most bytes of a signed statement; a proposal that is made again takes 111.
@@ -30,8 +31,9 @@ pub enum VoteKind {
 }
 
 impl VoteKind {
-    const fn domain(self) -> &'static str {
+    fn domain(self) -> &'static str {
         match self {
+            Self::Precommit if mutants::is(Mutant::DomainTagDropped) => domain::PREVOTE,
             Self::Prevote => domain::PREVOTE,
             Self::Precommit => domain::PRECOMMIT,
         }
@@ -70,6 +72,8 @@ fn signed_array(
     block: Option<&BlockHash>,
     pol_round: Option<Option<u32>>,
 ) -> Vec<u8> {
+    let chain = if mutants::is(Mutant::ChainDropped) { &Digest::ZERO } else { chain };
+    let round = if mutants::is(Mutant::RoundDropped) { 0 } else { round };
     let mut e = Encoder::new(Vec::with_capacity(112));
     e.array(if pol_round.is_some() { 6 } else { 5 })
         .and_then(|e| e.str(tag))
@@ -111,7 +115,7 @@ impl Step {
         }
     }
 
-    const fn domain(self) -> &'static str {
+    fn domain(self) -> &'static str {
         match self {
             Self::Proposal => domain::PROPOSAL,
             Self::Prevote => VoteKind::Prevote.domain(),

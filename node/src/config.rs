@@ -7,23 +7,23 @@ use std::{
 
 use serde::Deserialize;
 use symbolon_genesis::{Genesis, peer_id::PeerId};
-use symbolon_ledger::{
-    codes::ProvinceCode,
-    keys::{PublicKey, SecretKey},
-};
+use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::ValidatorSet};
 use thiserror::Error;
 
 use crate::{
     http::{NotAnOrigin, PublicOrigin},
+    key_files::{self, KeyFileError},
     sign_state::{self, Owner},
+    snapshot::SNAPSHOTS_KEPT,
 };
 
 /// Most bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Most bytes of a genesis file.
 const MAX_GENESIS_BYTES: u64 = 8 * 1024 * 1024;
-/// Most bytes of a key file.
-const MAX_KEY_BYTES: u64 = 16 * 1024;
+/// Distance of two snapshots unless configured otherwise. At the idle pace of one block in ten
+/// seconds that is a little more than a day.
+const SNAPSHOT_EVERY: u64 = 10_000;
 
 /// Whether the node votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -64,6 +64,10 @@ pub struct NodeConfig {
     /// Where the mark of what that key has signed is kept; beside the key when absent.
     #[serde(default)]
     pub sign_state: Option<PathBuf>,
+    /// Key to which the provinces are about to rotate the validator: from the height on at which
+    /// they do, the node votes with it.
+    #[serde(default)]
+    pub next_validator_key: Option<PathBuf>,
     /// Key of its peer id.
     pub network_key: PathBuf,
     /// Key of its province's status lists; none where they are signed elsewhere.
@@ -75,6 +79,54 @@ pub struct NodeConfig {
     pub admin: ListenConfig,
     /// The peer-to-peer network.
     pub network: PeerConfig,
+    /// How much of the past it keeps.
+    #[serde(default)]
+    pub history: HistoryConfig,
+}
+
+/// How much of the past a node keeps, and how it joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryConfig {
+    /// How many of the newest blocks are kept. None: an archive, which executes the chain from its
+    /// founding and keeps all of it.
+    #[serde(default)]
+    pub keep_blocks: Option<u64>,
+    /// A snapshot is made at each multiple of this height; 0 for none. Nodes can give each other
+    /// the same snapshots only where this number is the same.
+    #[serde(default = "snapshot_every")]
+    pub snapshot_every: u64,
+}
+
+const fn snapshot_every() -> u64 {
+    SNAPSHOT_EVERY
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { keep_blocks: None, snapshot_every: SNAPSHOT_EVERY }
+    }
+}
+
+impl HistoryConfig {
+    /// Refuses what would leave a peer that is behind without a way to catch up: when it has
+    /// fetched the older of two snapshots, the blocks after it must still be there.
+    fn check(self) -> Result<(), ConfigError> {
+        let refuse = |key, problem: String| Err(ConfigError::Value { key, problem });
+        let (Some(keep), every) = (self.keep_blocks, self.snapshot_every) else { return Ok(()) };
+        let least = every.saturating_mul(SNAPSHOTS_KEPT as u64);
+        if every == 0 {
+            let problem = "a node that drops old blocks must make snapshots, or nobody new can follow it; remove it, or give a number such as 10000";
+            return refuse("history.snapshot_every", problem.into());
+        }
+        if keep < least {
+            let problem = format!(
+                "{keep} blocks are fewer than {SNAPSHOTS_KEPT} times snapshot_every; give at least {least}, or remove it to keep everything"
+            );
+            return refuse("history.keep_blocks", problem);
+        }
+        Ok(())
+    }
 }
 
 /// The public listener.
@@ -130,6 +182,9 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A private key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     /// Not TOML, an unknown key, a wrong value.
     #[error("{}: {message}", .path.display())]
     Config {
@@ -167,6 +222,8 @@ pub struct Loaded {
     pub province: ProvinceCode,
     /// Province and key with which the node votes.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// The key to which it changes when the provinces do.
+    pub next_validator_key: Option<SecretKey>,
     /// Key of its peer id.
     pub network_key: SecretKey,
     /// Under which address outsiders reach it, if configured.
@@ -203,28 +260,67 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         .into_iter()
         .chain(&mut config.validator_key)
         .chain(&mut config.sign_state)
+        .chain(&mut config.next_validator_key)
         .chain(&mut config.status_key)
         .chain(&mut config.http.tls_certificate)
         .chain(&mut config.http.tls_key)
     {
         *relative = folder.join(&*relative);
     }
+    config.history.check()?;
     let genesis = read_genesis(&config.genesis)?;
     let province = config
         .province
         .parse()
         .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") })?;
-    let identity = identity(&config, &genesis, province)?;
-    let network_key = read_key("network key", &config.network_key)?;
-    check_network_key(&config, &genesis, province, &network_key)?;
+    let identity = identity(&config, province)?;
+    let next_validator_key = next_key(&config)?;
+    let network_key = key_files::read("network key", &config.network_key)?;
     let public_origin = config.http.public_origin.as_deref().map(str::parse).transpose();
     let public_origin = public_origin.map_err(|e: NotAnOrigin| ConfigError::Value {
         key: "http.public_origin",
         problem: e.to_string(),
     })?;
     let status_key =
-        config.status_key.as_deref().map(|path| read_key("status key", path)).transpose()?;
-    Ok(Loaded { config, genesis, province, identity, network_key, public_origin, status_key })
+        config.status_key.as_deref().map(|path| key_files::read("status key", path)).transpose()?;
+    Ok(Loaded {
+        config,
+        genesis,
+        province,
+        identity,
+        next_validator_key,
+        network_key,
+        public_origin,
+        status_key,
+    })
+}
+
+impl Loaded {
+    /// What keeps this node from voting while `set` has the vote, in words. None of it is a mistake
+    /// for certain: the provinces may be about to let it in, or to rotate to its keys.
+    #[must_use]
+    pub fn doubts(&self, set: &ValidatorSet) -> Vec<String> {
+        let Some((province, key)) = &self.identity else { return Vec::new() };
+        let Some(validator) = set.get(*province) else {
+            return vec![format!(
+                "province {province} has no validator; this node follows, and votes when the provinces have let it in"
+            )];
+        };
+        let mut doubts = Vec::new();
+        let mut keys = [Some(key), self.next_validator_key.as_ref()].into_iter().flatten();
+        if !keys.any(|key| key.public_key() == validator.key) {
+            doubts.push(format!(
+                "neither validator_key nor next_validator_key is the one that votes for province {province}; this node follows, and votes when the provinces have rotated to one of them"
+            ));
+        }
+        let peer_id = PeerId::of(&self.network_key.public_key());
+        if validator.peer_id != peer_id.as_bytes() {
+            doubts.push(format!(
+                "the peer id {peer_id} of network_key is not that of the validator of province {province}; the others let this node in only where their network.observers names it"
+            ));
+        }
+        doubts
+    }
 }
 
 /// Reads a founding document.
@@ -242,61 +338,32 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
 
 fn identity(
     config: &NodeConfig,
-    genesis: &Genesis,
     province: ProvinceCode,
 ) -> Result<Option<(ProvinceCode, SecretKey)>, ConfigError> {
-    let refuse = |problem: String| ConfigError::Value { key: "validator_key", problem };
+    let refuse =
+        |problem: &str| ConfigError::Value { key: "validator_key", problem: problem.into() };
     match (config.role, &config.validator_key) {
         (Role::Observer, None) => Ok(None),
         (Role::Observer, Some(_)) => {
-            Err(refuse("an observer never votes; remove it, or set role = \"validator\"".into()))
+            Err(refuse("an observer never votes; remove it, or set role = \"validator\""))
         }
         (Role::Validator, None) => {
-            Err(refuse("a validator needs it; make one with symbolon keys new".into()))
+            Err(refuse("a validator needs it; make one with symbolon keys new"))
         }
+        // Whether it is the one that has the vote is the state's to say, see `Loaded::doubts`.
         (Role::Validator, Some(path)) => {
-            let key = read_key("validator key", path)?;
-            let set = genesis.validator_set();
-            let founded: Option<PublicKey> = set.get(province).map(|v| v.key);
-            // Membership may change after genesis, so only a province that is a founding
-            // validator with another key is a mistake for certain.
-            if founded.is_some_and(|founded| founded != key.public_key()) {
-                return Err(refuse(format!(
-                    "{} is not the key that genesis names for province {province}",
-                    path.display()
-                )));
-            }
-            Ok(Some((province, key)))
+            Ok(Some((province, key_files::read("validator key", path)?)))
         }
     }
 }
 
-fn check_network_key(
-    config: &NodeConfig,
-    genesis: &Genesis,
-    province: ProvinceCode,
-    key: &SecretKey,
-) -> Result<(), ConfigError> {
+fn next_key(config: &NodeConfig) -> Result<Option<SecretKey>, ConfigError> {
+    let Some(path) = &config.next_validator_key else { return Ok(None) };
     if config.role == Role::Observer {
-        return Ok(());
+        let problem = "an observer never votes; remove it, or set role = \"validator\"".into();
+        return Err(ConfigError::Value { key: "next_validator_key", problem });
     }
-    let peer_id = PeerId::of(&key.public_key());
-    let set = genesis.validator_set();
-    match set.get(province) {
-        Some(founded) if founded.peer_id != peer_id.as_bytes() => Err(ConfigError::Value {
-            key: "network_key",
-            problem: format!(
-                "its peer id {peer_id} is not the one that genesis names for province {province}; the others would refuse this node"
-            ),
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn read_key(what: &'static str, path: &Path) -> Result<SecretKey, ConfigError> {
-    let pem = read(what, path, MAX_KEY_BYTES)?;
-    SecretKey::from_pem(&pem)
-        .map_err(|error| ConfigError::Config { path: path.to_owned(), message: error.to_string() })
+    Ok(Some(key_files::read("next validator key", path)?))
 }
 
 fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigError> {
@@ -312,4 +379,25 @@ fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigErr
         });
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_drops_blocks_makes_snapshots_often_enough() {
+        let check = |text: &str, good: bool| {
+            let config: HistoryConfig = toml::from_str(text).unwrap();
+            assert_eq!(config.check().is_ok(), good, "{text}");
+        };
+        check("", true);
+        check("snapshot_every = 0", true);
+        check("keep_blocks = 20000", true);
+        check("keep_blocks = 19999", false);
+        check("keep_blocks = 40\nsnapshot_every = 20", true);
+        check("keep_blocks = 40\nsnapshot_every = 21", false);
+        check("keep_blocks = 40\nsnapshot_every = 0", false);
+        assert!(toml::from_str::<HistoryConfig>("keep = 1").is_err());
+    }
 }

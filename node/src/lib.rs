@@ -5,12 +5,16 @@
 //! ([`execution`]), agrees with the other provinces, and makes it durable in [`storage`]; from
 //! there [`http`] serves it with its proof.
 //!
-//! Only the engine writes the chain. [`config`] reads the configuration, [`node`] puts the parts
-//! together, [`verify_chain`] executes a whole chain again.
+//! Only the engine writes the chain; the [`keeper`] removes of it what is too old and makes
+//! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the
+//! configuration and [`key_files`] private keys, [`node`] puts the parts together,
+//! [`verify_chain`] executes a whole chain again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod config;
+
+pub mod key_files;
 
 pub mod node;
 
@@ -27,6 +31,12 @@ pub mod engine;
 pub mod execution;
 
 pub mod storage;
+
+pub mod snapshot;
+
+pub mod keeper;
+
+pub mod join;
 
 pub mod wal;
 

@@ -3,6 +3,7 @@
 use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, setrlimit};
 use symbolon_node::{
     config, engine, node, sign_state::handover::SignStateArgs, storage::Store, verify_chain,
 };
@@ -62,6 +63,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Private keys are in this process's memory: no core file of it is written, whatever limits
+    // it was started with.
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        say_error(&format!("core files cannot be turned off: {error}"));
+        return ExitCode::FAILURE;
+    }
     let filter =
         EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()
@@ -93,7 +100,7 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
         .worker_threads(WORKER_THREADS)
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
             wait_for_signal().await;
@@ -103,7 +110,21 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     })?;
     // Answers under way have been given; what still waits on a worker is of no use to anybody.
     runtime.shutdown_background();
-    Ok(())
+    match ended {
+        node::Ended::Told => Ok(()),
+        node::Ended::Joined => Err(start_again().into()),
+    }
+}
+
+/// Becomes the same program anew: nothing of the chain that this process has in memory, or has
+/// open, may outlive it. Comes back only when that is not possible.
+fn start_again() -> String {
+    use std::os::unix::process::CommandExt as _;
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    format!("joined by snapshot, and cannot start again by itself: {error}; start the node again")
 }
 
 async fn wait_for_signal() {
@@ -121,6 +142,10 @@ async fn wait_for_signal() {
 fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
     node::check_http(&loaded, insecure_public)?;
+    // A chain that has gone on may say otherwise; the node says so when it starts.
+    for doubt in loaded.doubts(&loaded.genesis.validator_set()) {
+        say_warning(&format!("by genesis, {doubt}"));
+    }
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
     Ok(())
 }
@@ -129,15 +154,20 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
     let store = Store::open_existing(&loaded.config.data_dir, &loaded.genesis)?;
     let report = verify_chain::verify_chain(&store, &loaded.genesis, |_, _| {})?;
-    let verify_chain::Report { height, transactions, records, state_root } = report;
+    let verify_chain::Report { base, height, transactions, records, state_root } = report;
     say(&if json {
         serde_json::json!({
+            "base": base,
             "height": height,
             "transactions": transactions,
             "records": records,
             "state_root": state_root.to_string(),
         })
         .to_string()
+    } else if base > 0 {
+        format!(
+            "the snapshot of block {base} and all blocks from there to {height} hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
+        )
     } else {
         format!(
             "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
@@ -157,6 +187,11 @@ fn sign_state(args: &SignStateArgs) -> Result<(), Failure> {
 #[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
 fn say(text: &str) {
     println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "what a person should look at, beside the answer")]
+fn say_warning(text: &str) {
+    eprintln!("warning: {text}");
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]

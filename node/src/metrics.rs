@@ -100,6 +100,16 @@ pub struct Metrics {
     pub verdicts: Kinds,
     /// Open event streams.
     pub event_streams: Gauge,
+    /// The first block that is kept.
+    pub blocks_from: Gauge,
+    /// Height of the newest snapshot; 0 for none.
+    pub snapshot_height: Gauge,
+    /// Bytes of the database's files, at the start and after old blocks were forgotten.
+    pub database_bytes: Gauge,
+    /// Blocks forgotten since the start.
+    pub pruned_blocks: Counter,
+    /// Bytes that this gave back to the disk.
+    pub pruned_bytes: Counter,
     network: OnceLock<Arc<NetworkCounters>>,
     network_counts: Family<Kind, Gauge>,
     http_answers: Family<HttpAnswer, Counter>,
@@ -140,13 +150,42 @@ impl Metrics {
             refused: Family::default(),
             verdicts: Family::default(),
             event_streams: Gauge::default(),
+            blocks_from: Gauge::default(),
+            snapshot_height: Gauge::default(),
+            database_bytes: Gauge::default(),
+            pruned_blocks: Counter::default(),
+            pruned_bytes: Counter::default(),
             network: OnceLock::new(),
             network_counts: Family::default(),
             http_answers: Family::default(),
             http_seconds: Family::new_with_constructor(durations),
         };
         metrics.register();
+        metrics.register_history();
         metrics
+    }
+
+    fn register_history(&mut self) {
+        let r = &mut self.registry;
+        r.register("blocks_from", "The first block that is kept", self.blocks_from.clone());
+        r.register(
+            "snapshot_height",
+            "Height of the newest snapshot",
+            self.snapshot_height.clone(),
+        );
+        r.register_with_unit(
+            "database",
+            "Bytes of the database's files",
+            Unit::Bytes,
+            self.database_bytes.clone(),
+        );
+        r.register("pruned_blocks", "Blocks forgotten since the start", self.pruned_blocks.clone());
+        r.register_with_unit(
+            "pruned",
+            "Bytes given back to the disk",
+            Unit::Bytes,
+            self.pruned_bytes.clone(),
+        );
     }
 
     fn register(&mut self) {

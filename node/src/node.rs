@@ -2,7 +2,7 @@
 //! stopped in the reverse one.
 
 use std::{
-    net::SocketAddr,
+    collections::BTreeSet,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,22 +11,31 @@ use libp2p::Multiaddr;
 use symbolon_consensus::{Signed, Timing};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
-    hash::BlockHash,
+    codes::ProvinceCode,
+    hash::{BlockHash, Digest},
+    keys::SecretKey,
     transaction::{MAX_TRANSACTION_BYTES, Verified},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
-    config::Loaded,
+    config::{Loaded, NodeConfig},
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
+    execution,
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
+    join::{self, JoinParts, Joiner},
+    keeper::Keeper,
     metrics::Metrics,
     network::{
         self, ChainReader, Network, NetworkConfig, NetworkCounters, NetworkError, NetworkHandle,
     },
     pool::{Pool, PoolOutlets},
     sign_state::{Marks, SignState, SignStateError},
+    snapshot::Shelf,
     status_signer::StatusSigner,
     storage::{StorageError, Store},
     wal::Wal,
@@ -63,6 +72,9 @@ pub enum NodeError {
     /// What the validator's key has signed.
     #[error(transparent)]
     SignState(#[from] SignStateError),
+    /// The folder of snapshots.
+    #[error("the snapshots in data_dir: {0}; mend or remove that folder")]
+    Snapshots(std::io::Error),
     /// An address in the configuration or in genesis.
     #[error("{key}: {address} is not a multiaddr such as /ip4/127.0.0.1/tcp/8301")]
     Address {
@@ -79,7 +91,16 @@ pub enum NodeError {
     PeerId(String),
 }
 
-/// Runs a node until `shutdown` says so.
+/// Why a node has stopped without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// It has joined by snapshot: it is to be started again, on the database that was made.
+    Joined,
+}
+
+/// Runs a node until `shutdown` says so, or until it has joined by snapshot.
 ///
 /// # Errors
 ///
@@ -88,10 +109,13 @@ pub async fn run(
     loaded: Loaded,
     insecure_public: bool,
     mut shutdown: watch::Receiver<bool>,
-) -> Result<(), NodeError> {
+) -> Result<Ended, NodeError> {
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -101,12 +125,11 @@ pub async fn run(
     let counters = Arc::new(NetworkCounters::default());
     let network = network::prepare(network_config(&loaded)?, counters.clone())?;
     metrics.watch_network(counters);
-    let mut gossiping = tokio::spawn(gossip_transactions(to_gossip, network.handle()));
-    tokio::spawn(revisit_pool(pool.clone(), store.clone()));
+    let mut helpers = Helpers::start(to_gossip, network.handle(), &pool, &store);
     let mut database = store.fault();
+    let Past { shelf, keeper, joiner, mut joined } =
+        past(&loaded, &store, &metrics, network.handle())?;
     let clock: Clock = Arc::new(unix_ms);
-    let role = loaded.config.role.name();
-    let addresses = (loaded.config.http.listen, loaded.config.admin.listen);
     let parts = EngineParts {
         store: store.clone(),
         pool: pool.clone(),
@@ -115,25 +138,22 @@ pub async fn run(
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
+        next_key: loaded.next_validator_key,
         signed,
         marks,
         timing: Timing::default(),
+        keeper: Some(Arc::new(keeper)),
+        joiner,
     };
-    // host contract 4: consensus is where it stopped before anybody hears of this node again.
-    let (engine, outside) = engine::start(parts)?;
-    if let Err(error) = open(network, outside, &store, work_events) {
-        stop_engine(engine).await?;
-        return Err(error);
-    }
-    announce(role, addresses, &store);
-    let signer = loaded.status_key.map(|key| Arc::new(StatusSigner::new(loaded.province, key)));
-    signer.as_ref().map_or(Ok(()), |signer| signer.announce(&store))?;
+    let engine = start(parts, network, Reader(store.clone(), shelf), work_events).await?;
+    announce(&loaded.config, &store);
+    let signer = status_signer(loaded.status_key, loaded.province, &store)?;
     let context = HttpContext {
         store,
         pool,
         status: engine.status(),
         province: Some(loaded.province),
-        role,
+        role: loaded.config.role.name(),
         clock,
         metrics,
         status_signer: signer,
@@ -148,12 +168,13 @@ pub async fn run(
     let outcome = tokio::select! {
         result = &mut server => {
             serving = false;
-            result.map_err(NodeError::from)
+            result.map(|()| Ended::Told).map_err(NodeError::from)
         }
-        () = asked(&mut shutdown) => Ok(()),
-        () = faulted(&mut status) => Ok(()),
+        () = asked(&mut shutdown) => Ok(Ended::Told),
+        () = has_joined(&mut joined) => Ok(Ended::Joined),
+        () = faulted(&mut status) => Ok(Ended::Told),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
-        _ = &mut gossiping => Err(EngineError::HelperGone("the gossip of transactions").into()),
+        gone = helpers.gone() => Err(gone.into()),
     };
     let _ = stop_http.send(true);
     if serving {
@@ -164,6 +185,61 @@ pub async fn run(
     outcome
 }
 
+/// Tasks that end with the node and not before.
+struct Helpers {
+    gossiping: JoinHandle<()>,
+    revisiting: JoinHandle<()>,
+}
+
+impl Helpers {
+    fn start(
+        to_gossip: mpsc::Receiver<Arc<Verified>>,
+        network: NetworkHandle,
+        pool: &Arc<Pool>,
+        store: &Arc<Store>,
+    ) -> Self {
+        Self {
+            gossiping: tokio::spawn(gossip_transactions(to_gossip, network)),
+            revisiting: tokio::spawn(revisit_pool(pool.clone(), store.clone())),
+        }
+    }
+
+    /// Resolves when one has ended.
+    async fn gone(&mut self) -> EngineError {
+        tokio::select! {
+            _ = &mut self.gossiping => EngineError::HelperGone("the gossip of transactions"),
+            _ = &mut self.revisiting => EngineError::HelperGone("the pool's revision"),
+        }
+    }
+}
+
+/// Starts the engine, then the network: host contract 4, consensus is where it stopped before
+/// anybody hears of this node again.
+async fn start(
+    parts: EngineParts,
+    network: Network,
+    reader: Reader,
+    work: mpsc::Receiver<()>,
+) -> Result<EngineHandle, NodeError> {
+    let (engine, outside) = engine::start(parts)?;
+    if let Err(error) = open(network, outside, reader, work) {
+        stop_engine(engine).await?;
+        return Err(error);
+    }
+    Ok(engine)
+}
+
+/// What signs the province's status lists, if this node has the key.
+fn status_signer(
+    key: Option<SecretKey>,
+    province: ProvinceCode,
+    store: &Store,
+) -> Result<Option<Arc<StatusSigner>>, NodeError> {
+    let signer = key.map(|key| Arc::new(StatusSigner::new(province, key)));
+    signer.as_ref().map_or(Ok(()), |signer| signer.announce(store))?;
+    Ok(signer)
+}
+
 /// What the validator's key has signed, and where it is kept.
 fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeError> {
     let Some((path, owner)) = loaded.sign_state() else { return Ok((Signed::default(), None)) };
@@ -172,14 +248,48 @@ fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeE
     Ok((signed, Some(Box::new(state))))
 }
 
+/// The parts that deal with the past.
+struct Past {
+    shelf: Arc<Shelf>,
+    keeper: Keeper,
+    joiner: Option<Joiner>,
+    joined: watch::Receiver<bool>,
+}
+
+/// An archive executes the chain from its founding, so only a node with a window joins by
+/// snapshot.
+fn past(
+    loaded: &Loaded,
+    store: &Arc<Store>,
+    metrics: &Arc<Metrics>,
+    network: NetworkHandle,
+) -> Result<Past, NodeError> {
+    let (data, config) = (&loaded.config.data_dir, loaded.config.history);
+    let shelf = Arc::new(Shelf::open(data).map_err(NodeError::Snapshots)?);
+    let keeper = Keeper::new(store.clone(), shelf.clone(), config, metrics.clone())?;
+    if config.keep_blocks.is_none() {
+        let (_, joined) = watch::channel(false);
+        return Ok(Past { shelf, keeper, joiner: None, joined });
+    }
+    let parts = JoinParts {
+        data: data.clone(),
+        genesis: Arc::new(loaded.genesis.clone()),
+        network,
+        commits: store.commits(),
+        snapshot_every: config.snapshot_every,
+    };
+    let (joiner, joined) = join::start(parts).map_err(EngineError::Thread)?;
+    Ok(Past { shelf, keeper, joiner: Some(joiner), joined })
+}
+
 /// Opens the network, and lets what it hears in.
 fn open(
     network: Network,
     outside: Outside,
-    store: &Arc<Store>,
+    reader: Reader,
     work: mpsc::Receiver<()>,
 ) -> Result<(), NodeError> {
-    let events = network.open(Arc::new(Reader(store.clone())))?;
+    let events = network.open(Arc::new(reader))?;
     Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
@@ -208,6 +318,14 @@ fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresse
 /// Resolves when the node is asked to stop.
 async fn asked(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// Resolves when the node is to start again on the database that was made from a snapshot.
+async fn has_joined(joined: &mut watch::Receiver<bool>) {
+    if joined.wait_for(|joined| *joined).await.is_err() {
+        // An archive, or one whose joining thread has ended with the engine.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Resolves when the engine has stopped by itself.
@@ -244,7 +362,8 @@ async fn stop_engine(engine: EngineHandle) -> Result<(), NodeError> {
         .map_err(NodeError::from)
 }
 
-fn announce(role: &str, (http, admin): (SocketAddr, SocketAddr), store: &Store) {
+fn announce(config: &NodeConfig, store: &Store) {
+    let (role, http, admin) = (config.role.name(), config.http.listen, config.admin.listen);
     let chain = store.chain_id();
     let height = *store.commits().borrow();
     tracing::info!(role, %http, %admin, %chain, height, "the node is up");
@@ -268,17 +387,20 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
             addresses.iter().map(|a| parse("genesis validators", a)).collect();
         peers.push((peer_id, addresses?));
     }
-    for address in &config.peers {
-        peers.push(extra_peer(address)?);
-    }
-    let observers = config
+    let mut observers = config
         .observers
         .iter()
         .map(|id| {
             let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
             Ok(peer.as_bytes().to_vec())
         })
-        .collect::<Result<_, NodeError>>()?;
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    for address in &config.peers {
+        let (peer_id, addresses) = extra_peer(address)?;
+        // Whom the operator names stays admitted, also when it is not, or not yet, in the set.
+        observers.push(peer_id.clone());
+        peers.push((peer_id, addresses));
+    }
     Ok(NetworkConfig {
         chain_id: loaded.genesis.chain_id(),
         keypair_seed: *loaded.network_key.to_seed(),
@@ -317,7 +439,7 @@ async fn gossip_transactions(mut queue: mpsc::Receiver<Arc<Verified>>, network: 
 
 /// What the network may read to answer its peers.
 #[derive(Debug)]
-struct Reader(Arc<Store>);
+struct Reader(Arc<Store>, Arc<Shelf>);
 
 impl Reader {
     /// What was read; a fault stops the node, and the peer gets nothing.
@@ -344,5 +466,13 @@ impl ChainReader for Reader {
 
     fn body(&self, block: &BlockHash) -> Option<Vec<u8>> {
         self.noting(self.0.body(block))
+    }
+
+    fn snapshots(&self) -> Vec<(u64, Digest)> {
+        self.1.offers()
+    }
+
+    fn snapshot_part(&self, height: u64, part: u64) -> Option<Vec<u8>> {
+        self.1.part(height, part)
     }
 }

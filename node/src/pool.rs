@@ -6,9 +6,13 @@
 //! [`MAX_FAILED_HEIGHTS`] heights. What a refusal can never turn into success for is refused at
 //! once. Nothing here decides what is true: the chain does, and a status from here is a view of
 //! one node.
+//!
+//! No signer delays another: each has a share of the places, and blocks are filled by turns.
+
+mod refusal;
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,9 +22,12 @@ use symbolon_contracts::{
 use symbolon_ledger::{
     hash::TransactionId,
     operation::Actor,
-    transaction::{SignedTransaction, VALIDITY_WINDOW, Verified},
+    transaction::{SignedTransaction, Verified},
 };
 use tokio::sync::mpsc;
+
+pub use refusal::{SubmitError, SubmitErrorKind};
+use refusal::{check_window, malformed, rejected};
 
 use crate::{
     execution::{Known, Refused},
@@ -31,8 +38,11 @@ use crate::{
 pub const MAX_POOL_TRANSACTIONS: usize = 20_000;
 /// Most bytes that wait: sixteen full blocks.
 pub const MAX_POOL_BYTES: usize = 64 * 1024 * 1024;
-/// Most transactions of one signer that wait, so that one agency cannot take every place.
-pub const MAX_POOL_TRANSACTIONS_OF_ONE: usize = MAX_POOL_TRANSACTIONS / 2;
+/// Most transactions of one signer that wait, so that no agency can take every place, nor two
+/// together.
+pub const MAX_POOL_TRANSACTIONS_OF_ONE: usize = MAX_POOL_TRANSACTIONS / 4;
+/// Most bytes of one signer that wait: four full blocks.
+pub const MAX_POOL_BYTES_OF_ONE: usize = MAX_POOL_BYTES / 4;
 /// How many heights a transaction that does not apply is tried before it is dropped.
 pub const MAX_FAILED_HEIGHTS: u64 = 20;
 /// How many heights a transaction waits before it is tried and offered to the others once more:
@@ -55,36 +65,6 @@ pub enum Submitted {
         /// Height of its block.
         height: u64,
     },
-}
-
-/// The kind of a refusal, for the status of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubmitErrorKind {
-    /// The bytes are wrong.
-    Malformed,
-    /// The bytes are right and what they say cannot be done.
-    Rejected,
-    /// No room: try again later.
-    Full,
-    /// The node has a fault.
-    Fault,
-}
-
-/// Why a transaction was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubmitError {
-    /// Stable code.
-    pub code: &'static str,
-    /// What is wrong.
-    pub detail: String,
-    /// How to mend it.
-    pub hint: String,
-    /// The operation that does not apply.
-    pub operation_index: Option<usize>,
-    /// The transaction, when it could be read.
-    pub id: Option<TransactionId>,
-    /// Its kind.
-    pub kind: SubmitErrorKind,
 }
 
 /// What this node knows of a transaction that is not committed.
@@ -117,16 +97,25 @@ impl Waiting {
     }
 }
 
+/// What waits of one signer: its transactions in turn, and their bytes.
+#[derive(Debug, Default)]
+struct Share {
+    turns: BTreeMap<u64, TransactionId>,
+    bytes: usize,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     waiting: BTreeMap<TransactionId, Waiting>,
     turns: BTreeMap<u64, TransactionId>,
-    /// How many of each signer wait.
-    shares: BTreeMap<Actor, usize>,
+    /// What waits of each signer.
+    shares: BTreeMap<Actor, Share>,
     next_turn: u64,
     bytes: usize,
-    dropped: BTreeMap<TransactionId, PoolStatus>,
-    dropped_order: VecDeque<TransactionId>,
+    /// Why those last dropped were dropped, each with its place in `dropped_order`.
+    dropped: BTreeMap<TransactionId, (u64, PoolStatus)>,
+    dropped_order: BTreeMap<u64, TransactionId>,
+    next_drop: u64,
 }
 
 /// Who is told of new transactions.
@@ -204,7 +193,7 @@ impl Pool {
             Some(waiting) => {
                 Some(PoolStatus::Pending { last_failure: waiting.failure.map(|(_, why)| why) })
             }
-            None => inner.dropped.get(id).cloned(),
+            None => inner.dropped.get(id).map(|(_, status)| status.clone()),
         }
     }
 
@@ -231,8 +220,8 @@ impl Pool {
         Err(rejected(*id, &why))
     }
 
-    /// Tries what has waited for [`OFFER_AGAIN_AFTER`] heights once more at the tip, oldest first
-    /// and a bounded number: what applies is offered to the others again, what does not is noted.
+    /// Tries what has waited for [`OFFER_AGAIN_AFTER`] heights once more at the tip, in the order of
+    /// [`Pool::candidates`] and a bounded number: what applies is offered to the others again, what does not is noted.
     /// To be called after each block, also by a node that proposes none. Executes: not for an
     /// asynchronous task.
     ///
@@ -285,14 +274,16 @@ impl Pool {
         self.lock().waiting.values().any(|waiting| waiting.failure.is_none())
     }
 
-    /// The transactions for the next block, oldest first, at most `most` of them. Those that
-    /// failed before come last.
+    /// The transactions for the next block, at most `most` of them: the oldest of every signer,
+    /// then the second of every signer, and so on, so that a signer who sends many delays nobody
+    /// but himself. Those that failed before come last.
     #[must_use]
     pub fn candidates(&self, most: usize) -> Vec<Arc<Verified>> {
         let inner = self.lock();
-        let in_turn = || inner.turns.values().filter_map(|id| inner.waiting.get(id));
-        let fresh = in_turn().filter(|w| w.failure.is_none());
-        let failed = in_turn().filter(|w| w.failure.is_some());
+        let in_order: Vec<&Waiting> =
+            inner.in_fair_order().iter().filter_map(|id| inner.waiting.get(id)).collect();
+        let fresh = in_order.iter().filter(|w| w.failure.is_none());
+        let failed = in_order.iter().filter(|w| w.failure.is_some());
         fresh.chain(failed).take(most).map(|w| w.transaction.clone()).collect()
     }
 
@@ -461,9 +452,10 @@ impl Inner {
             id: Some(id),
             kind: SubmitErrorKind::Full,
         };
-        let share = self.shares.get(&actor).copied().unwrap_or(0);
-        if share >= MAX_POOL_TRANSACTIONS_OF_ONE {
-            return Err(full(format!("{share} transactions of {actor} wait already")));
+        let (count, bytes) = self.shares.get(&actor).map_or((0, 0), |s| (s.turns.len(), s.bytes));
+        if count >= MAX_POOL_TRANSACTIONS_OF_ONE || bytes + size > MAX_POOL_BYTES_OF_ONE {
+            let waiting = format!("{count} transactions ({bytes} bytes) of {actor} wait already");
+            return Err(full(waiting));
         }
         while self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
             // What fails gives way to what applies, the oldest first.
@@ -476,11 +468,13 @@ impl Inner {
             return Ok(());
         }
         self.turns.insert(waiting.turn, id);
+        let share = self.shares.entry(actor).or_default();
+        share.turns.insert(waiting.turn, id);
+        share.bytes += size;
         self.waiting.insert(id, waiting);
-        *self.shares.entry(actor).or_default() += 1;
         self.next_turn += 1;
         self.bytes += size;
-        self.dropped.remove(&id);
+        self.forget(&id);
         Ok(())
     }
 
@@ -489,11 +483,24 @@ impl Inner {
         self.turns.values().find_map(failing)
     }
 
-    /// The transactions that were last tried long ago, oldest first; they count as tried now.
+    /// All that waits: the oldest of every signer, then the second of every signer, and so on.
+    fn in_fair_order(&self) -> Vec<TransactionId> {
+        let mut order = Vec::with_capacity(self.waiting.len());
+        let mut queues: Vec<_> = self.shares.values().map(|share| share.turns.iter()).collect();
+        while !queues.is_empty() {
+            let mut row: Vec<(&u64, &TransactionId)> = Vec::with_capacity(queues.len());
+            queues.retain_mut(|queue| queue.next().map(|next| row.push(next)).is_some());
+            row.sort_unstable();
+            order.extend(row.into_iter().map(|(_, id)| *id));
+        }
+        order
+    }
+
+    /// The transactions that were last tried long ago, in fair order; they count as tried now.
     fn take_due(&mut self, height: u64) -> Vec<Arc<Verified>> {
         let (mut due, mut operations) = (Vec::new(), 0);
-        for id in self.turns.values() {
-            let Some(waiting) = self.waiting.get_mut(id) else { continue };
+        for id in self.in_fair_order() {
+            let Some(waiting) = self.waiting.get_mut(&id) else { continue };
             if waiting.tried.saturating_add(OFFER_AGAIN_AFTER) > height {
                 continue;
             }
@@ -509,11 +516,13 @@ impl Inner {
 
     fn remove(&mut self, id: &TransactionId) {
         let Some(waiting) = self.waiting.remove(id) else { return };
+        let size = waiting.transaction.transaction().as_bytes().len();
         self.turns.remove(&waiting.turn);
-        self.bytes -= waiting.transaction.transaction().as_bytes().len();
+        self.bytes -= size;
         if let Entry::Occupied(mut share) = self.shares.entry(waiting.actor()) {
-            *share.get_mut() -= 1;
-            if *share.get() == 0 {
+            share.get_mut().turns.remove(&waiting.turn);
+            share.get_mut().bytes -= size;
+            if share.get().turns.is_empty() {
                 share.remove();
             }
         }
@@ -521,65 +530,21 @@ impl Inner {
 
     fn drop_as(&mut self, id: TransactionId, status: PoolStatus) {
         self.remove(&id);
-        if self.dropped.insert(id, status).is_none() {
-            self.dropped_order.push_back(id);
-        }
+        self.forget(&id);
+        self.dropped.insert(id, (self.next_drop, status));
+        self.dropped_order.insert(self.next_drop, id);
+        self.next_drop += 1;
         while self.dropped_order.len() > MAX_REMEMBERED {
-            if let Some(oldest) = self.dropped_order.pop_front() {
+            if let Some((_, oldest)) = self.dropped_order.pop_first() {
                 self.dropped.remove(&oldest);
             }
         }
     }
-}
 
-fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), SubmitError> {
-    let payload = transaction.payload();
-    let refuse = |code, detail: String, hint: &str| {
-        Err(SubmitError {
-            code,
-            detail,
-            hint: hint.into(),
-            operation_index: None,
-            id: Some(transaction.id()),
-            kind: SubmitErrorKind::Rejected,
-        })
-    };
-    if payload.chain_id != view.chain_id() {
-        let detail =
-            format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
-        return refuse("wrong_chain", detail, "sign it with the chain_id of GET /v1/status");
-    }
-    let (height, until) = (view.tip().height + 1, payload.valid_until_height);
-    if until < height {
-        let detail = format!("it was valid until height {until}, the next block is {height}");
-        return refuse("expired", detail, "sign it again with a later valid_until_height");
-    }
-    if until - height > VALIDITY_WINDOW {
-        let latest = height.saturating_add(VALIDITY_WINDOW);
-        let detail = format!("it is valid until height {until}, the latest now is {latest}");
-        return refuse("valid_until_too_far", detail, "sign it with an earlier valid_until_height");
-    }
-    Ok(())
-}
-
-fn malformed(error: &symbolon_ledger::transaction::TransactionError) -> SubmitError {
-    SubmitError {
-        code: "malformed_transaction",
-        detail: error.to_string(),
-        hint: "see docs/spec/transaction.md for the one encoding that is accepted".into(),
-        operation_index: None,
-        id: None,
-        kind: SubmitErrorKind::Malformed,
-    }
-}
-
-fn rejected(id: TransactionId, why: &Rejection) -> SubmitError {
-    SubmitError {
-        code: why.code.name(),
-        detail: why.to_string(),
-        hint: why.code.hint().into(),
-        operation_index: why.operation_index,
-        id: Some(id),
-        kind: SubmitErrorKind::Rejected,
+    /// Forgets that a transaction was dropped.
+    fn forget(&mut self, id: &TransactionId) {
+        if let Some((place, _)) = self.dropped.remove(id) {
+            self.dropped_order.remove(&place);
+        }
     }
 }

@@ -3,12 +3,19 @@
 //! Every block is executed again from genesis into a second, empty database; every parent hash,
 //! every root, every validator set and every certificate is compared, and in the end every
 //! record of the state and every entry of what is derived from the blocks: tree, indices, history.
+//!
+//! A node that has not all blocks begins with the oldest snapshot of its own after which it has
+//! them: that one is checked from the founding document as a stranger's would be, and of what was
+//! before only the chain of headers. What is compared then is in `compared.rs`.
+
+mod compared;
 
 use std::path::Path;
 
 use symbolon_consensus::{HeightStart, validity::check_header};
 use symbolon_genesis::Genesis;
 use symbolon_ledger::{
+    block::{Header, header_hash},
     certificate::{Certificate, MAX_CERTIFICATE_BYTES},
     codec,
     hash::Digest,
@@ -17,12 +24,16 @@ use thiserror::Error;
 
 use crate::{
     execution::{self, ExecutionError, Known},
-    storage::{Commit, StorageError, Store, schema::cf},
+    snapshot::{Shelf, first_header},
+    storage::{Commit, RestoreError, StorageError, Store, View, schema::cf},
 };
+use compared::Span;
 
 /// What was found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
+    /// Height from which blocks were executed again: 0, or that of a snapshot.
+    pub base: u64,
     /// Height of the newest block.
     pub height: u64,
     /// Transactions executed.
@@ -39,6 +50,19 @@ pub enum VerifyError {
     /// One of the databases cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The snapshot to begin with.
+    #[error("the snapshot to begin with: {0}")]
+    Snapshot(#[from] RestoreError),
+    /// Blocks are missing, and no snapshot is there to begin with.
+    #[error(
+        "blocks before {first} are not kept here, and there is no snapshot of its own at or above block {least}; run it again after the next snapshot, or on an archive"
+    )]
+    NoBase {
+        /// The first block that is kept.
+        first: u64,
+        /// The lowest height at which a snapshot would do.
+        least: u64,
+    },
     /// The folder for the second database.
     #[error("cannot make a folder for the second database: {0}")]
     Folder(#[from] std::io::Error),
@@ -71,37 +95,81 @@ pub fn verify_chain(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
     let scratch = Scratch::new(store.folder())?;
-    let again = Store::open(&scratch.0, genesis)?;
     let view = store.view()?;
     let tip = view.tip().height;
+    let (base, again) = begin(store, &view, genesis, &scratch.0)?;
     let mut transactions = 0;
-    compare_founding(&view, &again)?;
-    for height in 1..=tip {
+    compare_header(&view, &again, base)?;
+    for height in base + 1..=tip {
         transactions += execute_again(&view, &again, height)?;
         progress(height, tip);
     }
     let again = again.view()?;
-    let records = compare(&view, &again, cf::STATE)?;
+    let span = Span { base, first: if base == 0 { 0 } else { first_header(base) }, tip };
+    let records = compared::entries(&view, &again, cf::STATE, span)?;
     for family in cf::DERIVED {
-        compare(&view, &again, family)?;
+        compared::entries(&view, &again, family, span)?;
     }
-    Ok(Report { height: tip, transactions, records, state_root: view.tip().header.state_root })
+    compared::tree(&view, span)?;
+    Ok(Report {
+        base,
+        height: tip,
+        transactions,
+        records,
+        state_root: view.tip().header.state_root,
+    })
 }
 
-fn compare_founding(view: &crate::storage::View<'_>, again: &Store) -> Result<(), VerifyError> {
-    if view.header_bytes(0)? == again.view()?.header_bytes(0)? {
-        Ok(())
-    } else {
-        Err(VerifyError::Block { height: 0, reason: "it is not the one of genesis".into() })
+/// The second database: founded, or made from a snapshot when blocks are missing.
+fn begin(
+    store: &Store,
+    view: &View<'_>,
+    genesis: &Genesis,
+    scratch: &Path,
+) -> Result<(u64, Store), VerifyError> {
+    let kept = view.kept()?;
+    if kept.blocks == 0 {
+        return Ok((0, Store::open(scratch, genesis)?));
     }
+    let least = kept.blocks.saturating_sub(1);
+    let shelf = Shelf::open(store.folder())?;
+    let fits = |height: &u64| (least..=view.tip().height).contains(height);
+    let snapshot = shelf.heights().into_iter().find(fits).and_then(|height| shelf.get(height));
+    let snapshot = snapshot.ok_or(VerifyError::NoBase { first: kept.blocks, least })?;
+    check_headers(view, kept.headers, snapshot.height())?;
+    let again = Store::restore(scratch, genesis, &snapshot, |_, _| {})?;
+    Ok((snapshot.height(), again))
+}
+
+/// Each header names the one before, up to that of the snapshot.
+fn check_headers(view: &View<'_>, first: u64, base: u64) -> Result<(), VerifyError> {
+    let mut parent = None;
+    for height in first..=base {
+        let wrong = |reason: &str| VerifyError::Block { height, reason: reason.into() };
+        let bytes = view.header_bytes(height)?.ok_or_else(|| wrong("its header is missing"))?;
+        let header = Header::decode(&bytes).map_err(|e| wrong(&e.to_string()))?;
+        if header.height != height || parent.is_some_and(|parent| parent != header.parent) {
+            return Err(wrong("its header does not follow from the one before"));
+        }
+        parent = Some(header_hash(&bytes));
+    }
+    Ok(())
+}
+
+/// Both begin with the same block.
+fn compare_header(view: &View<'_>, again: &Store, height: u64) -> Result<(), VerifyError> {
+    if view.header_bytes(height)? == again.view()?.header_bytes(height)? {
+        return Ok(());
+    }
+    let reason = match height {
+        0 => "it is not the one of genesis",
+        _ => "it is not the one of the snapshot",
+    };
+    Err(VerifyError::Block { height, reason: reason.into() })
 }
 
 /// Executes one block on `again` and commits it there.
-fn execute_again(
-    view: &crate::storage::View<'_>,
-    again: &Store,
-    height: u64,
-) -> Result<u64, VerifyError> {
+fn execute_again(view: &View<'_>, again: &Store, height: u64) -> Result<u64, VerifyError> {
     let wrong = |reason: String| VerifyError::Block { height, reason };
     let block = view.block(height)?.ok_or_else(|| wrong("it is missing".into()))?;
     let bytes = view
@@ -143,28 +211,6 @@ fn execute_again(
     drop(before);
     again.commit(&Commit { block: &block, certificate: &certificate, executed: &executed })?;
     Ok(block.transactions.len() as u64)
-}
-
-/// Both databases hold the same in this column family; gives how much.
-fn compare(
-    view: &crate::storage::View<'_>,
-    again: &crate::storage::View<'_>,
-    family: &'static str,
-) -> Result<u64, VerifyError> {
-    let differ = |what| VerifyError::Differs { family, what };
-    let mut entries = 0;
-    let mut expected = again.entries(family, &[]);
-    for found in view.entries(family, &[]) {
-        let (found, expected) = (found?, expected.next().transpose()?);
-        if expected != Some(found) {
-            return Err(differ("an entry was changed, added or removed"));
-        }
-        entries += 1;
-    }
-    if expected.next().is_some() {
-        return Err(differ("an entry is missing"));
-    }
-    Ok(entries)
 }
 
 /// A folder that goes when it is no longer needed.

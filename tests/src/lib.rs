@@ -2,8 +2,12 @@
 
 pub mod devnet;
 
-pub mod sim;
+pub mod faults;
+
+pub use symbolon_sim as sim;
 
 pub mod elc1;
 
-pub mod status_bench;
+pub mod bench;
+
+pub mod chain;

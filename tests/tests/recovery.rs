@@ -3,22 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
-    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
 };
 
-use symbolon_consensus::{Message, wire::Vote};
 use symbolon_genesis::peer_id::PeerId;
-use symbolon_ledger::{
-    codes::ProvinceCode,
-    hash::{BlockHash, Digest},
-    keys::SecretKey,
-    vote::VoteKind,
+use symbolon_ledger::keys::SecretKey;
+use symbolon_tests::{
+    devnet::{Devnet, await_that, binary, free_base_port, get, symbolon},
+    faults::ear::Ear,
 };
-use symbolon_node::network::{ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, prepare};
-use symbolon_tests::devnet::{Devnet, await_that, binary, free_base_port, get};
 use tempfile::TempDir;
 
 const PROVINCES: [&str; 4] = ["11", "31", "44", "51"];
@@ -88,78 +83,17 @@ fn admit(net: &Devnet, provinces: &[&str], key: &SecretKey) {
     }
 }
 
-/// The chain of somebody who only listens.
-struct Listener;
-
-impl ChainReader for Listener {
-    fn tip(&self) -> (u64, BlockHash) {
-        (0, Digest::ZERO)
-    }
-
-    fn block_with_certificate(&self, _: u64) -> Option<(Vec<u8>, Vec<u8>)> {
-        None
-    }
-
-    fn body(&self, _: &BlockHash) -> Option<Vec<u8>> {
-        None
-    }
-}
-
-/// What every province said in every slot, and how often it said something else.
-#[derive(Debug, Default)]
-struct Heard {
-    votes: BTreeMap<(ProvinceCode, u64, u32, VoteKind), Vote>,
-    contradictions: Vec<(Vote, Vote)>,
-}
-
-impl Heard {
-    fn hear(&mut self, message: Message) {
-        let Message::Vote(vote) = message else { return };
-        let slot = (vote.province, vote.height, vote.round, vote.kind);
-        let first = self.votes.entry(slot).or_insert_with(|| vote.clone());
-        if *first != vote {
-            self.contradictions.push((first.clone(), vote));
-        }
-    }
-
-    /// The highest height at which a province was heard.
-    fn last_of(&self, province: &str) -> u64 {
-        let own = self.votes.keys().filter(|(code, ..)| code.as_str() == province);
-        own.map(|(_, height, ..)| *height).max().unwrap_or(0)
-    }
-}
-
 #[test]
 fn no_node_votes_twice_in_a_round_however_often_it_is_killed() {
     let net = Devnet::start(4);
-    let seed = [0x0c; 32];
-    admit(&net, &PROVINCES, &SecretKey::from_seed(&seed));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _within = runtime.enter();
+    admit(&net, &PROVINCES, &Ear::key());
     let peer = |node: &symbolon_tests::devnet::Node| {
         let (address, id) = node.p2p.split_once("/p2p/").unwrap();
-        let id: PeerId = id.parse().unwrap();
-        (id.as_bytes().to_vec(), vec![address.parse().unwrap()])
+        (id.parse().unwrap(), address.to_owned())
     };
-    let config = NetworkConfig {
-        chain_id: net.file.chain_id.parse().unwrap(),
-        keypair_seed: seed,
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-        peers: net.file.nodes.iter().map(peer).collect(),
-        observers: Vec::new(),
-    };
-    let network = prepare(config, Arc::new(NetworkCounters::default())).unwrap();
-    let mut events = network.open(Arc::new(Listener)).unwrap();
-    let heard = Arc::new(Mutex::new(Heard::default()));
-    let ear = heard.clone();
-    runtime.spawn(async move {
-        while let Some(event) = events.recv().await {
-            if let NetworkEvent::Consensus { bytes, .. } = event {
-                ear.lock().unwrap().hear(Message::decode(&bytes).unwrap());
-            }
-        }
-    });
-    let last_of = |province: &str| heard.lock().unwrap().last_of(province);
+    let peers: Vec<_> = net.file.nodes.iter().map(peer).collect();
+    let ear = Ear::open(None, net.file.chain_id.parse().unwrap(), &peers);
+    let last_of = |province: &str| ear.last_of(province);
     for province in PROVINCES {
         await_that("everybody is heard", || last_of(province) > 0);
     }
@@ -172,8 +106,7 @@ fn no_node_votes_twice_in_a_round_however_often_it_is_killed() {
         net.restart(victim);
         await_that("it votes again", || last_of(victim) > voted);
     }
-    let heard = heard.lock().unwrap();
-    assert!(heard.contradictions.is_empty(), "{:?}", heard.contradictions);
+    assert!(ear.contradicting().is_empty(), "{}", ear.contradictions());
 }
 
 /// A process that ends with its test.
@@ -186,14 +119,11 @@ impl Drop for Running {
     }
 }
 
-#[test]
-fn an_observer_follows_and_answers() {
-    let net = Devnet::start(4);
-    let folder = TempDir::new().unwrap();
-    let key = SecretKey::from_seed(&[0x0b; 32]);
-    let key_file = folder.path().join("network.pem");
+/// Writes the configuration of an observer that knows the nodes 11 and 44, and gives its origin.
+fn observer_config(net: &Devnet, folder: &Path, key: &SecretKey) -> (PathBuf, String) {
+    let key_file = folder.join("network.pem");
     std::fs::write(&key_file, key.to_pem().as_bytes()).unwrap();
-    admit(&net, &["11", "44"], &key);
+    std::fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).unwrap();
     let base = free_base_port(1) + 1;
     let text = format!(
         "genesis = {:?}\ndata_dir = {:?}\nrole = \"observer\"\nprovince = \"11\"\n\
@@ -201,26 +131,94 @@ fn an_observer_follows_and_answers() {
          [admin]\nlisten = \"127.0.0.1:{}\"\n\
          [network]\nlisten = [\"/ip4/127.0.0.1/tcp/{}\"]\npeers = [{:?}, {:?}]\n",
         net.folder().join("genesis.toml"),
-        folder.path().join("data"),
+        folder.join("data"),
         base + 100,
         base + 200,
         net.node("11").p2p,
         net.node("44").p2p,
     );
-    let path = folder.path().join("config.toml");
+    let path = folder.join("config.toml");
     std::fs::write(&path, text).unwrap();
+    (path, format!("http://127.0.0.1:{base}"))
+}
+
+fn height_at(origin: &str) -> Option<u64> {
+    get(&format!("{origin}/v1/status")).ok().and_then(|(_, s)| s["height"].as_u64())
+}
+
+/// Issues licences in Guangdong and gives the file of one of them.
+fn import(net: &Devnet) -> PathBuf {
+    let out = net.folder().join("licences");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/business-licences.jsonl");
+    let out_text = out.to_string_lossy();
+    let kind = "11100000MB0143028R001";
+    let done = net.symbolon(&["--as", "44", "import", "--type", kind, "--out", &out_text, data]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let files = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "sdjwt")).min().unwrap()
+}
+
+#[test]
+fn an_observer_serves_every_reader_takes_transactions_and_never_counts_as_a_vote() {
+    let net = Devnet::start(4);
+    let folder = TempDir::new().unwrap();
+    let key = SecretKey::from_seed(&[0x0b; 32]);
+    admit(&net, &["11", "44"], &key);
+    let (path, origin) = observer_config(&net, folder.path(), &key);
     let _observer = Running(node(&path).stderr(Stdio::null()).spawn().unwrap());
-    let origin = format!("http://127.0.0.1:{base}");
-    let height = |origin: &str| {
-        get(&format!("{origin}/v1/status")).ok().and_then(|(_, s)| s["height"].as_u64())
-    };
-    await_that("a block of the four", || net.height("31").is_some_and(|h| h >= 2));
+    let licence = import(&net);
+    let cid = licence.file_stem().unwrap().to_str().unwrap().to_owned();
     let reached = net.height("31").unwrap();
-    await_that("the observer has caught up", || height(&origin).is_some_and(|h| h >= reached));
-    await_that("it follows", || height(&origin).is_some_and(|h| h > reached));
+    await_that("the observer has caught up", || height_at(&origin).is_some_and(|h| h >= reached));
+    await_that("it follows", || height_at(&origin).is_some_and(|h| h > reached));
     for h in 0..=reached {
         for province in PROVINCES {
             assert_eq!(block(&origin, h), block(&net.node(province).http, h));
         }
+    }
+    every_reader_is_answered(&net, &origin, &cid, reached);
+    // Verification is any node's; and what is handed to an observer reaches the validators.
+    let file = licence.to_string_lossy();
+    let verified = symbolon(["--node", &origin, "verify", &file]);
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
+    let agency = net.agency("44").key_file.to_string_lossy().into_owned();
+    let revoked = symbolon(["--node", &origin, "--key", &agency, "revoke", &cid]);
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
+    let verified = symbolon(["--node", &origin, "verify", &file]);
+    assert_eq!(verified.status.code(), Some(1), "{}", String::from_utf8_lossy(&verified.stdout));
+    // Two of four and an observer are no quorum: rounds pass, and no block is made.
+    net.kill("31");
+    net.kill("51");
+    let round = || net.get("11", "/v1/status").unwrap().1["round"].as_u64().unwrap();
+    await_that("rounds pass without a quorum", || round() >= 2);
+    let stalled = net.height("11").unwrap();
+    await_that("and one more", || round() >= 3);
+    assert_eq!(net.height("11"), Some(stalled), "two votes of four made a block");
+    net.restart("31");
+    await_that("a quorum is there again", || height_at(&origin).is_some_and(|h| h > stalled));
+}
+
+/// Everything that a node answers about one height, the observer answers alike.
+fn every_reader_is_answered(net: &Devnet, origin: &str, cid: &str, height: u64) {
+    let validator = &net.node("31").http;
+    let inclusion = format!("/v1/blocks/1/inclusion?head={height}");
+    for (path, member) in [
+        (format!("/v1/licences/{cid}"), "record"),
+        (format!("/v1/licences/{cid}/history"), "items"),
+        ("/v1/agencies".into(), "items"),
+        ("/v1/provinces".into(), "items"),
+        ("/v1/licence-types".into(), "items"),
+        ("/v1/recognition".into(), "items"),
+        ("/v1/validators".into(), "validators"),
+        ("/v1/trust-bundle".into(), "genesis"),
+        ("/v1/status-lists/44/0".into(), "lst"),
+        ("/.well-known/jwt-vc-issuer/status-lists/44".into(), "jwks"),
+        (inclusion, "inclusion"),
+    ] {
+        let (status, own) = get(&format!("{origin}{path}")).unwrap();
+        assert_eq!(status, 200, "{path}: {own}");
+        let (_, other) = get(&format!("{validator}{path}")).unwrap();
+        assert!(!own[member].is_null(), "{path} has no {member}: {own}");
+        assert_eq!(own[member], other[member], "{path}");
     }
 }

@@ -66,8 +66,30 @@ fn a_network_signs_its_lists_and_shows_who_lies() {
         assert_eq!((status, &found["honest"]), (0, &json!(true)), "{found}");
     }
 
+    an_older_list_does_not_replace_a_newer_one(&net, &got, &path);
     lie_about(&net, &got, index);
     a_node_of_another_province_signs_nothing(&net);
+}
+
+/// What is kept says more than what the node gives.
+fn an_older_list_does_not_replace_a_newer_one(net: &Devnet, served: &Value, path: &str) {
+    let token = Parsed::parse(served["token"].as_str().unwrap()).unwrap();
+    let ledger = LedgerPoint { height: u64::MAX, ..token.claimed_ledger() };
+    let newer = NewToken {
+        address: token.claimed_address(),
+        key_id: token.claimed_key_id(),
+        issued_at: token.claimed_issued_at(),
+        ledger,
+        lst: &lst(&[0; LIST_LEN]),
+    };
+    let newer = newer.sign(&SecretKey::from_seed(&[1; 32]));
+    std::fs::write(path, &newer).unwrap();
+    let (status, refused) = run(net, &["status-list", "get", "44/0", "--out", path]);
+    assert_eq!((status, &refused["error"]["code"]), (1, &json!("older_list")), "{refused}");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), newer);
+    std::fs::remove_file(path).unwrap();
+    let (status, got) = run(net, &["status-list", "get", "44/0", "--out", path]);
+    assert_eq!(status, 0, "{got}");
 }
 
 /// The province's own key signs that nothing was ever revoked.

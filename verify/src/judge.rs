@@ -16,9 +16,9 @@ use symbolon_credential::{
 };
 use symbolon_ledger::{
     catalogue::{Disclosure, LicenceTypeRecord},
-    codes::ProvinceCode,
+    codes::{Month, ProvinceCode},
     operation::KeyPurpose,
-    records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus},
+    records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus, slot_list},
 };
 
 use crate::{
@@ -426,9 +426,22 @@ impl<'c> Case<'c> {
             Some("it was registered with another key")
         } else if !same_type {
             Some("it was registered as another type")
+        } else if !self.names_its_slot(licence) {
+            Some("it names another place in the status lists than it was registered with")
+        } else if self.presentation.claimed_expires().map(last_month) != licence.expiry {
+            Some("it ends in another month than it was registered with")
         } else {
             None
         }
+    }
+
+    /// Whether stock software, which reads the status where the credential says, reads this
+    /// licence's. Otherwise its revocation would reach nobody, or somebody else.
+    fn names_its_slot(&self, licence: &LicenceRecord) -> bool {
+        let (list, index) = slot_list(licence.slot);
+        let Some(status) = self.presentation.claimed_status() else { return false };
+        let uri = self.view.province.as_ref().map(|p| p.issuer_origin.status_list(&p.code, list));
+        status.index == u64::from(index) && uri.is_none_or(|uri| uri == status.uri)
     }
 
     fn compromise(&self, bench: &mut Bench) {
@@ -563,6 +576,11 @@ fn shows_forbidden(disclosed: &Disclosed, licence_type: Option<&LicenceTypeRecor
 /// Whether the key was registered and in its span at `height`; compromise is another check.
 fn held_at(key: &KeyRecord, height: u64) -> bool {
     key.valid_from <= height && key.valid_until.is_none_or(|until| height <= until)
+}
+
+/// The month of a licence's last day, from its `exp`.
+fn last_month(expires: u64) -> Month {
+    date::month_of(date::day_of(expires.saturating_sub(1)))
 }
 
 fn agency_detail(agency: &AgencyRecord) -> String {

@@ -6,9 +6,10 @@
 //! stands whatever a list says. Whether a list is genuine was checked by whoever brought it.
 
 use symbolon_credential::status_list::{Checked, ListedStatus};
-use symbolon_ledger::records::{LicenceStatus, slot_list};
+use symbolon_ledger::records::slot_list;
 
 use crate::{
+    status_list::Made,
     trust::MAX_CLOCK_LAG_MS,
     verdict::{LedgerStatus, Reason, Verdict},
     view::{AsOf, LedgerView, StatusEvidence},
@@ -18,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Listed {
     status: ListedStatus,
-    /// The newer of the list's block and that of the records.
+    /// The list's block, when it is newer than the licence's record; else that of the records.
     as_of: AsOf,
     height: u64,
 }
@@ -30,15 +31,14 @@ pub(crate) enum Ruling {
     Doubt(Reason, String),
 }
 
-/// The word of the view's status list, where it decides: it is newer than the records, or the
-/// records are `stale` and it confirms them until its end.
+/// The word of the view's status list, where it decides: it is newer than the licence's record, or
+/// the records are `stale` and it confirms them until its end.
 pub(crate) fn listed(view: &LedgerView, now_ms: u64, stale: bool) -> Option<Listed> {
     let licence = view.licence.as_ref().filter(|licence| !licence.status.is_final())?;
     let list = view.listed_at(now_ms)?;
     let status = list.status;
-    let newer = list.height > view.as_of.height;
-    let active = licence.status == LicenceStatus::Active;
-    let confirms = stale && active && status == ListedStatus::Valid;
+    let newer = list.height > view.licence_as_of.height;
+    let confirms = stale && status == ListedStatus::of(licence.status.list_value());
     let as_of = if newer { list.as_of() } else { view.as_of };
     (newer || confirms).then_some(Listed { status, as_of, height: list.height })
 }
@@ -97,6 +97,11 @@ impl StatusEvidence {
             height: ledger.height,
             state_root: ledger.state_root,
         })
+    }
+
+    /// Of which block the list says that it was made, and when.
+    pub(crate) fn made(&self) -> Made {
+        Made { height: self.height, state_root: self.state_root, issued_at: self.issued_at }
     }
 
     /// The block that the list names.

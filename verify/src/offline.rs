@@ -29,7 +29,8 @@ use symbolon_ledger::{
 use crate::{
     judge::{Ledger, Request, Unavailable, judge},
     state_proof::CheckedState,
-    trust::{Standing, Trust},
+    status_list::contradicted,
+    trust::{MAX_CLOCK_LAG_MS, Standing, Trust},
     verdict::Verdict,
     view::{AsOf, LedgerView, ReadError, StatusEvidence},
 };
@@ -115,6 +116,9 @@ fn view(
     }
     let mut records = Records::of(evidence.states, trust).ok_or(Unavailable::NotProven)?;
     let newest = records.newest;
+    if newest.time_ms > request.now_ms.saturating_add(MAX_CLOCK_LAG_MS) {
+        return Err(Unavailable::ClockBehind);
+    }
     let asking = request.recognising_province;
     let read = LedgerView::read(newest, presentation, asking, |key| records.get(key));
     let mut view = read.map_err(|error| match error {
@@ -122,6 +126,7 @@ fn view(
         ReadError::Record { .. } => Unavailable::UnknownForm,
     })?;
     view.as_of = records.oldest_used.unwrap_or(newest);
+    view.licence_as_of = records.licence.unwrap_or(newest);
     view.recognition_known = !records.without_recognition;
     let age_ms = request.now_ms.saturating_sub(view.as_of.time_ms);
     let slot = view.licence.as_ref().map(|licence| licence.slot);
@@ -133,12 +138,12 @@ fn view(
     Ok(view)
 }
 
-/// Whether no certified header that is at hand gives another root to the list's height: such a
-/// list was not made from this chain.
+/// Whether no certified header that is at hand contradicts the list. One whose key was ended is
+/// found out here: it must name a height at which the key was valid, and a header from after its
+/// end, which who knows of that end has, is then older than the list says it is.
 fn agrees(list: &StatusEvidence, states: &[CheckedState], trust: &Trust) -> bool {
-    let headers = states.iter().map(CheckedState::header).chain([trust.pin()]);
-    let mut same_height = headers.map(|h| h.header()).filter(|h| h.height == list.height);
-    same_height.all(|header| header.state_root == list.state_root)
+    let mut headers = states.iter().map(CheckedState::header).chain([trust.pin()]);
+    headers.all(|header| contradicted(&list.made(), header.header()).is_none())
 }
 
 /// The proofs do not cover a place that the answer rests on.
@@ -151,6 +156,8 @@ struct Records<'e> {
     newest: AsOf,
     /// The oldest block of which a record was taken.
     oldest_used: Option<AsOf>,
+    /// The block of which the licence's record was taken.
+    licence: Option<AsOf>,
     without_recognition: bool,
 }
 
@@ -161,7 +168,7 @@ impl<'e> Records<'e> {
         let mut states: Vec<_> = states.iter().filter(of_chain).collect();
         states.sort_by_key(|state| std::cmp::Reverse(state.header().header().height));
         let newest = AsOf::of(states.first()?.header().header());
-        Some(Self { states, newest, oldest_used: None, without_recognition: false })
+        Some(Self { states, newest, oldest_used: None, licence: None, without_recognition: false })
     }
 
     /// The newest record at `key`. That nothing stands there counts only in the newest proof:
@@ -174,6 +181,9 @@ impl<'e> Records<'e> {
                 Ok(record) => {
                     let older = |used: &AsOf| used.height <= as_of.height;
                     self.oldest_used = self.oldest_used.filter(older).or(Some(as_of));
+                    if matches!(key, StateKey::Licence(_)) {
+                        self.licence = Some(as_of);
+                    }
                     return Ok(record.map(<[u8]>::to_vec));
                 }
                 Err(_) => {}

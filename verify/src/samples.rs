@@ -178,6 +178,7 @@ fn province(code: &str, zh: &str, en: &str) -> ProvinceRecord {
         next_key: 1,
         status_key: None,
         next_slot_block: 1,
+        removed_at: None,
     }
 }
 
@@ -194,8 +195,10 @@ impl Scene {
         let home = province("44", "广东省", "Guangdong");
         let credential =
             credential(&home.issuer_origin, &agency, &issuer, bound.then_some(&holder));
+        let as_of = AsOf { height: 200, time_ms: NOW_MS - 5_000, state_root: Digest([9; 32]) };
         let view = LedgerView {
-            as_of: AsOf { height: 200, time_ms: NOW_MS - 5_000, state_root: Digest([9; 32]) },
+            as_of,
+            licence_as_of: as_of,
             keys: Vec::new(),
             licence: Some(licence()),
             agency: Some(agency_record(agency)),
@@ -271,7 +274,7 @@ fn licence() -> LicenceRecord {
         credential_key: 3,
         transaction_key: 1,
         slot: 7,
-        expiry: None,
+        expiry: Some(date::month_of(date::parse("2027-12-31").unwrap())),
         lineage: Digest([6; 32]),
         previous: None,
         status: LicenceStatus::Active,

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use symbolon_ledger::{
     codec::{self, DecodeError},
     hash::{Digest, sha256},
+    mutants::{self, Mutant},
     records::Record,
     state::{MAX_STATE_KEY_BYTES, StateKey, map_key},
     state_proof::{
@@ -70,7 +71,9 @@ pub fn check_path(
         (Some(record), None) => hash(LEAF_PREFIX, key, &sha256(record)),
         (Some(_), Some(_)) => return Err(PathError::OtherLeafForPresent),
         (None, None) => PLACEHOLDER,
-        (None, Some(other)) if other.key == *key => return Err(PathError::OwnLeafForAbsent),
+        (None, Some(other)) if other.key == *key && !mutants::is(Mutant::AbsenceUnchecked) => {
+            return Err(PathError::OwnLeafForAbsent);
+        }
         (None, Some(other)) if common_bits(&other.key, key) < path.siblings.len() => {
             return Err(PathError::OtherLeafElsewhere);
         }

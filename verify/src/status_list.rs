@@ -4,10 +4,13 @@
 //! list from the ledger, so a lie can be told; here it is proven to a third party who asks no node,
 //! from the signed list and state proofs alone. Reading a list is `symbolon_credential::status_list`.
 
+use std::cmp::Ordering;
+
 use symbolon_credential::status_list::{
     CheckError, Checked, Expected, ListedStatus, OutOfRange, Parsed, Seen,
 };
 use symbolon_ledger::{
+    block::Header,
     hash::{Cid, Digest},
     operation::{Actor, KeyPurpose},
     records::{
@@ -84,6 +87,13 @@ pub enum Contradiction {
         /// The height that it names.
         height: u64,
         /// The height of the certified header, whose time lies before `iat`.
+        certified_height: u64,
+    },
+    /// Its `iat` lies before the time of a block that came before its own.
+    Predated {
+        /// The height that it names.
+        height: u64,
+        /// The height of the certified header, whose time lies after `iat`.
         certified_height: u64,
     },
     /// It lists another status than the licence had.
@@ -183,7 +193,10 @@ pub fn contradiction(
     let Some(state) = proofs.first() else {
         return Err(LookupError::from(NotProven(licence)).into());
     };
-    if let Some(found) = contradicts_header(list, state) {
+    let ledger = list.ledger();
+    let made =
+        Made { height: ledger.height, state_root: ledger.state_root, issued_at: list.issued_at() };
+    if let Some(found) = contradicted(&made, state.header().header()) {
         return Ok(found);
     }
     let record: LicenceRecord = state.get(&licence)?.ok_or(NoContradiction::NoLicence)?;
@@ -200,22 +213,35 @@ pub fn contradiction(
     Ok(Contradiction::Status { cid: *cid, listed, proven })
 }
 
-/// What a certified header says against the list.
-fn contradicts_header(list: &Checked, state: &CheckedState) -> Option<Contradiction> {
-    let (ledger, header) = (list.ledger(), state.header().header());
-    let (named_s, certified_s) = (list.issued_at(), header.time_ms / 1_000);
-    if header.height == ledger.height && header.state_root != ledger.state_root {
-        let (height, named, certified) = (ledger.height, ledger.state_root, header.state_root);
-        return Some(Contradiction::StateRoot { height, named, certified });
+/// Of which block a list says that it was made, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Made {
+    pub(crate) height: u64,
+    pub(crate) state_root: Digest,
+    /// `iat`.
+    pub(crate) issued_at: u64,
+}
+
+/// What a certified header says against a list.
+pub(crate) fn contradicted(list: &Made, header: &Header) -> Option<Contradiction> {
+    let (height, certified_height) = (list.height, header.height);
+    let (named_s, certified_s) = (list.issued_at, header.time_ms / 1_000);
+    let (named, certified) = (list.state_root, header.state_root);
+    match certified_height.cmp(&height) {
+        Ordering::Equal if certified != named => {
+            Some(Contradiction::StateRoot { height, named, certified })
+        }
+        Ordering::Equal if certified_s != named_s => {
+            Some(Contradiction::IssuedAt { height, named_s, certified_s })
+        }
+        Ordering::Greater if certified_s < named_s => {
+            Some(Contradiction::Outdated { height, certified_height })
+        }
+        Ordering::Less if certified_s > named_s => {
+            Some(Contradiction::Predated { height, certified_height })
+        }
+        _ => None,
     }
-    if header.height == ledger.height && certified_s != named_s {
-        return Some(Contradiction::IssuedAt { height: ledger.height, named_s, certified_s });
-    }
-    if header.height > ledger.height && certified_s < named_s {
-        let certified_height = header.height;
-        return Some(Contradiction::Outdated { height: ledger.height, certified_height });
-    }
-    None
 }
 
 /// The licence's index on the list.

@@ -58,8 +58,10 @@ pub struct StatusEvidence {
 /// What the ledger says about one presentation. `None` means that no such record stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerView {
-    /// When it says so.
+    /// When it says so: of records of several heights the oldest.
     pub as_of: AsOf,
+    /// When it says so of the licence, which may be later.
+    pub licence_as_of: AsOf,
     /// Every place that was read, so that a node can prove exactly these.
     pub keys: Vec<StateKey>,
     /// The licence.
@@ -175,6 +177,7 @@ impl LedgerView {
         let recognition = reader.read(agreement)?;
         Ok(Self {
             as_of,
+            licence_as_of: as_of,
             keys: reader.keys,
             licence,
             agency,

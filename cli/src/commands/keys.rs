@@ -11,6 +11,7 @@ use crate::{
     args::Context,
     keyfile,
     output::{Answer, Failure, Outcome},
+    passphrase,
 };
 
 /// Make or show keys.
@@ -20,6 +21,9 @@ pub(crate) enum KeysCommand {
     New {
         /// Where to write it (PKCS#8 PEM, mode 0600)
         file: PathBuf,
+        /// Under a passphrase: from SYMBOLON_PASSPHRASE_FILE, SYMBOLON_PASSPHRASE or the terminal
+        #[arg(long)]
+        encrypt: bool,
     },
     /// Show the public key and the peer id of a private key
     Show {
@@ -35,9 +39,13 @@ pub(crate) enum KeysCommand {
 /// When a key cannot be read or written.
 pub(crate) fn run(command: KeysCommand, context: &Context) -> Outcome {
     match command {
-        KeysCommand::New { file } => {
+        KeysCommand::New { file, encrypt } => {
             let key = keyfile::generate()?;
-            keyfile::write_new(&file, &key)?;
+            if encrypt {
+                keyfile::write_new_encrypted(&file, &key, &passphrase::new()?)?;
+            } else {
+                keyfile::write_new(&file, &key)?;
+            }
             Ok(describe(&file, &key))
         }
         KeysCommand::Show { file } => {

@@ -178,6 +178,7 @@ pub fn observer() -> Config {
     Config {
         chain_id: chain(),
         identity: None,
+        next_key: None,
         timing: Timing::default(),
         signed: Signed::default(),
     }

@@ -205,6 +205,18 @@ impl Parsed {
         self.claimed_issuer().map(|issuer| cid(&issuer.agency, &self.inner()))
     }
 
+    /// Where stock software would look for its status.
+    #[must_use]
+    pub fn claimed_status(&self) -> Option<&StatusReference> {
+        self.payload.status.as_ref()
+    }
+
+    /// `exp`, in seconds since 1970-01-01T00:00Z: the first at which it is not valid any more.
+    #[must_use]
+    pub fn claimed_expires(&self) -> Option<u64> {
+        self.payload.expires
+    }
+
     /// The number of the issuer's key.
     #[must_use]
     pub fn key_id(&self) -> u32 {

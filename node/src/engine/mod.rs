@@ -18,6 +18,7 @@ mod router;
 mod shelf;
 mod status;
 mod sync;
+mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -40,12 +41,15 @@ use symbolon_ledger::{
     keys::SecretKey,
     records::ParametersRecord,
     state::StateKey,
+    validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::{
     execution::{self, ExecutionError},
+    join::{Heard, Joiner},
+    keeper::Keeper,
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex},
     pool::Pool,
@@ -86,12 +90,18 @@ pub struct EngineParts {
     pub metrics: Arc<Metrics>,
     /// The province and key with which this node votes; none for an observer.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// The key that it votes with once the provinces have rotated to it.
+    pub next_key: Option<SecretKey>,
     /// What that key has signed before, as far as is known apart from the log.
     pub signed: Signed,
     /// Where that is kept; none for an observer.
     pub marks: Option<Box<dyn Marks>>,
     /// Round timeouts.
     pub timing: Timing,
+    /// Makes snapshots and forgets old blocks; none where nothing of the past is touched.
+    pub keeper: Option<Arc<Keeper>>,
+    /// Joins by snapshot; none for an archive, which executes everything.
+    pub joiner: Option<Joiner>,
 }
 
 impl std::fmt::Debug for EngineParts {
@@ -247,6 +257,8 @@ impl Engine {
             progress_ms: now,
             published: Instant::now(),
         };
+        // The founding document names the founders; who has the vote now, the state.
+        engine.admit(&engine.host.start().validators);
         engine.plan_begin();
         let mut inputs = VecDeque::new();
         for effect in effects {
@@ -327,6 +339,14 @@ impl Engine {
                 self.sync_failed(from_height);
                 Ok(())
             }
+            NetworkEvent::Snapshots { from, offers } => {
+                self.tell_joiner(Heard::Snapshots(from, offers));
+                Ok(())
+            }
+            NetworkEvent::SnapshotPart { manifest, part, found } => {
+                self.tell_joiner(Heard::Part { manifest, part, found });
+                Ok(())
+            }
             NetworkEvent::PeerTip { peer, height } => {
                 self.heard_of_tip(peer, height);
                 Ok(())
@@ -400,19 +420,6 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    /// Order: what this node states itself is beside its key, durable, and only then does anybody
-    /// hear of it. What it repeats is below the mark already.
-    fn publish(&mut self, message: &Verified) -> Result<(), EngineError> {
-        let stated = message.message().statement(&self.parts.store.chain_id());
-        if let (Some(marks), Some((province, statement, _))) = (&mut self.parts.marks, stated)
-            && self.parts.identity.as_ref().is_some_and(|(own, _)| *own == province)
-        {
-            marks.keep(&statement).map_err(EngineError::SignState)?;
-        }
-        self.parts.network.publish_consensus(message.message().encode());
-        Ok(())
-    }
-
     /// Effects that change nothing here but what is known and said.
     fn note(&mut self, effect: Effect) {
         match effect {
@@ -458,6 +465,16 @@ impl Engine {
         let Prepared { block, executed, .. } = prepared;
         self.parts.store.commit(&Commit { block, certificate, executed })?;
         let height = block.header.height;
+        if block.header.next_validators_hash != block.header.validators_hash {
+            self.admit(&executed.next_validators);
+        }
+        if executed.changes.contains_key(&StateKey::Parameters) {
+            self.idle_interval = idle_interval(&self.parts.store)?;
+        }
+        // Before another block can follow: a snapshot is of exactly its height.
+        if let Some(keeper) = &self.parts.keeper {
+            keeper.committed(height);
+        }
         self.parts.pool.committed(height, block.transactions.iter().map(|t| t.id()));
         let transactions = block.transactions.len();
         tracing::debug!(height, round = certificate.round, transactions, "committed");
@@ -472,10 +489,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets the nodes of this set in, and those that have left it out. Where a new one is found, it
+    /// says itself: it dials those that genesis names.
+    fn admit(&self, set: &ValidatorSet) {
+        let peers = set.validators().iter().map(|v| (v.peer_id.clone(), Vec::new())).collect();
+        self.parts.network.set_admitted(peers);
+        let own = self.parts.identity.as_ref().map(|(province, _)| *province);
+        let votes = own.is_some_and(|province| set.get(province).is_some());
+        tracing::info!(validators = set.validators().len(), votes, "the validator set");
+    }
+
     /// When transactions wait, a height begins at once; otherwise when the idle interval has
     /// passed since the last block.
     fn plan_begin(&mut self) {
-        let tip_ms = self.host_parent_time();
+        let tip_ms = self.host.start().parent.time_ms;
         let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
         let wait = match self.host.height() {
             // Nobody can be ready before the first block, so it does not wait to be idle.
@@ -483,10 +510,6 @@ impl Engine {
             _ => self.idle_interval.saturating_sub(age),
         };
         self.begin_at = Some(Instant::now() + wait);
-    }
-
-    fn host_parent_time(&self) -> u64 {
-        self.parts.store.view().map_or(0, |view| view.tip().header.time_ms)
     }
 
     fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
@@ -542,6 +565,7 @@ fn config(parts: &EngineParts, signed: Signed) -> Config {
     Config {
         chain_id: parts.store.chain_id(),
         identity: parts.identity.as_ref().map(|(province, key)| (*province, again(key))),
+        next_key: parts.next_key.as_ref().map(again),
         timing: parts.timing,
         signed,
     }

@@ -4,6 +4,8 @@
 //! this node's own state have signed its hash. A worker checks that and executes the block; the
 //! engine commits it like any other, and consensus starts afresh at the height after it.
 //!
+//! A node that is very far behind copies a snapshot instead (`crate::join`), and this waits.
+//!
 //! One range is asked for at a time, and the next only when it has come or has failed. What a
 //! peer says of its own height decides whom to ask and nothing else: a claim that nobody could
 //! serve is dropped, and asking again takes longer each time.
@@ -28,6 +30,7 @@ use super::{
 };
 use crate::{
     execution::ExecutionError,
+    join::Heard,
     network::PeerIndex,
     pool::Pool,
     storage::{StorageError, Store},
@@ -149,10 +152,22 @@ impl Engine {
         if ahead.is_empty() {
             return;
         }
+        let highest = ahead.iter().map(|(_, tip)| **tip).max().unwrap_or(next);
+        if self.parts.joiner.as_ref().is_some_and(|joiner| joiner.considers(next, highest)) {
+            self.sync.look_again = Some(now + PATIENCE);
+            return;
+        }
         let (peer, tip) = ahead[self.sync.turn % ahead.len()];
         let last = (*tip).min(next.saturating_add(BATCH - 1));
         self.parts.network.fetch_blocks(next, last, Some(*peer));
         self.sync.asked = Some(Asked { last, until: now + PATIENCE });
+    }
+
+    /// What the network says of snapshots.
+    pub(super) fn tell_joiner(&self, heard: Heard) {
+        if let Some(joiner) = &self.parts.joiner {
+            joiner.hear(heard);
+        }
     }
 
     /// Nobody could give the block at `height`: whoever claims it may be lying.

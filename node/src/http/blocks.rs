@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     engine::{LastHeard, Stall},
-    storage::{StorageError, View},
+    storage::{Kept, StorageError, View},
 };
 
 /// The routes of this module.
@@ -123,6 +123,23 @@ pub(super) fn unknown_block(view: &View<'_>, height: u64) -> Problem {
     Problem::missing("unknown_block", detail, "wait for it, or ask GET /v1/blocks/latest").at(tip)
 }
 
+/// The problem of a block that is not here: past the tip, or not kept any more.
+///
+/// # Errors
+///
+/// When it should be here.
+pub(super) fn no_block(view: &View<'_>, height: u64) -> Result<Problem, StorageError> {
+    let (tip, first) = (view.tip().height, view.kept()?.blocks);
+    if height > tip {
+        return Ok(unknown_block(view, height));
+    }
+    if height >= first {
+        return Err(StorageError::damaged(format!("block {height} is missing")));
+    }
+    let detail = format!("block {height} is not kept any more; the first here is {first}");
+    Ok(Problem::pruned(detail).at(tip))
+}
+
 /// A block in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct BlockLine {
@@ -149,16 +166,21 @@ pub(super) struct BlockPage {
 
 /// Blocks, newest first.
 #[utoipa::path(get, path = "/v1/blocks", tag = "chain", params(BlockPage),
-    responses((status = 200, body = List<BlockLine>), (status = 400, body = ProblemDocument)))]
+    responses((status = 200, body = List<BlockLine>), (status = 400, body = ProblemDocument),
+        (status = 410, body = ProblemDocument)))]
 pub(super) async fn list_blocks(
     State(server): State<Arc<Server>>,
     Asked(asked): Asked<BlockPage>,
 ) -> Result<Json<List<BlockLine>>, Problem> {
     let size = page_size(asked.limit)?;
     let look = move |view: &View<'_>| {
-        let tip = view.tip().height;
+        let (tip, first) = (view.tip().height, view.kept()?.headers);
         let end = asked.after.map_or(tip.saturating_add(1), |after| after.min(tip + 1));
-        let start = end.saturating_sub(size as u64);
+        if first > 0 && end <= first {
+            let detail = format!("headers before {first} are not kept here");
+            return Err(Problem::pruned(detail).at(tip));
+        }
+        let start = end.saturating_sub(size as u64).max(first);
         let line = |height: u64| {
             // Headers only: a page of full blocks would be hundreds of megabytes.
             let header = header(view, height)?;
@@ -170,7 +192,7 @@ pub(super) async fn list_blocks(
             })
         };
         let items = (start..end).rev().map(line).collect::<Result<Vec<_>, StorageError>>()?;
-        let next = (start > 0).then(|| start.to_string());
+        let next = (start > first).then(|| start.to_string());
         Ok(List { height: tip, items, next, proof: None })
     };
     server.read(look).await.map(Json)
@@ -178,17 +200,17 @@ pub(super) async fn list_blocks(
 
 fn block_answer(view: &View<'_>, height: u64, cbor: bool) -> Result<Response, Problem> {
     if cbor {
-        let bytes = view.block_bytes(height)?.ok_or_else(|| unknown_block(view, height))?;
+        let Some(bytes) = view.block_bytes(height)? else { return Err(no_block(view, height)?) };
         return Ok(([(header::CONTENT_TYPE, APPLICATION_CBOR)], bytes).into_response());
     }
-    let block = view.block(height)?.ok_or_else(|| unknown_block(view, height))?;
+    let Some(block) = view.block(height)? else { return Err(no_block(view, height)?) };
     Ok(Json(BlockBody::from(&block)).into_response())
 }
 
 /// The newest block.
 #[utoipa::path(get, path = "/v1/blocks/latest", tag = "chain",
     responses((status = 200, content((BlockBody = "application/json"),
-        (Vec<u8> = "application/cbor")))))]
+        (Vec<u8> = "application/cbor"))), (status = 410, body = ProblemDocument)))]
 pub(super) async fn latest_block(
     State(server): State<Arc<Server>>,
     headers: HeaderMap,
@@ -201,7 +223,8 @@ pub(super) async fn latest_block(
 #[utoipa::path(get, path = "/v1/blocks/{height}", tag = "chain",
     params(("height" = u64, Path, description = "Number of the block")),
     responses((status = 200, content((BlockBody = "application/json"),
-        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument)))]
+        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument),
+        (status = 410, body = ProblemDocument)))]
 pub(super) async fn get_block(
     State(server): State<Arc<Server>>,
     Named(HeightPart(height)): Named<HeightPart>,
@@ -239,7 +262,8 @@ pub(super) struct CertificateBody {
 #[utoipa::path(get, path = "/v1/blocks/{height}/certificate", tag = "chain",
     params(("height" = u64, Path, description = "Number of the block")),
     responses((status = 200, content((CertificateBody = "application/json"),
-        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument)))]
+        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument),
+        (status = 410, body = ProblemDocument)))]
 pub(super) async fn get_certificate(
     State(server): State<Arc<Server>>,
     Named(HeightPart(height)): Named<HeightPart>,
@@ -251,7 +275,8 @@ pub(super) async fn get_certificate(
             let hint = "block 0 is vouched for by the founding document";
             return Err(Problem::missing("no_certificate", "block 0 has no certificate", hint));
         }
-        let bytes = view.certificate_bytes(height)?.ok_or_else(|| unknown_block(view, height))?;
+        let bytes = view.certificate_bytes(height)?;
+        let Some(bytes) = bytes else { return Err(no_block(view, height)?) };
         if cbor {
             return Ok(([(header::CONTENT_TYPE, APPLICATION_CBOR)], bytes).into_response());
         }
@@ -325,6 +350,30 @@ impl From<&Stall> for StallBody {
     }
 }
 
+/// How much of the past this node has.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct HistoryBody {
+    /// Whether it has all of it: every block since the founding.
+    archive: bool,
+    /// The first height whose block and certificate it has.
+    blocks_from: u64,
+    /// The first height whose header it has; it knows the transactions of blocks since then.
+    headers_from: u64,
+    /// The first height whose licence events it has.
+    events_from: u64,
+}
+
+impl From<Kept> for HistoryBody {
+    fn from(kept: Kept) -> Self {
+        Self {
+            archive: kept == Kept::default(),
+            blocks_from: kept.blocks,
+            headers_from: kept.headers,
+            events_from: kept.events,
+        }
+    }
+}
+
 /// How this node stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Status {
@@ -362,6 +411,8 @@ pub(super) struct Status {
     fault: Option<String>,
     /// When it last committed a block, RFC 3339.
     last_commit: Option<String>,
+    /// How much of the past it has.
+    history: HistoryBody,
     /// Its clock, RFC 3339.
     now: String,
     /// Version of its software.
@@ -393,6 +444,7 @@ pub(super) async fn get_status(State(server): State<Arc<Server>>) -> Result<Json
             validators_missing: engine.validators_missing.iter().map(ToString::to_string).collect(),
             fault: engine.fault,
             last_commit: (engine.last_commit_ms > 0).then(|| instant(engine.last_commit_ms)),
+            history: HistoryBody::from(view.kept()?),
             now: instant(now),
             version: env!("CARGO_PKG_VERSION"),
         })

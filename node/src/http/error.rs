@@ -103,6 +103,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, code, detail, hint)
     }
 
+    /// There was such a thing, and this node does not keep it any more.
+    pub(super) fn pruned(detail: impl Into<String>) -> Self {
+        let hint = "ask an archive: a node whose GET /v1/status says history.archive";
+        Self::new(StatusCode::GONE, "pruned", detail, hint)
+    }
+
     /// Found at `height`.
     pub(super) fn at(mut self, height: u64) -> Self {
         self.more.height = Some(height);

@@ -24,6 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    blocks::no_block,
     callers::{Caller, Held},
     error::{Problem, ProblemDocument},
     extract::Asked,
@@ -132,7 +133,8 @@ struct Feed {
 #[utoipa::path(get, path = "/v1/events", tag = "chain", params(Beginning,
     ("Last-Event-ID" = Option<u64>, Header, description = "Height of the last event received")),
     responses((status = 200, content_type = "text/event-stream", body = BlockEvent),
-        (status = 400, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
+        (status = 400, body = ProblemDocument), (status = 410, body = ProblemDocument),
+        (status = 503, body = ProblemDocument)))]
 pub(super) async fn stream_events(
     State(server): State<Arc<Server>>,
     Asked(asked): Asked<Beginning>,
@@ -148,6 +150,13 @@ pub(super) async fn stream_events(
         (None, Some(from)) => not_past(from, tip.saturating_add(1), tip)?,
         (None, None) => tip,
     };
+    let given = asked.from.is_some() || headers.contains_key("last-event-id");
+    let first = server.read(|view| Ok(view.kept()?.blocks)).await?;
+    if given && next < first {
+        let detail = format!("block {next} is not kept any more; the first here is {first}");
+        return Err(Problem::pruned(detail).at(tip));
+    }
+    let next = next.max(first);
     let stopping = server.stopping.subscribe();
     let end = Instant::now() + MAX_LIFE;
     let feed = Feed { server, next, commits, stopping, end, _place: place };
@@ -207,9 +216,7 @@ impl Feed {
 }
 
 fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
-    let block = view.block(height)?.ok_or_else(|| {
-        crate::storage::StorageError::damaged(format!("block {height} is missing"))
-    })?;
+    let Some(block) = view.block(height)? else { return Err(no_block(view, height)?) };
     let events = view.events(height)?;
     let lines = events.iter().take(MAX_LICENCES).map(|(cid, entry)| LicenceLine {
         cid: hex(cid),

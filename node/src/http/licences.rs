@@ -302,7 +302,8 @@ fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, Sto
 #[utoipa::path(get, path = "/v1/licences/{cid}/history", tag = "licences",
     params(("cid" = String, Path, description = "64 hexadecimal digits"), HistoryPage),
     responses((status = 200, body = History), (status = 400, body = ProblemDocument),
-        (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
+        (status = 404, body = ProblemDocument, description = "With a proof of the absence"),
+        (status = 410, body = ProblemDocument)))]
 pub(super) async fn get_history(
     State(server): State<Arc<Server>>,
     Named(CidPart(cid)): Named<CidPart>,
@@ -311,7 +312,12 @@ pub(super) async fn get_history(
     let size = page_size(asked.limit)?;
     let after = asked.after.as_deref().map(read_place).transpose()?;
     let look = move |view: &View<'_>| {
-        find(view, cid)?;
+        let licence = find(view, cid)?;
+        let first = view.kept()?.events;
+        if licence.issued_at < first && after.is_none_or(|after| after.height < first) {
+            let detail = format!("its events before height {first} are not kept here");
+            return Err(Problem::pruned(detail).at(view.tip().height));
+        }
         let more_than_a_page = size.saturating_add(1);
         let mut events =
             view.history(&cid, after).take(more_than_a_page).collect::<Result<Vec<_>, _>>()?;

@@ -4,10 +4,11 @@
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
 //! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`evidence`], [`trust`],
-//! [`events`]; then [`status_lists`], [`well_known`] and [`type_metadata`], which are read without
-//! any knowledge of the ledger; and [`admin`] for the operator. The shapes are described at `/docs`
-//! of a running node and in `docs/reference/http-api.md`.
+//! [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`], [`blocks`],
+//! [`evidence`], [`trust`], [`events`]; then [`status_lists`], [`well_known`] and
+//! [`type_metadata`], which are read without any knowledge of the ledger; and [`admin`] for the
+//! operator. The shapes are described at `/docs` of a running node and in
+//! `docs/reference/http-api.md`.
 
 mod limits;
 
@@ -43,7 +44,11 @@ mod compat;
 
 mod agencies;
 
+mod reversals;
+
 mod registries;
+
+mod proposals;
 
 mod catalogue;
 
@@ -166,7 +171,8 @@ pub struct HttpAddresses {
     pub admin: SocketAddr,
     /// Certificate and key of the outside interface.
     pub tls: Option<TlsFiles>,
-    /// Offer plain HTTP to other machines all the same, for a proxy that terminates TLS.
+    /// Offer plain HTTP to other machines all the same, for a proxy that terminates TLS. Never the
+    /// operator's interface.
     pub insecure_public: bool,
 }
 
@@ -186,6 +192,11 @@ pub enum HttpError {
         "refusing to offer plain HTTP on {0}: configure a certificate, listen on 127.0.0.1, or pass --insecure-public behind a proxy that terminates TLS"
     )]
     NotLoopback(SocketAddr),
+    /// The operator's interface to the world.
+    #[error(
+        "refusing to offer the operator's interface on {0}: it has no TLS and no login; listen on 127.0.0.1 or ::1, and reach it from this machine"
+    )]
+    AdminNotLoopback(SocketAddr),
     /// A certificate or its key.
     #[error("TLS file {}: {what}", .path.display())]
     Tls {
@@ -354,7 +365,9 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(tickets::routes())
         .merge(compat::routes())
         .merge(agencies::routes())
+        .merge(reversals::routes())
         .merge(registries::routes())
+        .merge(proposals::routes())
         .merge(blocks::routes())
         .merge(evidence::routes())
         .merge(trust::routes())
@@ -438,7 +451,7 @@ impl HttpAddresses {
     pub fn check(&self) -> Result<Option<RustlsConfig>, HttpError> {
         let tls = self.tls.as_ref();
         tls::check_exposure(self.public, tls, self.insecure_public)?;
-        tls::check_exposure(self.admin, None, self.insecure_public)?;
+        tls::check_operator(self.admin)?;
         tls.map(TlsFiles::load).transpose()
     }
 }

@@ -286,7 +286,7 @@ fn no_history(part: ListPart) -> Problem {
 fn gone(error: RewindError, tip: u64) -> Problem {
     let hint = match &error {
         RewindError::TooOld { .. } => {
-            format!("ask for a height of the last {REWIND_BLOCKS} blocks")
+            format!("ask for a height of the last {REWIND_BLOCKS} blocks, or ask an archive")
         }
         RewindError::TooMuch => "ask for a later height".to_owned(),
         RewindError::Storage(_) => String::new(),

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -44,8 +45,8 @@ impl TlsFiles {
     ///
     /// # Errors
     ///
-    /// [`HttpError::Tls`]: a file cannot be read, is not PEM, or the key is not the
-    /// certificate's.
+    /// [`HttpError::Tls`]: a file cannot be read, is not PEM, the key is not the certificate's, or
+    /// is everybody's to read.
     pub(super) fn load(&self) -> Result<RustlsConfig, HttpError> {
         let at = |path: &Path, what: &dyn std::fmt::Display| HttpError::Tls {
             path: path.to_owned(),
@@ -54,6 +55,11 @@ impl TlsFiles {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
             .map_err(|e| at(&self.certificate, &e))?;
+        // A group may share a certificate; the rest of the machine may not.
+        let mode = std::fs::metadata(&self.key).map_err(|e| at(&self.key, &e))?.permissions();
+        if mode.mode() & 0o007 != 0 {
+            return Err(at(&self.key, &"every user of this machine may read it; run chmod o-rwx"));
+        }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| at(&self.key, &e))?;
         // Named outright: more than one provider may be linked in, and then rustls has no default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -83,6 +89,17 @@ pub(super) fn check_exposure(
     } else {
         Err(HttpError::NotLoopback(address))
     }
+}
+
+/// Refuses to offer the operator's interface to other machines: it has no TLS, and asks nobody
+/// who he is.
+///
+/// # Errors
+///
+/// [`HttpError::AdminNotLoopback`].
+pub(super) fn check_operator(address: SocketAddr) -> Result<(), HttpError> {
+    let only_here = address.ip().is_loopback();
+    only_here.then_some(()).ok_or(HttpError::AdminNotLoopback(address))
 }
 
 /// Takes connections while there are places.

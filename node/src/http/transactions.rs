@@ -21,6 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    blocks::no_block,
     error::{Problem, ProblemDocument},
     extract::{
         APPLICATION_CBOR, APPLICATION_COSE, Asked, Body, JsonBody, Named, TransactionPart,
@@ -146,6 +147,9 @@ pub(super) struct TransactionStanding {
     id: String,
     /// Height of the answering node's newest block.
     tip: u64,
+    /// The first height whose transactions the answering node knows. What was committed before is
+    /// `unknown` to it.
+    known_from: u64,
     #[serde(flatten)]
     standing: Standing,
 }
@@ -255,6 +259,9 @@ async fn committed(server: &Arc<Server>, id: TransactionId) -> Result<Response, 
 fn read_receipt(view: &View<'_>, id: &TransactionId) -> Result<(u64, u32, Vec<u8>), Problem> {
     let missing = || StorageError::damaged(format!("transaction {id} has no receipt"));
     let location = view.transaction(id)?.ok_or_else(missing)?;
+    if location.height < view.kept()?.blocks {
+        return Err(no_block(view, location.height)?.about(Some(hex(id))));
+    }
     let receipt = view.receipt(id)?.ok_or_else(missing)?;
     Ok((location.height, location.index, receipt))
 }
@@ -339,7 +346,8 @@ pub(super) async fn get_transaction(
             (None, Some(PoolStatus::Expired)) => Standing::Expired,
             (None, None) => Standing::Unknown,
         };
-        Ok(TransactionStanding { id: hex(&id), tip: view.tip().height, standing })
+        let known_from = view.kept()?.headers;
+        Ok(TransactionStanding { id: hex(&id), tip: view.tip().height, known_from, standing })
     };
     server.read(look).await.map(Json)
 }
@@ -348,7 +356,8 @@ pub(super) async fn get_transaction(
 #[utoipa::path(get, path = "/v1/transactions/{id}/receipt", tag = "transactions",
     params(("id" = String, Path, description = "64 hexadecimal digits")),
     responses((status = 200, content((ReceiptBody = "application/json"),
-        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument)))]
+        (Vec<u8> = "application/cbor"))), (status = 404, body = ProblemDocument),
+        (status = 410, body = ProblemDocument)))]
 pub(super) async fn get_receipt(
     State(server): State<Arc<Server>>,
     Named(TransactionPart(id)): Named<TransactionPart>,

@@ -217,7 +217,7 @@ fn not_above(height: u64, head: u64, asked: bool) -> Problem {
     params(("height" = u64, Path, description = "Number of the block"), Under),
     responses((status = 200, content((InclusionBody = "application/json"),
         (Vec<u8> = "application/cbor"))), (status = 400, body = ProblemDocument),
-        (status = 404, body = ProblemDocument)))]
+        (status = 404, body = ProblemDocument), (status = 410, body = ProblemDocument)))]
 pub(super) async fn get_inclusion(
     State(server): State<Arc<Server>>,
     Named(HeightPart(height)): Named<HeightPart>,
@@ -229,6 +229,11 @@ pub(super) async fn get_inclusion(
         let head = asked.head.unwrap_or(view.tip().height);
         if let Some(unknown) = [height, head].into_iter().find(|h| *h > view.tip().height) {
             return Err(unknown_block(view, unknown));
+        }
+        let first = view.kept()?.headers;
+        if height < first {
+            let detail = format!("headers before {first} are not kept here");
+            return Err(Problem::pruned(detail).at(view.tip().height));
         }
         let inclusion = view.inclusion(height, head)?;
         let inclusion = inclusion.ok_or_else(|| not_above(height, head, asked.head.is_some()))?;

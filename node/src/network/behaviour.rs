@@ -12,6 +12,7 @@ use symbolon_ledger::hash::ChainId;
 
 use super::{
     NetworkError,
+    doorstep::Doorstep,
     exchange::{Exchange, exchange},
     gossip::{Gossip, gossip},
     limits::{
@@ -24,6 +25,7 @@ use super::{
 /// Everything that runs on a connection. The gates come first: the first refusal counts.
 #[derive(NetworkBehaviour)]
 pub(super) struct Protocols {
+    pub(super) doorstep: Doorstep,
     pub(super) limits: connection_limits::Behaviour,
     pub(super) memory: libp2p_memory_connection_limits::Behaviour,
     pub(super) admitted: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
@@ -40,6 +42,7 @@ pub(super) fn swarm(
 ) -> Result<Swarm<Protocols>, NetworkError> {
     let wrong = |error: &dyn std::fmt::Display| NetworkError::Transport(error.to_string());
     let mut protocols = Protocols {
+        doorstep: Doorstep::default(),
         limits: connection_limits::Behaviour::new(connection_limits()),
         memory: libp2p_memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE),
         admitted: allow_block_list::Behaviour::default(),

@@ -12,6 +12,8 @@ use symbolon_ledger::{
     validators::MAX_VALIDATORS,
 };
 
+use crate::snapshot::MAX_PART_BYTES;
+
 // Connections.
 
 /// Most observers that one node admits: enough to scale verification, few enough to feed.
@@ -27,7 +29,10 @@ pub const CONNECTIONS_PER_PEER: u32 = 4;
 pub const CONNECTIONS: u32 = 2 * MAX_ADMITTED as u32;
 /// Most incoming connections whose peer id is not known yet. Strangers are refused only after
 /// the handshake, so this is what a flood of them can hold.
-pub const PENDING_INCOMING: u32 = 64;
+pub const PENDING_INCOMING: u32 = 512;
+/// Most of these from one address: all validators of the largest set that start at once behind
+/// one, and a sixteenth of all, so that one machine cannot keep the others out.
+pub const PENDING_INCOMING_OF_ONE: usize = 32;
 /// Most outgoing connections under way.
 pub const PENDING_OUTGOING: u32 = 64;
 /// New connections are refused while the process holds more than this share of the machine's
@@ -127,6 +132,14 @@ pub const SYNC_BLOCK_OVERHEAD: usize = 16;
 pub const SYNC_BYTES: usize = MAX_BLOCK_BYTES + MAX_CERTIFICATE_BYTES + SYNC_BLOCK_OVERHEAD;
 /// Most bytes of such an answer.
 pub const SYNC_FRAME_BYTES: usize = SYNC_BYTES + SMALL_FRAME_BYTES;
+/// Most bytes of an answer with a part of a snapshot.
+pub const PART_FRAME_BYTES: usize = MAX_PART_BYTES + SMALL_FRAME_BYTES;
+/// Parts of snapshots asked of one peer at once: what it reads for one peer at a time.
+pub const PARTS_PER_PEER: usize = SERVING_PER_PEER;
+/// Parts of snapshots fetched at once. With [`PARTS_PER_PEER`] that is as many peers as are of use.
+pub const PARTS: usize = 16;
+/// A part of a snapshot that nobody could give for so long is not to be had.
+pub const PART_LONGEST: Duration = Duration::from_secs(30);
 /// An exchange that takes longer has failed: 4 MiB at 4 Mbit/s.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Exchanges that this node has under way with one peer; within [`EXCHANGES_PER_CONNECTION`] of

@@ -10,7 +10,7 @@
 //! that a body begins with the header it was asked for; what they mean is the engine's to judge.
 //!
 //! Read in this order: [`limits`], `wire` (frames), `gossip` and `exchange` (the two protocols),
-//! `peers`, `queues`, `task` (the loop), `bodies`, `sync`, `serve`. The specification is
+//! `peers`, `queues`, `task` (the loop), `bodies`, `sync`, `parts`, `serve`. The specification is
 //! `docs/spec/network.md`.
 
 pub mod limits;
@@ -21,9 +21,13 @@ mod gossip;
 
 mod exchange;
 
+mod doorstep;
+
 mod behaviour;
 
 mod peers;
+
+mod fair;
 
 mod queues;
 
@@ -35,12 +39,14 @@ mod bodies;
 
 mod sync;
 
+mod parts;
+
 mod serve;
 
 use std::{fmt, io, sync::Arc};
 
 use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair};
-use symbolon_ledger::hash::{BlockHash, ChainId};
+use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -123,6 +129,14 @@ pub trait ChainReader: Send + Sync {
     fn block_with_certificate(&self, height: u64) -> Option<(Vec<u8>, Vec<u8>)>;
     /// The exact bytes of a block, committed or not yet decided.
     fn body(&self, block: &BlockHash) -> Option<Vec<u8>>;
+    /// The snapshots that this node has: height, and hash of the manifest. At most two are told.
+    fn snapshots(&self) -> Vec<(u64, Digest)> {
+        Vec::new()
+    }
+    /// A part of the snapshot of a height, at most `crate::snapshot::MAX_PART_BYTES` long.
+    fn snapshot_part(&self, _height: u64, _part: u64) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A peer's number, given when its id is first admitted and kept while the process runs.
@@ -198,6 +212,22 @@ pub enum NetworkEvent {
         /// The last peer that was asked.
         from: Option<PeerIndex>,
     },
+    /// The snapshots that a peer says it has.
+    Snapshots {
+        /// The peer.
+        from: PeerIndex,
+        /// Height and hash of the manifest; a few.
+        offers: Vec<(u64, Digest)>,
+    },
+    /// A part of a snapshot that was fetched, unchecked.
+    SnapshotPart {
+        /// Hash of the snapshot's manifest.
+        manifest: Digest,
+        /// Number of the part.
+        part: u64,
+        /// Its bytes and who sent them; none when nobody could give it.
+        found: Option<(Vec<u8>, PeerIndex)>,
+    },
     /// What a peer says of its tip: on connecting, when it moves, and now and then.
     PeerTip {
         /// The peer.
@@ -268,6 +298,19 @@ impl NetworkHandle {
     /// to come, and names no other peer, extends it; any other replaces it.
     pub fn fetch_blocks(&self, from: u64, to: u64, peer: Option<PeerIndex>) {
         self.mailbox.order(Order::FetchBlocks { from, to, peer });
+    }
+
+    /// Asks every peer which snapshots it has. Each that answers is a
+    /// [`NetworkEvent::Snapshots`].
+    pub fn ask_snapshots(&self) {
+        self.mailbox.order(Order::AskSnapshots);
+    }
+
+    /// Fetches a part of a snapshot from one of those that said that they have it, by its height
+    /// and the hash of its manifest, but from none of `avoid`. Ends with [`NetworkEvent::SnapshotPart`], at the latest after
+    /// [`limits::PART_LONGEST`]. More than [`limits::PARTS`] at once are not fetched.
+    pub fn fetch_part(&self, snapshot: (u64, Digest), part: u64, avoid: Vec<PeerIndex>) {
+        self.mailbox.order(Order::FetchPart { snapshot, part, avoid });
     }
 
     /// Gives the verdict on a gossiped message: only an accepted one is forwarded. Verdicts
@@ -412,6 +455,8 @@ pub(crate) mod detached {
         pub(crate) bodies: Vec<BlockHash>,
         pub(crate) blocks: Vec<(u64, u64, Option<PeerIndex>)>,
         pub(crate) verdicts: Vec<Acceptance>,
+        pub(crate) parts: Vec<(u64, Vec<PeerIndex>)>,
+        pub(crate) asked_snapshots: usize,
     }
 
     /// Names a message that nobody gossiped.
@@ -437,6 +482,8 @@ pub(crate) mod detached {
                     Order::FetchBody { block, .. } => wishes.bodies.push(block),
                     Order::FetchBlocks { from, to, peer } => wishes.blocks.push((from, to, peer)),
                     Order::Report { verdict, .. } => wishes.verdicts.push(verdict),
+                    Order::FetchPart { part, avoid, .. } => wishes.parts.push((part, avoid)),
+                    Order::AskSnapshots => wishes.asked_snapshots += 1,
                     Order::Announce { .. } => {}
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! [`Mailbox`] is what the engine wants done; its lock is held for a push or a swap, never while
 //! anything waits. [`Outbox`] is what the engine has yet to hear. Consensus goes before
-//! transactions in both, and what does not fit is dropped, oldest first, and counted.
+//! transactions in both, and what does not fit is dropped, oldest first, and counted; of what
+//! peers send, the oldest of the peer that sends most ([`Fair`]).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,12 +11,16 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use symbolon_ledger::{hash::BlockHash, transaction::MAX_TRANSACTION_BYTES};
+use symbolon_ledger::{
+    hash::{BlockHash, Digest},
+    transaction::MAX_TRANSACTION_BYTES,
+};
 use tokio::sync::Notify;
 
 use super::{
     Acceptance, NetworkEvent, PeerIndex,
     counters::{NetworkCounters, count},
+    fair::Fair,
     gossip::GossipId,
     limits::{
         BATCH_BYTES, BATCH_TRANSACTIONS, CONSENSUS_MESSAGE_BYTES, OUTGOING_CONSENSUS,
@@ -32,6 +37,8 @@ pub(super) enum Order {
     Announce { block: BlockHash, height: u64, bytes: Arc<Vec<u8>> },
     FetchBody { block: BlockHash, height: u64, prefer: Option<PeerIndex> },
     FetchBlocks { from: u64, to: u64, peer: Option<PeerIndex> },
+    AskSnapshots,
+    FetchPart { snapshot: (u64, Digest), part: u64, avoid: Vec<PeerIndex> },
     Report { id: GossipId, verdict: Acceptance },
     Blame { peer: PeerIndex },
 }
@@ -161,10 +168,9 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, bound: usize) -> Option<T> {
 pub(super) struct Outbox {
     peers: VecDeque<NetworkEvent>,
     bodies: VecDeque<NetworkEvent>,
-    consensus: VecDeque<NetworkEvent>,
+    consensus: Fair,
     tips: BTreeMap<PeerIndex, u64>,
-    transactions: VecDeque<(usize, NetworkEvent)>,
-    transaction_bytes: usize,
+    transactions: Fair,
 }
 
 impl Outbox {
@@ -181,15 +187,13 @@ impl Outbox {
         if let Some(event) = self.peers.pop_front() {
             return Some(event);
         }
-        if let Some(event) = self.bodies.pop_front().or_else(|| self.consensus.pop_front()) {
+        if let Some(event) = self.bodies.pop_front().or_else(|| self.consensus.pop()) {
             return Some(event);
         }
         if let Some((peer, height)) = self.tips.pop_first() {
             return Some(NetworkEvent::PeerTip { peer, height });
         }
-        let (bytes, event) = self.transactions.pop_front()?;
-        self.transaction_bytes -= bytes;
-        Some(event)
+        self.transactions.pop()
     }
 
     pub(super) fn connected(&mut self, peer: PeerIndex, peer_id: Vec<u8>) {
@@ -226,9 +230,11 @@ impl Outbox {
         self.bodies.iter().filter(|event| matches!(event, NetworkEvent::Blocks { .. })).count()
     }
 
-    /// Gives back the oldest message's id when there was no room.
+    /// Gives back the id of the message that had to make room, if one had to.
     pub(super) fn consensus(&mut self, event: NetworkEvent) -> Option<GossipId> {
-        match push(&mut self.consensus, event, WAITING_CONSENSUS) {
+        let NetworkEvent::Consensus { from, .. } = &event else { return None };
+        let from = *from;
+        match self.consensus.push(from, 1, event, WAITING_CONSENSUS).pop() {
             Some(NetworkEvent::Consensus { id, .. }) => Some(id),
             _ => None,
         }
@@ -242,17 +248,13 @@ impl Outbox {
         id: GossipId,
     ) -> Vec<(usize, GossipId)> {
         let bytes = txs.iter().map(Vec::len).sum();
-        self.transaction_bytes += bytes;
-        self.transactions.push_back((bytes, NetworkEvent::Transactions { txs, from, id }));
-        let mut dropped = Vec::new();
-        while self.transaction_bytes > WAITING_TRANSACTION_BYTES {
-            let Some((bytes, event)) = self.transactions.pop_front() else { break };
-            self.transaction_bytes -= bytes;
-            if let NetworkEvent::Transactions { txs, id, .. } = event {
-                dropped.push((txs.len(), id));
-            }
-        }
-        dropped
+        let event = NetworkEvent::Transactions { txs, from, id };
+        let dropped = self.transactions.push(from, bytes, event, WAITING_TRANSACTION_BYTES);
+        let named = |event| match event {
+            NetworkEvent::Transactions { txs, id, .. } => Some((txs.len(), id)),
+            _ => None,
+        };
+        dropped.into_iter().filter_map(named).collect()
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     task::{Asked, Task},
     wire::{Request, Response, Tip, hash_of},
 };
+use crate::snapshot::SNAPSHOTS_KEPT;
 
 /// A job that has read the database.
 pub(super) enum Done {
@@ -91,6 +92,14 @@ impl Task {
                     Response::Blocks(read_blocks(reader, from, to))
                 });
             }
+            Request::Snapshots => {
+                self.read(id, channel, |reader| Response::Snapshots(read_offers(reader)));
+            }
+            Request::SnapshotPart { height, part } => {
+                self.read(id, channel, move |reader| {
+                    Response::SnapshotPart(reader.snapshot_part(height, part))
+                });
+            }
         }
     }
 
@@ -126,6 +135,7 @@ impl Task {
                 let bytes = match &response {
                     Response::Body(Some(bytes)) => bytes.len(),
                     Response::Blocks(blocks) => blocks.iter().map(|(b, c)| b.len() + c.len()).sum(),
+                    Response::SnapshotPart(Some(bytes)) => bytes.len(),
                     _ => 0,
                 };
                 peer_charge(self, peer, bytes);
@@ -202,6 +212,13 @@ fn peer_charge(task: &mut Task, id: PeerId, bytes: usize) {
     if let Some(peer) = task.peers.get_mut(&id) {
         peer.exchanged.charge(bytes as u64, Instant::now());
     }
+}
+
+/// The newest snapshots, as many as an answer has room for.
+fn read_offers(reader: &dyn ChainReader) -> Vec<(u64, [u8; 32])> {
+    let mut offers = reader.snapshots();
+    offers.sort_unstable();
+    offers.iter().rev().take(SNAPSHOTS_KEPT).map(|(height, hash)| (*height, hash.0)).collect()
 }
 
 /// As many of the blocks as one answer may hold.

@@ -1,8 +1,8 @@
 //! The loop that owns the swarm: one event, one order, one answer at a time, never waiting for
 //! the engine.
 //!
-//! Bodies, block sync and answers to others are `bodies`, `sync` and `serve`, each a part of
-//! this task's methods.
+//! Bodies, block sync, parts of snapshots and answers to others are `bodies`, `sync`, `parts` and
+//! `serve`, each a part of this task's methods.
 
 use std::{
     collections::HashMap,
@@ -41,6 +41,7 @@ use super::{
         BAN, BATCH_INTERVAL, BLAME_LIMIT, BLAME_SCORE, CONSENSUS_MESSAGE_BYTES, REQUESTS_PER_PEER,
         TICK,
     },
+    parts::{PartName, Parts},
     peers::Peers,
     queues::{Admitted, Mailbox, Order, Outbox},
     serve::{Done, Telling},
@@ -55,6 +56,8 @@ pub(super) enum Asked {
     Announce,
     Body(BlockHash),
     Blocks,
+    Snapshots,
+    Part(PartName),
 }
 
 /// The task.
@@ -66,6 +69,7 @@ pub(super) struct Task {
     pub(super) outbox: Outbox,
     pub(super) bodies: Bodies,
     pub(super) sync: Option<Sync>,
+    pub(super) parts: Parts,
     pub(super) telling: Telling,
     /// Database reads for others, and of our own tip.
     pub(super) jobs: JoinSet<Done>,
@@ -96,6 +100,7 @@ impl Task {
             outbox: Outbox::default(),
             bodies: Bodies::default(),
             sync: None,
+            parts: Parts::default(),
             telling: Telling::new(Tip { height, hash: hash.0 }, now),
             jobs: JoinSet::new(),
             mailbox,
@@ -154,6 +159,10 @@ impl Task {
                 Order::Announce { block, height, bytes } => self.announce(block, height, &bytes),
                 Order::FetchBody { block, height, prefer } => self.fetch(block, height, prefer),
                 Order::FetchBlocks { from, to, peer } => self.fetch_blocks(from, to, peer),
+                Order::AskSnapshots => self.ask_snapshots(),
+                Order::FetchPart { snapshot, part, avoid } => {
+                    self.fetch_part((snapshot, part), &avoid);
+                }
                 Order::Report { id, verdict } => self.report(&id, verdict),
                 Order::Blame { peer } => {
                     if let Some(id) = self.peers.id_of(peer) {
@@ -271,6 +280,7 @@ impl Task {
         }
         self.drive_fetches(now);
         self.drive_sync(now);
+        self.drive_parts(now);
         self.tell_tip(now);
     }
 
@@ -329,6 +339,7 @@ impl Task {
         let told = std::mem::take(&mut peer.told);
         let index = peer.index;
         self.counters.connected_peers.fetch_sub(1, Relaxed);
+        self.parts.gone(&id);
         if told {
             self.outbox.disconnected(index);
         }
@@ -503,12 +514,22 @@ impl Task {
             }
             (Asked::Blocks, Some(Response::Busy)) => self.on_sync_busy(request_id),
             (Asked::Blocks, None) => self.on_sync_missed(request_id),
+            (Asked::Snapshots, Some(Response::Snapshots(offers))) => {
+                self.on_snapshots(id, offers);
+            }
+            (Asked::Snapshots, None | Some(Response::Busy)) => {}
+            (Asked::Part(name), Some(Response::SnapshotPart(found))) => {
+                self.on_part(id, name, found);
+            }
+            (Asked::Part(name), Some(Response::Busy)) => self.on_part_busy(id, name),
+            (Asked::Part(name), None) => self.on_part_missed(id, name),
             (asked, Some(_)) => {
                 self.blame(id, "an answer of another kind");
                 match asked {
+                    Asked::Part(name) => self.on_part_missed(id, name),
                     Asked::Body(block) => self.on_fetch_missed(request_id, block),
                     Asked::Blocks => self.on_sync_missed(request_id),
-                    Asked::Status | Asked::Announce => {}
+                    Asked::Status | Asked::Announce | Asked::Snapshots => {}
                 }
             }
         }

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::limits::{
     ANNOUNCE_FRAME_BYTES, BATCH_BYTES, BATCH_TRANSACTIONS, BODY_FRAME_BYTES, GOSSIP_ENVELOPE_BYTES,
-    SMALL_FRAME_BYTES, SYNC_BLOCKS, SYNC_FRAME_BYTES,
+    PART_FRAME_BYTES, SMALL_FRAME_BYTES, SYNC_BLOCKS, SYNC_FRAME_BYTES,
 };
 
 /// Length of the number in front of a frame that names its kind.
@@ -34,6 +34,10 @@ pub(super) enum Request {
     Body { block: [u8; 32], height: u64 },
     /// Kind 3: give me committed blocks, `from` to `to`, as many of them as you like.
     Blocks { from: u64, to: u64 },
+    /// Kind 4: which snapshots do you have?
+    Snapshots,
+    /// Kind 5: give me a part of the snapshot of this height.
+    SnapshotPart { height: u64, part: u64 },
 }
 
 /// What the other answers.
@@ -50,6 +54,10 @@ pub(super) enum Response {
     Blocks(Vec<(Vec<u8>, Vec<u8>)>),
     /// Kind 4: you ask for too much at once; try again or ask another.
     Busy,
+    /// Kind 5: the snapshots that I have, each by its height and the hash of its manifest.
+    Snapshots(Vec<(u64, [u8; 32])>),
+    /// Kind 6: the part, if I have it.
+    SnapshotPart(Option<Vec<u8>>),
 }
 
 /// A node's last committed block.
@@ -81,7 +89,7 @@ pub(super) enum WireError {
 /// Most bytes of a request of this kind, its kind included.
 pub(super) fn request_cap(kind: u32) -> Result<usize, WireError> {
     match kind {
-        0 | 2 | 3 => Ok(SMALL_FRAME_BYTES),
+        0 | 2..=5 => Ok(SMALL_FRAME_BYTES),
         1 => Ok(ANNOUNCE_FRAME_BYTES),
         other => Err(WireError::UnknownKind(other)),
     }
@@ -90,8 +98,9 @@ pub(super) fn request_cap(kind: u32) -> Result<usize, WireError> {
 /// Most bytes of an answer of this kind, its kind included.
 pub(super) fn response_cap(kind: u32) -> Result<usize, WireError> {
     match kind {
-        0 | 1 | 4 => Ok(SMALL_FRAME_BYTES),
+        0 | 1 | 4 | 5 => Ok(SMALL_FRAME_BYTES),
         2 => Ok(BODY_FRAME_BYTES),
+        6 => Ok(PART_FRAME_BYTES),
         3 => Ok(SYNC_FRAME_BYTES),
         other => Err(WireError::UnknownKind(other)),
     }
@@ -241,6 +250,8 @@ mod tests {
             Request::Announce { block: [1; 32], height: 3, body: Some(Arc::new(vec![1, 2, 3])) },
             Request::Body { block: [1; 32], height: 3 },
             Request::Blocks { from: 1, to: u64::MAX },
+            Request::Snapshots,
+            Request::SnapshotPart { height: 7, part: 2 },
         ];
         for (kind, request) in requests.iter().enumerate() {
             let mut bytes = request.encode();
@@ -282,6 +293,14 @@ mod tests {
         let blocks = Response::Blocks(vec![(body.to_vec(), vec![0xdd])]);
         check(blocks.encode(), &[&[0, 0, 0, 3], &one, &three, &body, &one, &[0xdd]]);
         check(Response::Busy.encode(), &[&[0, 0, 0, 4]]);
+        check(Request::Snapshots.encode(), &[&[0, 0, 0, 4]]);
+        let request = Request::SnapshotPart { height: 3, part: 1 };
+        check(request.encode(), &[&[0, 0, 0, 5], &three, &one]);
+        let snapshots = Response::Snapshots(vec![(3, [7; 32])]);
+        check(snapshots.encode(), &[&[0, 0, 0, 5], &one, &three, &[7; 32]]);
+        check(Response::SnapshotPart(None).encode(), &[&[0, 0, 0, 6], &[0]]);
+        let part = Response::SnapshotPart(Some(body.to_vec()));
+        check(part.encode(), &[&[0, 0, 0, 6], &[1], &three, &body]);
         check(encode_batch(&vec![body.to_vec()]), &[&one, &three, &body]);
     }
 
@@ -293,6 +312,8 @@ mod tests {
             Response::Body(None),
             Response::Blocks(vec![(vec![1], vec![2])]),
             Response::Busy,
+            Response::Snapshots(vec![(1, [1; 32]), (2, [2; 32])]),
+            Response::SnapshotPart(Some(vec![1])),
         ];
         for (kind, answer) in answers.iter().enumerate() {
             let bytes = answer.encode();

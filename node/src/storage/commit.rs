@@ -134,6 +134,8 @@ impl Store {
 
     fn put_indices(&self, batch: &mut WriteBatch, commit: &Commit<'_>) {
         let height = commit.block.header.height;
+        let leaves: Vec<_> = commit.block.transactions.iter().map(|t| t.leaf()).collect();
+        batch.put_cf(self.cf(cf::LEAVES), height_key(height), leaves.concat());
         let transactions = commit.block.transactions.iter().zip(&commit.executed.events);
         for (index, (transaction, events)) in (0u32..).zip(transactions) {
             let id = transaction.id();

@@ -2,8 +2,8 @@
 //! instead of all headers.
 //!
 //! Only complete subtrees of two leaves and more rest here: one more small entry a block on
-//! average, and none ever changes. Leaves are the headers themselves, and what is incomplete is
-//! hashed when it is asked for. What the tree is for: `docs/spec/trust-bundle.md`.
+//! average, and none ever changes. Leaves are the headers themselves (but for one that a snapshot
+//! may have left behind), and what is incomplete is hashed when it is asked for. What the tree is for: `docs/spec/trust-bundle.md`.
 
 use rocksdb::WriteBatch;
 use symbolon_ledger::{
@@ -11,7 +11,7 @@ use symbolon_ledger::{
     codec,
     hash::{DIGEST_LEN, Digest},
     inclusion::{INCLUSION_VERSION, Inclusion},
-    log::{self, Subtree},
+    log::{self, Frontier, Subtree},
 };
 
 use super::{StorageError, Store, View, schema::cf};
@@ -25,7 +25,7 @@ fn key(place: Subtree) -> [u8; 9] {
 }
 
 impl Store {
-    /// Writes the subtrees that a block completes.
+    /// Writes subtrees: those that a block completes, or those that a snapshot begins with.
     pub(super) fn put_subtrees(&self, batch: &mut WriteBatch, completed: &[(Subtree, Digest)]) {
         for (place, hash) in completed {
             batch.put_cf(self.cf(cf::HISTORY_TREE), key(*place), hash.as_bytes());
@@ -59,6 +59,18 @@ impl View<'_> {
         Ok(Some(codec::encode(&inclusion)))
     }
 
+    /// What must be kept of the tree over the first `size` blocks to append to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`], also when the blocks before are not known here.
+    pub fn frontier_at(&self, size: u64) -> Result<Frontier, StorageError> {
+        let peaks = Frontier::places(size).map(|place| self.subtree(place));
+        let peaks = peaks.collect::<Result<_, _>>()?;
+        Frontier::from_peaks(size, peaks)
+            .ok_or_else(|| StorageError::damaged("a tree over more blocks than there can be"))
+    }
+
     fn history_path(&self, height: u64, head: u64) -> Result<Option<Vec<Digest>>, StorageError> {
         if head > self.tip().height {
             return Ok(None);
@@ -71,8 +83,9 @@ impl View<'_> {
             let Subtree { level, index } = place;
             StorageError::damaged(format!("subtree {index} of level {level} of the history"))
         };
-        if place.level == 0 {
-            let header = self.header_bytes(place.index)?.ok_or_else(missing)?;
+        if place.level == 0
+            && let Some(header) = self.header_bytes(place.index)?
+        {
             return Ok(log::leaf_hash(header_hash(&header).as_bytes()));
         }
         let bytes = self.get(cf::HISTORY_TREE, &key(place))?.ok_or_else(missing)?;

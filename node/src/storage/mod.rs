@@ -10,7 +10,11 @@ pub mod schema;
 mod commit;
 mod evidence;
 mod history_tree;
+mod incoming;
 mod proof;
+mod prune;
+mod recent;
+mod restore;
 mod status_pages;
 mod validator_sets;
 mod view;
@@ -18,8 +22,11 @@ mod view;
 pub use commit::Commit;
 pub use error::StorageError;
 pub use evidence::{EVIDENCE_KEPT_FOR, EVIDENCE_PER_PROVINCE};
+pub use incoming::Incoming;
 pub use proof::ProofBuilder;
-pub use schema::{EventPlace, Location};
+pub use prune::{LEAVES_KEPT, Pruned};
+pub use restore::RestoreError;
+pub use schema::{EventPlace, Kept, Location};
 pub use status_pages::{MAX_REWIND_BYTES, REWIND_BLOCKS, RewindError};
 pub use view::{Entry, HistoryEntry, Tip, View};
 
@@ -36,6 +43,7 @@ use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
 use tokio::sync::watch;
 
+use recent::RecentTrees;
 use schema::{MAGIC, SCHEMA_VERSION, cf, meta};
 
 /// Memory for blocks of the database read lately. Four nodes share a small machine in the
@@ -63,6 +71,7 @@ pub struct Store {
     chain_id: ChainId,
     commits: watch::Sender<u64>,
     fault: watch::Sender<Option<String>>,
+    recent: RecentTrees,
     folder: PathBuf,
     _lock: File,
 }
@@ -77,17 +86,14 @@ impl Store {
         let at = |source| StorageError::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(at)?;
         let lock = lock(folder)?;
+        Incoming::of(folder).take_over()?;
         let path = folder.join(DATABASE);
         let fresh = !path.join("CURRENT").exists();
         if !fresh {
             check_columns(&path, folder.join(FOUNDED_FILE).exists())?;
         }
         let db = open_database(&path)?;
-        let chain_id = genesis.chain_id();
-        let (commits, _) = watch::channel(0);
-        let (fault, _) = watch::channel(None);
-        let folder = folder.to_owned();
-        let store = Self { db, chain_id, commits, fault, folder, _lock: lock };
+        let store = Self::around(db, genesis, folder, lock);
         if store.raw(cf::META, meta::SCHEMA)?.is_none() {
             store.found_once(genesis)?;
         }
@@ -95,6 +101,13 @@ impl Store {
         let tip = store.view()?.tip().height;
         store.commits.send_replace(tip);
         Ok(store)
+    }
+
+    fn around(db: DB, genesis: &Genesis, folder: &Path, lock: File) -> Self {
+        let (commits, _) = watch::channel(0);
+        let (fault, _) = watch::channel(None);
+        let (chain_id, folder) = (genesis.chain_id(), folder.to_owned());
+        Self { db, chain_id, commits, fault, recent: RecentTrees::default(), folder, _lock: lock }
     }
 
     /// As [`Store::open`], and never founds.
@@ -224,6 +237,12 @@ impl Store {
             return Err(StorageError::damaged("its schema record is missing"));
         }
         self.found(genesis)?;
+        self.mark_founded()
+    }
+
+    /// Says beside the database that there is a chain in it.
+    fn mark_founded(&self) -> Result<(), StorageError> {
+        let mark = self.folder.join(FOUNDED_FILE);
         let write = || {
             std::fs::write(&mark, self.chain_id.to_string())?;
             File::open(&mark)?.sync_all()?;

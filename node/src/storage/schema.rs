@@ -17,10 +17,13 @@
 //! | `status_pages` | province, block of slots (4 bytes) | its page (`symbolon_ledger::status_page`); none while all of it is zero |
 //! | | province, list (3 bytes) | height at which the list last changed |
 //! | `status_changes` | province, list (3 bytes), height | the statuses that this block replaced: 3 bytes each, index in the list times 4 plus the status before |
+//! | `leaves` | height | the leaves of its transactions (id, hash of the signature: 64 bytes each), for the newest blocks only |
 //! | `evidence` | province, height | CBOR of the `Equivocation` of that province at that height |
 //!
-//! Everything but `undecided` and `evidence` changes only in the one synced batch of a block. A change of any
-//! line here raises [`SCHEMA_VERSION`].
+//! Everything but `undecided` and `evidence` is written only in the one synced batch of a block, or
+//! all at once from a snapshot; `prune.rs` removes what is too old. `history_tree` has a leaf (level
+//! 0) only where the header itself is not kept. A change of any line here raises
+//! [`SCHEMA_VERSION`].
 
 use bincode::{Decode, Encode};
 use symbolon_ledger::{
@@ -65,9 +68,11 @@ pub mod cf {
     pub const STATUS_CHANGES: &str = "status_changes";
     /// See the table above.
     pub const EVIDENCE: &str = "evidence";
+    /// See the table above.
+    pub const LEAVES: &str = "leaves";
 
     /// What follows from blocks and certificates beside the state: the same on every node.
-    pub const DERIVED: [&str; 8] = [
+    pub const DERIVED: [&str; 9] = [
         HEIGHTS,
         NODES,
         TRANSACTIONS,
@@ -76,10 +81,11 @@ pub mod cf {
         VALIDATOR_SETS,
         STATUS_PAGES,
         STATUS_CHANGES,
+        LEAVES,
     ];
 
     /// All of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         META,
         HEADERS,
         BLOCKS,
@@ -95,6 +101,7 @@ pub mod cf {
         STATUS_PAGES,
         STATUS_CHANGES,
         EVIDENCE,
+        LEAVES,
     ];
 }
 
@@ -108,6 +115,21 @@ pub mod meta {
     pub const TIP: &[u8] = b"tip";
     /// CBOR of the `log::Frontier` over the hashes of all blocks up to the tip.
     pub const FRONTIER: &[u8] = b"frontier";
+    /// [`super::Kept`], local encoding; absent while everything is kept.
+    pub const KEPT: &[u8] = b"kept";
+}
+
+/// From which heights on a node has the past. Zero where it has all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Kept {
+    /// Blocks and certificates. Block 0, and certificates of blocks that changed the validator
+    /// set, are kept besides.
+    pub blocks: u64,
+    /// Headers, and the numbers of transactions. The headers that trust bundles need are kept
+    /// besides.
+    pub headers: u64,
+    /// Events of licences, and what lists held before.
+    pub events: u64,
 }
 
 /// Most bytes of a value of ours in the local encoding.

@@ -9,15 +9,19 @@
 //! Nothing here is authenticated by itself. It follows from the blocks, `verify-chain` makes it
 //! again, and every other node has the same.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use rocksdb::WriteBatch;
 use symbolon_contracts::Changes;
 use symbolon_ledger::{
     codes::ProvinceCode,
-    records::{AgencyIndexRecord, AgencyRecord, Record, SLOTS_PER_BLOCK, slot_block},
+    records::{
+        AgencyIndexRecord, AgencyRecord, LicenceRecord, Record, SLOTS_PER_BLOCK, slot_block,
+    },
     state::StateKey,
-    status_page::{LIST_LEN, PAGE_LEN, PAGES_PER_LIST, STATUS_BITS, differences, set_status},
+    status_page::{
+        LIST_LEN, PAGE_LEN, PAGES_PER_LIST, STATUS_BITS, VALID, differences, set_status,
+    },
 };
 use thiserror::Error;
 
@@ -95,6 +99,42 @@ pub(super) fn project(view: &View<'_>, executed: &Executed) -> Result<StatusChan
             .ok_or_else(|| StorageError::damaged("a licence's slot is past its page"))?;
     }
     Ok(changes)
+}
+
+/// Writes the pages that follow from the licences alone, for a state that came as a whole. When a
+/// list last changed is not known then, but not after `height`.
+///
+/// # Errors
+///
+/// [`StorageError`] when a record cannot be read.
+pub(super) fn rebuild(
+    view: &View<'_>,
+    licences: impl Iterator<Item = Result<LicenceRecord, StorageError>>,
+    height: u64,
+    mut put: impl FnMut(&[u8], &[u8]),
+) -> Result<(), StorageError> {
+    let (mut pages, mut provinces) = (BTreeMap::<PageKey, Vec<u8>>::new(), BTreeMap::new());
+    for licence in licences {
+        let licence = licence?;
+        // A page of zeros is no page.
+        if licence.status.list_value() == VALID {
+            continue;
+        }
+        let index = licence.agency_index;
+        let province = match provinces.get(&index) {
+            Some(province) => *province,
+            None => province_of(view, &Changes::new(), index)?,
+        };
+        provinces.insert(index, province);
+        let (block, offset) = slot_block(licence.slot);
+        let page = pages.entry(page_key(province, block)).or_insert_with(|| vec![0; PAGE_LEN]);
+        set_status(page, offset, licence.status.list_value())
+            .ok_or_else(|| StorageError::damaged("a licence's slot is past its page"))?;
+    }
+    let lists: BTreeSet<_> = pages.keys().map(|key| split(key).0).collect();
+    pages.iter().for_each(|(key, page)| put(key, page));
+    lists.iter().for_each(|list| put(list, &height.to_be_bytes()));
+    Ok(())
 }
 
 /// The province of agency `index`, which may have been registered in the same block.
@@ -208,7 +248,9 @@ impl View<'_> {
         list: u32,
         height: u64,
     ) -> Result<Vec<u8>, RewindError> {
-        let oldest = self.tip().height.saturating_sub(REWIND_BLOCKS);
+        let rewound = self.tip().height.saturating_sub(REWIND_BLOCKS);
+        // What a snapshot's own block replaced is not in it; the list after it is.
+        let oldest = rewound.max(self.kept()?.events.saturating_sub(1));
         if height < oldest {
             return Err(RewindError::TooOld { oldest });
         }

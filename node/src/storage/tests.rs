@@ -130,7 +130,7 @@ fn a_block_that_does_not_follow_the_tip_is_never_written() {
 }
 
 /// Commits an empty block, which makes `next` the validators of the one after it if there are any.
-fn grow(store: &Store, next: Option<&ValidatorSet>) -> u64 {
+pub(super) fn grow(store: &Store, next: Option<&ValidatorSet>) -> u64 {
     let view = store.view().unwrap();
     let mut executed = execution::execute(&view, &[]).unwrap();
     executed.next_validators = next.cloned().unwrap_or(executed.next_validators);

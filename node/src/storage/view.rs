@@ -7,7 +7,7 @@ use symbolon_ledger::{
     codec,
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
-    log::{self, Frontier},
+    log::Frontier,
     receipt::{RECEIPT_VERSION, Receipt},
     records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
@@ -184,6 +184,15 @@ impl<'a> View<'a> {
         Ok(records)
     }
 
+    /// Key and bytes of every authenticated record, in the order of the keys.
+    pub fn records(&self) -> impl Iterator<Item = Result<Entry, StorageError>> {
+        let authenticated = |entry: &Result<Entry, StorageError>| match entry {
+            Ok((key, _)) => read_state_key(key).is_ok_and(|key| key.is_authenticated()),
+            Err(_) => true,
+        };
+        self.entries(cf::STATE, &[]).filter(authenticated)
+    }
+
     /// The bytes of all keys that begin with `prefix` in a column family, and of what stands there.
     pub fn entries(
         &self,
@@ -238,17 +247,15 @@ impl<'a> View<'a> {
     pub fn receipt(&self, id: &TransactionId) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(Location { height, index }) = self.transaction(id)? else { return Ok(None) };
         let missing = || StorageError::damaged(format!("block {height} is incomplete"));
-        let block = self.block(height)?.ok_or_else(missing)?;
-        let leaves: Vec<_> = block.transactions.iter().map(|t| log::leaf_hash(&t.leaf())).collect();
+        let block = self.store.recent.at(height, || self.block(height)?.ok_or_else(missing))?;
         let at = usize::try_from(index).map_err(|_| missing())?;
-        let transaction = block.transactions.get(at).ok_or_else(missing)?;
         let receipt = Receipt {
             version: RECEIPT_VERSION,
             transaction: *id,
-            signature_hash: transaction.signature_hash(),
+            signature_hash: *block.signature_hashes.get(at).ok_or_else(missing)?,
             index: index.into(),
-            size: leaves.len() as u64,
-            path: log::path(&leaves, at).ok_or_else(missing)?,
+            size: block.tree.size() as u64,
+            path: block.tree.path(at).ok_or_else(missing)?,
             header: self.header_bytes(height)?.ok_or_else(missing)?.into(),
             certificate: self.certificate_bytes(height)?.ok_or_else(missing)?.into(),
         };
@@ -338,7 +345,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
+pub(super) fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
     codec::decode(bytes, MAX_STATE_KEY_BYTES)
         .map_err(|e| StorageError::damaged(format!("a key of the state: {e}")))
 }

@@ -3,7 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -17,6 +18,14 @@ use crate::support::Node;
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/http/tls").join(name)
+}
+
+/// The certificate's key, in a file of this mode.
+fn key_of_mode(folder: &Path, mode: u32) -> PathBuf {
+    let path = folder.join(format!("key-{mode:o}.pem"));
+    std::fs::copy(file("key.pem"), &path).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    path
 }
 
 fn connect(to: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
@@ -35,8 +44,9 @@ fn connect(to: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
 
 #[test]
 fn with_a_certificate_the_node_speaks_https_only() {
-    let tls = TlsFiles { certificate: file("certificate.pem"), key: file("key.pem") };
-    let node = Node::start_encrypted(tls);
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_of_mode(folder.path(), 0o640);
+    let node = Node::start_encrypted(TlsFiles { certificate: file("certificate.pem"), key });
     let mut stream = connect(node.public);
     let head = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(head).unwrap();
@@ -59,15 +69,20 @@ fn a_key_that_is_not_the_certificates_is_refused_before_anything_listens() {
     let other = folder.path().join("key.pem");
     let key = symbolon_ledger::keys::SecretKey::from_seed(&[5; 32]);
     std::fs::write(&other, key.to_pem().as_bytes()).unwrap();
-    for (certificate, key) in [
-        (file("certificate.pem"), other),
-        (file("key.pem"), file("key.pem")),
-        (file("certificate.pem"), file("certificate.pem")),
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600)).unwrap();
+    let own = key_of_mode(folder.path(), 0o600);
+    let everybodys = key_of_mode(folder.path(), 0o644);
+    for (certificate, key, expected) in [
+        (file("certificate.pem"), other, "key"),
+        (file("key.pem"), own, ""),
+        (file("certificate.pem"), file("certificate.pem"), ""),
+        (file("certificate.pem"), everybodys, "every user of this machine may read it"),
     ] {
         let tls = Some(TlsFiles { certificate, key });
         let addresses =
             HttpAddresses { public: loopback, admin: loopback, tls, insecure_public: false };
         let error = HttpListeners::bind(&addresses).unwrap_err();
-        assert!(error.to_string().starts_with("TLS file"), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with("TLS file") && text.contains(expected), "{text}");
     }
 }

@@ -282,6 +282,8 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/recognition",
         "/v1/validators",
         "/v1/proposals",
+        "/v1/proposals/{number}",
+        "/v1/agencies/{uscc}/reversals",
         "/v1/blocks",
         "/v1/blocks/{height}",
         "/v1/blocks/latest",
@@ -378,7 +380,10 @@ fn plain_http_is_not_offered_to_other_machines() {
         HttpListeners::bind(&HttpAddresses { public, admin, tls, insecure_public })
     };
     assert!(matches!(bind(everywhere, loopback, None, false), Err(HttpError::NotLoopback(_))));
-    assert!(matches!(bind(loopback, everywhere, None, false), Err(HttpError::NotLoopback(_))));
+    for insecure_public in [false, true] {
+        let refused = bind(loopback, everywhere, None, insecure_public);
+        assert!(matches!(refused, Err(HttpError::AdminNotLoopback(_))));
+    }
     assert!(bind(everywhere, loopback, None, true).is_ok());
     let missing = TlsFiles { certificate: "/no/such.pem".into(), key: "/no/such.key".into() };
     let error = bind(loopback, loopback, Some(missing), false).unwrap_err();

@@ -76,15 +76,18 @@ fn one_agency_never_takes_every_place_and_what_fails_gives_way() {
     }
     let refused = submit(&failing("44")).unwrap_err();
     assert_eq!((refused.code, refused.kind), ("pool_full", SubmitErrorKind::Full));
-    let oldest = failing("51");
-    submit(&oldest).unwrap();
-    for _ in 1..MAX_POOL_TRANSACTIONS - MAX_POOL_TRANSACTIONS_OF_ONE {
-        submit(&failing("51")).unwrap();
+    // Four of them together do.
+    for province in ["51", "31", "11"] {
+        for _ in 0..MAX_POOL_TRANSACTIONS_OF_ONE {
+            submit(&failing(province)).unwrap();
+        }
     }
-    assert_eq!(submit(&failing("11")).unwrap_err().code, "pool_full");
+    let cid = symbolon_ledger::hash::sha256(b"no such licence");
+    let failing = node.by_province("11", vec![Operation::Suspend { cid }]);
+    assert_eq!(submit(&failing).unwrap_err().code, "pool_full");
     // What applies finds a place all the same, and the places stay as many.
     let agency = node.agency("11");
-    let good = node.by_agency("11", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    let good = node.by_province("11", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
     submit(&good).unwrap();
     assert_eq!(node.pool.len(), MAX_POOL_TRANSACTIONS);
     assert_eq!(node.pool.candidates(1)[0].transaction().id(), good.id());

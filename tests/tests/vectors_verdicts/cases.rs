@@ -4,6 +4,7 @@ use symbolon_ledger::{
     hash::sha256,
     operation::{KeyPurpose, RevocationClass},
     records::{AgencyStatus, LicenceStatus},
+    status_page::SLOTS_PER_LIST,
 };
 
 use crate::scene::{FRESH_MS, ISSUED_AT, NOW_MS, POLICE, Scene, holder, key};
@@ -150,6 +151,24 @@ pub(crate) const CASES: &[Case] = &[
         "registered as another type",
         "self_presented",
         |s| s.licence.as_mut().unwrap().type_index = 6,
+        invalid("ledger_mismatch"),
+    ),
+    case(
+        "registered with another place in the status list",
+        "self_presented",
+        |s| s.licence.as_mut().unwrap().slot = 8,
+        invalid("ledger_mismatch"),
+    ),
+    case(
+        "registered with that place in another status list",
+        "self_presented",
+        |s| s.licence.as_mut().unwrap().slot += SLOTS_PER_LIST,
+        invalid("ledger_mismatch"),
+    ),
+    case(
+        "registered without an end",
+        "self_presented",
+        |s| s.licence.as_mut().unwrap().expiry = None,
         invalid("ledger_mismatch"),
     ),
     // Compromise.

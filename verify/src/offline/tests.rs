@@ -178,7 +178,7 @@ fn fresh_evidence_gives_the_verdict_of_a_node() {
         let desk = Desk::of(scene);
         let offline = desk.after(1_000, None);
         let as_of = AsOf::of(desk.chain.header(desk.at));
-        let view = LedgerView { as_of, ..desk.scene.view.clone() };
+        let view = LedgerView { as_of, licence_as_of: as_of, ..desk.scene.view.clone() };
         let request = Request { now_ms: desk.made() + 1_000, ..desk.scene.request.clone() };
         let online = judge(&desk.presentation(), &Ledger::At(Box::new(view)), &request);
         let added = " As of 2026-11-18 19:06 Beijing time, less than a minute ago.";
@@ -270,6 +270,10 @@ fn a_list_moves_nothing_but_the_status_of_this_licence() {
         // A list that names another root for a certified height was not made from this chain.
         desk.signed(("44", 0), (SLOT, 0), made, at(desk.at, b"another")),
         desk.signed(("44", 0), (SLOT, 0), made, at(desk.at - 1, b"another")),
+        // A list of an old height that says it is new: its key was ended meanwhile.
+        desk.signed(("44", 0), (SLOT, 0), made, at(desk.at - 3, b"old")),
+        // A list of a later height from before the newest block.
+        desk.signed(("44", 0), (SLOT, 0), desk.made() / 1_000 - 1, at(desk.at + 9, b"later")),
     ] {
         assert_eq!(answer(&desk.after(2 * later, Some(&other))), undetermined);
     }
@@ -286,8 +290,10 @@ fn a_list_moves_nothing_but_the_status_of_this_licence() {
     let suspended = Desk::with_status(LicenceStatus::Suspended);
     let resumed = suspended.after(2 * later, Some(&suspended.list(0, later)));
     assert_eq!((resumed.outcome, resumed.ledger_status), (Outcome::Valid, LedgerStatus::Active));
-    let confirmed = suspended.after(2 * later, Some(&suspended.list(0, 0)));
-    assert_eq!(answer(&confirmed), undetermined);
+    let denied = suspended.after(2 * later, Some(&suspended.list(0, 0)));
+    assert_eq!(answer(&denied), undetermined);
+    let confirmed = suspended.after(2 * later, Some(&suspended.list(2, 0)));
+    assert_eq!(answer(&confirmed), (Outcome::Invalid, Some(Reason::Suspended)));
 }
 
 #[test]
@@ -387,6 +393,49 @@ fn proofs_of_several_heights_are_as_old_as_the_oldest_that_is_used() {
     desk.at = desk.chain.block_of(sha256(b""), desk.map.root());
     let verdict = desk.judge(&[proven, desk.prove(&keys[..7])], None, 1_000);
     assert_eq!(verdict.recognised.reason, RecognitionReason::Agreement);
+}
+
+#[test]
+fn a_list_older_than_the_proof_of_the_licence_does_not_overrule_it() {
+    let rows = [
+        (LicenceStatus::Suspended, 0, (Outcome::Invalid, Some(Reason::Suspended))),
+        (LicenceStatus::Active, 2, (Outcome::Valid, None)),
+    ];
+    for (status, word, expected) in rows {
+        let mut desk = Desk::new();
+        let keys = desk.keys();
+        let (licence, others) = keys.split_first().unwrap();
+        let registries = desk.prove(others);
+        // The list lies between the two proofs: what it says was so, and is not any more.
+        desk.chain.wait(10_000);
+        desk.at = desk.chain.block_of(sha256(b""), desk.map.root());
+        let list = desk.list(word, 0);
+        let mut record = desk.scene.view.licence.clone().unwrap();
+        record.status = status;
+        desk.map.put(licence.clone(), &record);
+        desk.chain.wait(10_000);
+        desk.at = desk.chain.block_of(sha256(b""), desk.map.root());
+        let states = [registries, desk.prove(std::slice::from_ref(licence))];
+        assert_eq!(answer(&desk.judge(&states, Some(&list), 1_000)), expected, "word {word}");
+        assert_eq!(answer(&desk.judge(&states, None, 1_000)), expected, "without a list");
+    }
+}
+
+#[test]
+fn a_clock_that_is_behind_a_proof_decides_nothing() {
+    let mut desk = Desk::with_status(REVOKED);
+    desk.chain.wait(60 * MINUTE);
+    desk.at = desk.chain.block_of(sha256(b""), desk.map.root());
+    let states = [desk.prove(&desk.keys())];
+    let trust = desk.chain.pinned(desk.at - 1);
+    let evidence = Evidence { states: &states, list: None };
+    let verdict = |now_ms| {
+        let request = Request { now_ms, ..desk.scene.request.clone() };
+        answer(&verify(&desk.presentation(), &evidence, &trust, MAX_AGE, &request))
+    };
+    let first = desk.made() - MAX_CLOCK_LAG_MS;
+    assert_eq!(verdict(first), (Outcome::Invalid, Some(Reason::Revoked)));
+    assert_eq!(verdict(first - 1), (Outcome::Undetermined, Some(Reason::LedgerUnavailable)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! names, and compares every slot. Any node will do, and one of another province is better: it has
 //! no reason to agree with a lie.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -131,6 +131,7 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     let text = match &args.out {
         None => token.clone(),
         Some(path) => {
+            refuse_older(path, &parsed)?;
             files::write(path, token.as_bytes())?;
             let path = path.display();
             format!(
@@ -150,6 +151,27 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
         "token": token,
     });
     Ok(Answer::new(text, answer))
+}
+
+/// Refuses a list that is older than the one kept in `path`: whoever hands out an old list hides
+/// what was revoked since.
+fn refuse_older(path: &Path, newer: &Parsed) -> Result<(), Failure> {
+    let Ok(kept) = files::read_text(path, MAX_TOKEN_LEN as u64 + 2, "the status list") else {
+        return Ok(());
+    };
+    let Ok(kept) = Parsed::parse(kept.trim()) else { return Ok(()) };
+    let (of, was) = (newer.claimed_ledger().height, kept.claimed_ledger().height);
+    if kept.claimed_address() != newer.claimed_address() || was <= of {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "older_list",
+        format!(
+            "the node gave the list of height {of}, {} has the one of height {was}",
+            path.display()
+        ),
+        "keep the newer one, and ask again when the node has caught up, or another node",
+    ))
 }
 
 fn read(token: &str, from: &str) -> Result<Parsed, Failure> {

@@ -84,9 +84,12 @@ fn parts(
         clock: Arc::new(move || now_ms.load(Relaxed)),
         metrics: Arc::new(Metrics::default()),
         identity: Some((keys.province, again(&keys.validator))),
+        next_key: None,
         signed,
         marks: Some(Box::new(marks)),
         timing: Timing::default(),
+        keeper: None,
+        joiner: None,
     })
 }
 

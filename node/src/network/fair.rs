@@ -1,0 +1,116 @@
+//! A queue that no sender can fill for the others: what waits is taken by turns, and what does not
+//! fit is the oldest of whoever has the most waiting.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{NetworkEvent, PeerIndex};
+
+/// What waits of one sender, each with its weight.
+#[derive(Debug, Default)]
+struct Share {
+    events: VecDeque<(usize, NetworkEvent)>,
+    weight: usize,
+}
+
+/// Events of all senders. A sender with nothing waiting has no entry.
+#[derive(Debug, Default)]
+pub(super) struct Fair {
+    shares: BTreeMap<PeerIndex, Share>,
+    weight: usize,
+    /// Whose turn was last.
+    last: Option<PeerIndex>,
+}
+
+impl Fair {
+    pub(super) fn is_empty(&self) -> bool {
+        self.shares.is_empty()
+    }
+
+    /// Appends an event, and gives back those that had to make room, so that no more than `bound`
+    /// waits.
+    pub(super) fn push(
+        &mut self,
+        from: PeerIndex,
+        weight: usize,
+        event: NetworkEvent,
+        bound: usize,
+    ) -> Vec<NetworkEvent> {
+        let share = self.shares.entry(from).or_default();
+        share.events.push_back((weight, event));
+        share.weight += weight;
+        self.weight += weight;
+        let mut dropped = Vec::new();
+        while self.weight > bound {
+            let heaviest = self.shares.iter().max_by_key(|(_, share)| share.weight);
+            let Some(heaviest) = heaviest.map(|(peer, _)| *peer) else { break };
+            dropped.extend(self.take(heaviest));
+        }
+        dropped
+    }
+
+    /// The oldest event of the sender whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<NetworkEvent> {
+        let after = self.last.and_then(|last| {
+            let next = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
+            self.shares.range(next).next().map(|(peer, _)| *peer)
+        });
+        let turn = after.or_else(|| self.shares.keys().next().copied())?;
+        self.last = Some(turn);
+        self.take(turn)
+    }
+
+    fn take(&mut self, from: PeerIndex) -> Option<NetworkEvent> {
+        let share = self.shares.get_mut(&from)?;
+        let (weight, event) = share.events.pop_front()?;
+        share.weight -= weight;
+        self.weight -= weight;
+        if share.events.is_empty() {
+            self.shares.remove(&from);
+        }
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(peer: u64, height: u64) -> NetworkEvent {
+        NetworkEvent::PeerTip { peer: PeerIndex(peer), height }
+    }
+
+    fn push(fair: &mut Fair, peer: u64, weight: usize, height: u64) -> Vec<NetworkEvent> {
+        fair.push(PeerIndex(peer), weight, event(peer, height), 10)
+    }
+
+    #[test]
+    fn senders_are_heard_by_turns_and_each_in_order() {
+        let mut fair = Fair::default();
+        for height in 0..5 {
+            push(&mut fair, 1, 1, height);
+        }
+        push(&mut fair, 7, 1, 100);
+        push(&mut fair, 3, 1, 200);
+        push(&mut fair, 3, 1, 201);
+        let heard: Vec<_> = std::iter::from_fn(|| fair.pop()).collect();
+        let order = [(1, 0), (3, 200), (7, 100), (1, 1), (3, 201), (1, 2), (1, 3), (1, 4)];
+        assert_eq!(heard, order.map(|(peer, height)| event(peer, height)));
+        assert!(fair.is_empty() && fair.weight == 0);
+    }
+
+    #[test]
+    fn whoever_sends_most_makes_room() {
+        let mut fair = Fair::default();
+        push(&mut fair, 2, 1, 500);
+        for height in 0..9 {
+            assert!(push(&mut fair, 1, 1, height).is_empty());
+        }
+        assert_eq!(push(&mut fair, 1, 1, 9), [event(1, 0)]);
+        // Another's message costs the flooder one, however old the other's are.
+        assert_eq!(push(&mut fair, 3, 1, 600), [event(1, 1)]);
+        assert_eq!(push(&mut fair, 3, 3, 601), [event(1, 2), event(1, 3), event(1, 4)]);
+        // One that is too heavy for any room does not stay.
+        assert!(push(&mut fair, 4, 11, 700).contains(&event(4, 700)));
+        assert!(fair.weight <= 10);
+    }
+}

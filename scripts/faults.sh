@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The whole set of faults of real nodes (tests/tests/faults), one family after the other. What was
+# measured is left as JSON in target/faults, one file for each family; see tests/src/faults.
+# Needs root for network namespaces, and nft and tc for lost packets and narrow lines. A family
+# may be named: scripts/faults.sh links
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
+export SYMBOLON_FAULTS=whole
+export SYMBOLON_FAULTS_OUT="$PWD/target/faults"
+mkdir -p "$SYMBOLON_FAULTS_OUT"
+
+cargo test --release --workspace --locked --test faults -- --test-threads=1 --nocapture "$@"
+printf '\nthe figures are in %s\n' "$SYMBOLON_FAULTS_OUT"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Deliberate breaks, each of which the suite must catch. They are behind the feature `mutants`, so
+# they are built in a cargo call of their own. `--workspace` keeps the features of all else as they
+# are: only ledger, contracts, genesis, consensus, credential, verify and the simulator are compiled
+# again, beside what is shipped and not in its place.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
+exec cargo test --release --workspace --locked --features symbolon-sim/mutants --test mutants "$@"

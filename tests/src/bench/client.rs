@@ -1,0 +1,114 @@
+//! An HTTP client that takes little of the machine: some connections that stay open, one thread,
+//! one request after another on each.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Ask<'a> {
+    /// `GET`, again and again.
+    Get,
+    /// `POST` of JSON, each body once.
+    Post(&'a [Bytes]),
+}
+
+/// How many times a second `url` answers `expected` over `connections` within `span`, or until
+/// there are no more bodies.
+///
+/// # Panics
+///
+/// When the server answers anything else.
+#[must_use]
+pub fn per_second(
+    url: &str,
+    connections: usize,
+    ask: Ask<'_>,
+    expected: StatusCode,
+    span: Duration,
+) -> f64 {
+    let uri: Uri = url.parse().expect("a node's address");
+    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let begun = Instant::now();
+    let client = async || {
+        let mut connection = connect(&uri).await;
+        while begun.elapsed() < span {
+            let body = match ask {
+                Ask::Get => None,
+                Ask::Post(bodies) => match bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    Some(body) => Some(body.clone()),
+                    None => break,
+                },
+            };
+            let (status, answer) = send(&mut connection, &uri, body).await;
+            assert_eq!(status, expected, "{url}: {}", String::from_utf8_lossy(&answer));
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    runtime().block_on(join_all((0..connections).map(|_| client())));
+    done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// The body of the answer to one `GET`.
+///
+/// # Panics
+///
+/// When the server gives none.
+#[must_use]
+pub fn body_of(url: &str) -> Bytes {
+    let uri: Uri = url.parse().expect("a node's address");
+    runtime().block_on(async {
+        let mut connection = connect(&uri).await;
+        send(&mut connection, &uri, None).await.1
+    })
+}
+
+fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives a runtime")
+}
+
+async fn connect(uri: &Uri) -> SendRequest<Full<Bytes>> {
+    let authority = uri.authority().expect("a node's address has one").as_str();
+    let stream = TcpStream::connect(authority).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a socket's option");
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
+    tokio::spawn(connection);
+    sender
+}
+
+async fn send(
+    connection: &mut SendRequest<Full<Bytes>>,
+    uri: &Uri,
+    body: Option<Bytes>,
+) -> (StatusCode, Bytes) {
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let host = uri.authority().expect("a node's address has one").as_str();
+    let request = Request::builder()
+        .method(method)
+        .uri(uri.path())
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body.unwrap_or_default()))
+        .expect("a request of fixed form");
+    connection.ready().await.expect("the connection stays open");
+    let answer = connection.send_request(request).await.expect("an answer");
+    let status = answer.status();
+    (status, answer.into_body().collect().await.expect("a whole body").to_bytes())
+}

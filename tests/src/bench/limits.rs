@@ -1,0 +1,89 @@
+//! What this machine can do at all, in this run.
+
+use std::{
+    fs,
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use symbolon_ledger::keys::SecretKey;
+
+use super::report::{Figure, Section, quantile};
+
+/// Length of the message that is signed, in bytes: about a transaction with one licence.
+const MESSAGE: usize = 300;
+/// Synced appends that are timed.
+const APPENDS: usize = 200;
+
+/// The machine's limits.
+#[derive(Debug)]
+pub struct Limits {
+    /// Strict Ed25519 checks a second on one core.
+    pub checks_per_second: f64,
+    /// Cores.
+    pub cores: f64,
+    /// Median time of a synced append of 4 KiB, in milliseconds.
+    pub append_ms: f64,
+}
+
+impl Limits {
+    /// Measures them.
+    ///
+    /// # Panics
+    ///
+    /// When the disk of the temporary folder takes no file.
+    #[must_use]
+    pub fn measure(span: Duration) -> Self {
+        let key = SecretKey::from_seed(&[7; 32]);
+        let (message, public) = ([0; MESSAGE], key.public_key());
+        let signature = key.sign(&message);
+        let check = || public.verify(&message, &signature).expect("its own signature holds");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            checks_per_second: 1e3 / millis(span, check),
+            cores: cores as f64,
+            append_ms: append_ms(),
+        }
+    }
+
+    /// Strict checks a second that all cores could do.
+    #[must_use]
+    pub fn checks_of_all_cores(&self) -> f64 {
+        self.checks_per_second * self.cores
+    }
+
+    /// The chapter.
+    #[must_use]
+    pub fn section(&self) -> Section {
+        Section {
+            name: "limits of this machine",
+            how: format!("{} cores; {MESSAGE}-byte messages; {APPENDS} appends", self.cores),
+            figures: vec![
+                Figure::new("strict signature checks, one core", self.checks_per_second, "/s"),
+                Figure::new("synced append of 4 KiB, p50", self.append_ms, "ms"),
+            ],
+        }
+    }
+}
+
+/// Mean time of `work` over `span`, in milliseconds.
+pub fn millis<T>(span: Duration, mut work: impl FnMut() -> T) -> f64 {
+    let (begun, mut done) = (Instant::now(), 0u32);
+    while done == 0 || begun.elapsed() < span {
+        std::hint::black_box(work());
+        done += 1;
+    }
+    begun.elapsed().as_secs_f64() * 1e3 / f64::from(done)
+}
+
+fn append_ms() -> f64 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut file = fs::File::create(folder.path().join("log")).expect("a file");
+    let append = |_| {
+        let begun = Instant::now();
+        file.write_all(&[1; 4_096]).and_then(|()| file.sync_data()).expect("a synced append");
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    let mut times: Vec<f64> = (0..APPENDS).map(append).collect();
+    quantile(&mut times, 0.5)
+}

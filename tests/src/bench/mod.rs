@@ -1,0 +1,93 @@
+//! What Symbolon costs, measured: four co-located validators over loopback, driven through their
+//! public HTTP, and the parts that need no network in this process.
+//!
+//! Every figure stands beside the limit that it is held against, taken in the same run, since the
+//! machine's own speed varies. The order of the chapters is [`run`]; each chapter is a file.
+//! `docs/performance.md` has the figures of the day.
+
+pub mod report;
+
+pub mod limits;
+
+pub mod machine;
+
+pub mod client;
+
+pub mod constant;
+
+pub mod issuance;
+
+pub mod wallet;
+
+pub mod reading;
+
+pub mod offline;
+
+pub mod codes;
+
+pub mod status_list;
+
+use std::time::Duration;
+
+use crate::devnet::Devnet;
+use limits::Limits;
+use report::Section;
+
+/// Province whose agency issues, and whose node takes the transactions.
+pub const ISSUER: &str = "44";
+/// Province whose node reads and verifies.
+pub const VERIFIER: &str = "11";
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// Length of each phase that time ends.
+    pub phase: Duration,
+    /// Licences issued in batches before the network is idle.
+    pub batch_licences: u64,
+    /// Quiet time over which an idle network is measured.
+    pub idle: Duration,
+    /// Presentations shown to a node; each can be shown once.
+    pub presentations: usize,
+    /// Licences that are issued and revoked on the status list.
+    pub revoked: u32,
+}
+
+impl Scale {
+    /// The scale of the published figures.
+    pub const FULL: Self = Self {
+        phase: Duration::from_secs(10),
+        batch_licences: 100_000,
+        idle: Duration::from_secs(30),
+        presentations: 40_000,
+        revoked: 10_000,
+    };
+    /// Enough to see that every chapter still works; its figures mean nothing.
+    pub const QUICK: Self = Self {
+        phase: Duration::from_millis(300),
+        batch_licences: 1_024,
+        idle: Duration::from_millis(300),
+        presentations: 50,
+        revoked: 256,
+    };
+}
+
+/// Measures everything, and hands each chapter to `show` as soon as it ends.
+///
+/// # Panics
+///
+/// When a part of Symbolon refuses what it must accept, naming it.
+pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
+    let limits = Limits::measure(scale.phase);
+    show(&limits.section());
+    show(&codes::section(scale.phase));
+    show(&status_list::section(scale));
+    let net = Devnet::start(4);
+    let issuer = issuance::Issuer::new(&net);
+    show(&issuer.singles(scale, &limits));
+    show(&issuer.batches(scale));
+    show(&machine::idle(&net, scale.idle));
+    let wallet = wallet::Wallet::fill(&net);
+    show(&reading::section(&net, &wallet, scale, &limits));
+    show(&offline::section(&net, &wallet, scale.phase));
+}

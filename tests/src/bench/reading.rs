@@ -1,0 +1,93 @@
+//! What one node answers a second: verdicts, and records with their proofs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::{StatusCode, body::Bytes};
+use serde_json::{Value, json};
+
+use crate::devnet::{Devnet, binary};
+
+use super::{
+    Scale, VERIFIER,
+    client::{Ask, body_of, per_second},
+    constant::Constant,
+    limits::Limits,
+    report::{Figure, Section},
+    wallet::Wallet,
+};
+
+/// Signatures that a verdict of a shown licence rests on: the issuer's and the holder's.
+const SIGNATURES: f64 = 2.0;
+/// Connections of the client.
+const CONNECTIONS: usize = 32;
+/// Presentations of one batch.
+const BATCH: usize = 200;
+/// Batches that are asked for at once: as many as a node of two cores works on.
+const BATCHES: usize = 2;
+/// A licence that does not exist.
+const ABSENT: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+
+/// The chapter.
+///
+/// # Panics
+///
+/// When the node refuses what it must accept.
+#[must_use]
+pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) -> Section {
+    let verify = format!("{}/v1/verify", net.node(VERIFIER).http);
+    let licences = format!("{}/v1/licences", net.node(VERIFIER).http);
+    let allowed = limits.checks_of_all_cores() / SIGNATURES;
+    let checks = "what its signature checks alone allow, all cores";
+    let constant = "a constant answer of that size";
+
+    let shown = |first| show(wallet, first, scale.presentations);
+    let bodies: Vec<Bytes> = shown(0).map(|text| body(&json!({ "presentation": text }))).collect();
+    let verdicts =
+        per_second(&verify, CONNECTIONS, Ask::Post(&bodies), StatusCode::OK, scale.phase);
+    let items: Vec<Value> = shown(1).map(|text| json!({ "presentation": text })).collect();
+    let bodies: Vec<Bytes> = items.chunks(BATCH).map(|c| body(&json!({ "items": c }))).collect();
+    let of_batch = BATCH.min(items.len()) as f64;
+    let batch = format!("{verify}/batch");
+    let batches = per_second(&batch, BATCHES, Ask::Post(&bodies), StatusCode::OK, scale.phase);
+    let (present, size) =
+        beside_constant(&format!("{licences}/{}", wallet.cid), StatusCode::OK, scale);
+    let (absent, _) =
+        beside_constant(&format!("{licences}/{ABSENT}"), StatusCode::NOT_FOUND, scale);
+    Section {
+        name: "reading from one node",
+        how: format!(
+            "{CONNECTIONS} connections of one client beside the four nodes; batches of {of_batch}; a record with its proof has {size} bytes"
+        ),
+        figures: vec![
+            Figure::new("POST /v1/verify, issuer and holder checked", verdicts, "/s")
+                .of(checks, allowed),
+            Figure::new("POST /v1/verify/batch, verdicts", batches * of_batch, "/s")
+                .of(checks, allowed),
+            Figure::new("GET /v1/licences/{cid} with its proof", present.0, "/s")
+                .of(constant, present.1),
+            Figure::new("the same of a licence proven absent", absent.0, "/s")
+                .of(constant, absent.1),
+        ],
+    }
+}
+
+/// Presentations made now, `count` of them; another `series` gives others.
+fn show(wallet: &Wallet, series: usize, count: usize) -> impl Iterator<Item = String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    (0..count).map(move |number| wallet.present(now, series * count + number))
+}
+
+fn body(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+/// How often `url` answers a second, how often a constant answer of the same size does, and the
+/// size.
+fn beside_constant(url: &str, status: StatusCode, scale: &Scale) -> ((f64, f64), usize) {
+    let size = body_of(url).len();
+    let server = Constant::start(&binary("bench"), size);
+    let each = scale.phase / 2;
+    let real = per_second(url, CONNECTIONS, Ask::Get, status, each);
+    let constant = per_second(server.url(), CONNECTIONS, Ask::Get, StatusCode::OK, each);
+    ((real, constant), size)
+}

@@ -1,0 +1,234 @@
+//! The field: nodes that found a network of their own, each in its namespace, with a spare place
+//! for one that nobody invited.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use nix::sys::signal::Signal;
+use symbolon_genesis::{
+    Genesis,
+    peer_id::PeerId,
+    presets::{DevnetKeys, devnet, devnet_provinces},
+};
+use symbolon_verify::trust::Trust;
+use tempfile::TempDir;
+
+use super::{
+    ear::Ear,
+    load::Load,
+    machine::Machine,
+    preload,
+    relay::{Lateness, Relay},
+    say,
+    wires::{Loss, PEER_PORT, Wires, address, relayed_address},
+};
+use crate::devnet::await_that;
+
+/// Seed of all keys.
+const SEED: [u8; 32] = [0xfa; 32];
+/// Empty blocks come so often, so that progress shows without load too.
+const IDLE_BLOCK_INTERVAL_MS: u64 = 1_500;
+
+/// One field at a time: what is measured on one would be disturbed by another.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A network under faults; everything of it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Field {
+    /// The nodes.
+    pub nodes: Vec<Machine>,
+    /// A second process with the keys of node 0, for those who want one; it does not run.
+    pub twin: Machine,
+    /// What lies between them.
+    pub wires: Wires,
+    /// The late way between them, while there is one.
+    relay: Mutex<Option<Relay>>,
+    /// What hears their votes.
+    pub ear: Ear,
+    genesis: Genesis,
+    keys: Vec<DevnetKeys>,
+    folder: TempDir,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Field {
+    /// Founds and starts a network of `count` nodes; none, with a message, where this machine
+    /// does not permit it.
+    #[must_use]
+    pub fn start(count: usize) -> Option<Self> {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let wires = match Wires::new(count + 1) {
+            Ok(wires) => wires,
+            Err(why) => {
+                say(&format!("skipped: no network namespaces can be made here: {why}"));
+                return None;
+            }
+        };
+        let folder = TempDir::new().expect("a temporary folder");
+        let (genesis, keys) = found(count, folder.path());
+        let library = preload::build(folder.path()).map_err(|why| {
+            say(&format!("skipped: faults of disk and clock need a C compiler: {why}"));
+        });
+        let machine = |n: usize, keys: &DevnetKeys, name: &str| {
+            let (place, genesis) =
+                ((n, folder.path().join(name)), folder.path().join("genesis.toml"));
+            let ear = PeerId::of(&Ear::key().public_key()).to_string();
+            let library = library.as_deref().ok();
+            Machine::new(place, wires.end(n).clone(), keys, (&genesis, &ear), library)
+        };
+        let nodes: Vec<Machine> = keys
+            .iter()
+            .enumerate()
+            .map(|(n, keys)| machine(n, keys, &format!("node-{n}")))
+            .collect();
+        let twin = machine(count, &keys[0], "twin");
+        let relay = Mutex::default();
+        let peer = |(n, keys): (usize, &DevnetKeys)| {
+            let id = PeerId::of(&keys.network.public_key());
+            (id, format!("/ip4/{}/tcp/{PEER_PORT}", address(n)))
+        };
+        let peers: Vec<_> = keys.iter().enumerate().map(peer).collect();
+        let ear = Ear::open(Some(wires.hub()), genesis.chain_id(), &peers);
+        nodes.iter().for_each(Machine::spawn);
+        let field = Self { nodes, twin, wires, relay, ear, genesis, keys, folder, _one: one };
+        field.await_height(1);
+        Some(field)
+    }
+
+    /// Begins a load on all nodes.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let spaces = self.nodes.iter().map(|node| node.space.clone()).collect();
+        Load::start(spaces, self.genesis.chain_id(), &self.keys[0])
+    }
+
+    /// What an outsider pins of this network.
+    ///
+    /// # Panics
+    ///
+    /// When its own founding document does not hold.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        let root = self.genesis.state_root().expect("genesis has a state");
+        let zero = self.genesis.block_zero(root);
+        Trust::founded(&zero, self.genesis.validator_set()).expect("genesis founds its own set")
+    }
+
+    /// A folder for what a test needs beside the nodes.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes all links between the nodes late: the relay is the only way.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn make_late(&self, delay_ms: u64, jitter_ms: u64) -> io::Result<()> {
+        let lateness = Lateness { delay_ms, jitter_ms };
+        let relay = Relay::start(self.wires.hub(), self.nodes.len(), lateness)?;
+        *self.relay.lock().expect("no panic while it is held") = Some(relay);
+        (0..self.nodes.len()).try_for_each(|n| self.wires.lose(n, Loss::AllButRelayed))
+    }
+
+    /// All links are as they were made: nothing is lost, refused or late.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn mend_links(&self) -> io::Result<()> {
+        *self.relay.lock().expect("no panic while it is held") = None;
+        (0..self.nodes.len()).try_for_each(|n| self.wires.mend(n))
+    }
+
+    /// Whether the disks and clocks of the nodes can be harmed.
+    #[must_use]
+    pub fn has_pages(&self) -> bool {
+        self.nodes.iter().all(|node| node.page.is_some())
+    }
+
+    /// The height of the highest node that answers; 0 when none does.
+    #[must_use]
+    pub fn highest(&self) -> u64 {
+        self.heights().into_iter().flatten().max().unwrap_or(0)
+    }
+
+    /// The heights of all nodes, asked at the same time.
+    #[must_use]
+    pub fn heights(&self) -> Vec<Option<u64>> {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> =
+                self.nodes.iter().map(|node| scope.spawn(move || node.height())).collect();
+            asked.into_iter().map(|thread| thread.join().expect("an answer or none")).collect()
+        })
+    }
+
+    /// Waits until all nodes have `height`.
+    pub fn await_height(&self, height: u64) {
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        self.await_height_of(&all, height);
+    }
+
+    /// Waits until these nodes have `height`.
+    pub fn await_height_of(&self, nodes: &[usize], height: u64) {
+        for n in nodes {
+            let node = &self.nodes[*n];
+            await_that(&format!("node {n} reaches {height}"), || {
+                let ended = node.ended();
+                assert!(ended.is_none(), "node {n} ended with {ended:?}: {}", node.said());
+                node.height().is_some_and(|h| h >= height)
+            });
+        }
+    }
+
+    /// Starts all nodes that do not run, at the same time, and waits until they answer.
+    pub fn start_all(&self) {
+        let stopped: Vec<&Machine> = self.nodes.iter().filter(|n| n.pid().is_none()).collect();
+        stopped.iter().for_each(|node| node.spawn());
+        for node in stopped {
+            self.await_height_of(&[node.number], 0);
+        }
+    }
+
+    /// Stops all nodes in order and executes every chain again, at the same time.
+    ///
+    /// # Panics
+    ///
+    /// When a chain does not hold.
+    pub fn verify_all(&self) {
+        self.nodes.iter().for_each(|node| node.signal(Signal::SIGTERM));
+        self.nodes.iter().for_each(|node| node.end(Signal::SIGTERM));
+        std::thread::scope(|scope| {
+            for node in &self.nodes {
+                scope.spawn(|| node.verify_chain());
+            }
+        });
+    }
+}
+
+/// Writes the founding document of `count` provinces into `folder`.
+fn found(count: usize, folder: &Path) -> (Genesis, Vec<DevnetKeys>) {
+    let provinces = devnet_provinces(count);
+    let keys: Vec<DevnetKeys> =
+        provinces.iter().map(|p| DevnetKeys::from_seed(&SEED, p.code)).collect();
+    let members: Vec<_> = provinces
+        .iter()
+        .zip(&keys)
+        .enumerate()
+        .map(|(n, (province, keys))| {
+            let to = |host: String| format!("/ip4/{host}/tcp/{PEER_PORT}");
+            keys.member(province, vec![to(address(n)), to(relayed_address(n))])
+        })
+        .collect();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let now = u64::try_from(since.as_millis()).expect("before the year 500 million");
+    let mut genesis = devnet(now, &members);
+    genesis.chain.idle_block_interval_ms = IDLE_BLOCK_INTERVAL_MS;
+    std::fs::write(folder.join("genesis.toml"), genesis.to_toml()).expect("a founding document");
+    (genesis, keys)
+}

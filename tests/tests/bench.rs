@@ -1,0 +1,36 @@
+//! The benchmark still runs: every chapter gives its figures. What they are is not asserted, since
+//! speed is no matter of a test; `docs/performance.md` has them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use symbolon_tests::devnet::binary;
+
+#[test]
+fn every_chapter_of_the_benchmark_gives_its_figures() {
+    let mut bench = Command::new(binary("bench"));
+    let output = bench.args(["--quick", "--json"]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let chapters: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = chapters.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    let expected = [
+        "limits of this machine",
+        "QR text (ELC1)",
+        "status list",
+        "issuing, one licence a transaction",
+        "issuing, 256 licences a transaction",
+        "idle network",
+        "reading from one node",
+        "verifying offline",
+    ];
+    assert_eq!(names, expected);
+    for figure in chapters.iter().flat_map(|c| c["figures"].as_array().unwrap()) {
+        assert!(figure["value"].as_f64().unwrap() >= 0.0, "{figure}");
+        let is_share = figure["share"].as_f64().is_none_or(|share| share.is_finite());
+        assert!(is_share, "{figure}");
+    }
+}

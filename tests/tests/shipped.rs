@@ -1,0 +1,47 @@
+//! What is shipped cannot break itself: the feature `mutants` (ledger/src/mutants.rs) is in no
+//! program but the test that is made for it.
+
+mod tree;
+
+use std::process::Command;
+
+use symbolon_tests::devnet::binary;
+
+/// What stands in a program that can break itself; `ledger/src/mutants.rs` has the same words.
+const MARKER: &str = "deliberate breaks are compiled into this program";
+
+/// The features that a package is built with, as `cargo tree` tells them.
+fn features(arguments: &[&str]) -> String {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.current_dir(tree::root());
+    command.args(["tree", "--offline", "--locked", "-e", "features,normal,build"]);
+    let output = command.args(arguments).output().expect("cargo runs, since it runs this test");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree {arguments:?}: {said}");
+    String::from_utf8(output.stdout).expect("cargo writes UTF-8")
+}
+
+#[test]
+fn no_shipped_program_is_built_with_the_feature() {
+    for package in ["symbolon-node", "symbolon-cli"] {
+        let tree = features(&["-p", package]);
+        assert!(tree.contains("symbolon-ledger"), "{package}: {tree}");
+        assert!(!tree.contains("\"mutants\""), "{package} is built with mutants");
+    }
+    let whole = features(&["--workspace"]);
+    assert!(!whole.contains("\"mutants\""), "the workspace is built with mutants");
+    // And this is how it would look.
+    let broken = features(&["-p", "symbolon-sim", "--features", "mutants"]);
+    assert!(broken.contains("\"mutants\""), "cargo tree does not show the feature: {broken}");
+}
+
+#[test]
+fn no_shipped_program_contains_the_marker() {
+    assert!(tree::read("ledger/src/mutants.rs").contains(MARKER), "the marker has other words");
+    for name in ["symbolon-node", "symbolon"] {
+        let bytes = std::fs::read(binary(name)).expect("a program can be read");
+        let found = bytes.windows(MARKER.len()).any(|window| window == MARKER.as_bytes());
+        assert!(!found, "{name} can break itself");
+    }
+}
