@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -201,14 +200,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// All of them.
         problems: Vec<String>,
-    },
-    /// A private key that others may read.
-    #[error("the {what} {0} can be read by other users of this machine; run `chmod 600 {0}`, and change the key if somebody may have read it", .path.display())]
-    Exposed {
-        /// Which key.
-        what: &'static str,
-        /// Its file.
-        path: PathBuf,
     },
     /// A value that does not fit the others.
     #[error("{key}: {problem}")]

@@ -4,7 +4,7 @@
 use symbolon_ledger::records::ProvinceRecord;
 
 use crate::{
-    judge::Request,
+    judge::{Request, Unavailable},
     verdict::{Message, Outcome, Reason, Recognised, RecognitionReason},
     view::LedgerView,
 };
@@ -117,6 +117,23 @@ fn words(outcome: Outcome, reason: Option<Reason>, view: Option<&LedgerView>) ->
             )
         }
     }
+}
+
+/// The answer of a node whose newest block is too old, and which knows why.
+pub(crate) fn late(why: Unavailable) -> Message {
+    let (zh, en) = match why {
+        Unavailable::NoQuorum => (
+            "暂时无法判定：应答的省份不足，账本暂停产生新区块。这不表示证照无效。请稍后重试，其他节点的数据也停在此处。",
+            "Cannot be decided now: too few provinces answer to make new blocks. This does not mean \
+             that the licence is invalid. Ask again later: the other nodes stand still as well.",
+        ),
+        _ => (
+            "暂时无法判定：本节点正在追赶账本。这不表示证照无效。请一分钟后重试，或改问其他节点。",
+            "Cannot be decided now: this node is catching up with the chain. This does not mean that \
+             the licence is invalid. Ask again in a minute, or ask another node.",
+        ),
+    };
+    Message { zh: zh.to_owned(), en: en.to_owned() }
 }
 
 fn valid(view: Option<&LedgerView>) -> (String, String) {

@@ -5,8 +5,9 @@
 //! [`extract`], [`queries`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
 //! [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`], [`blocks`],
-//! [`trust`], [`events`]; then [`status_lists`], [`well_known`] and [`type_metadata`], which are read without
-//! any knowledge of the ledger; and [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
+//! [`evidence`], [`trust`], [`events`]; then [`status_lists`], [`well_known`] and
+//! [`type_metadata`], which are read without any knowledge of the ledger; and [`admin`] for the
+//! operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -58,6 +59,8 @@ mod well_known;
 mod type_metadata;
 
 mod blocks;
+
+mod evidence;
 
 mod trust;
 
@@ -373,6 +376,7 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(registries::routes())
         .merge(proposals::routes())
         .merge(blocks::routes())
+        .merge(evidence::routes())
         .merge(trust::routes())
         .merge(events::routes())
         .merge(status_lists::routes())

@@ -170,6 +170,7 @@ fn every_answer_is_among_those_described() {
         ("/v1/blocks/{height}", vec!["1".into(), "0".into(), "99".into(), "x".into()]),
         ("/v1/blocks/{height}/certificate", vec!["1/certificate".into(), "0/certificate".into()]),
         ("/v1/status", vec![String::new()]),
+        ("/v1/evidence", vec![String::new()]),
     ] {
         let stem = pattern.split('{').next().unwrap();
         for path in paths {

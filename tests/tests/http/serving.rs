@@ -321,6 +321,7 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/blocks/{height}/certificate",
         "/v1/blocks/{height}/inclusion",
         "/v1/trust-bundle",
+        "/v1/evidence",
         "/v1/status",
         "/v1/events",
     ] {
