@@ -10,7 +10,12 @@ use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     codec::DecodeError,
     codes::{LAST_DAY, ProvinceCode, Uscc},
+    governance::{
+        EvidenceRecord, FeaturesRecord, GovernanceRecord, MAX_TERMS, ProposalRecord,
+        ProposalStatus, Term, TermsRecord,
+    },
     hash::{Cid, Digest},
+    keys::PublicKey,
     operation::{Actor, KeyPurpose},
     records::{
         AgencyIndexRecord, AgencyRecord, AgencyStatus, CountersRecord, KeyRecord, LicenceRecord,
@@ -19,7 +24,10 @@ use symbolon_ledger::{
         ValidatorsRecord, slot_block,
     },
     state::StateKey,
+    validators::ValidatorSet,
 };
+
+use crate::governance::MAX_OPEN_PROPOSALS;
 
 /// Something that should hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +53,12 @@ struct Whole {
     blocks: BTreeMap<(ProvinceCode, u32), SlotBlockRecord>,
     recognitions: Vec<(StateKey, RecognitionRecord)>,
     lineages: BTreeMap<(u32, Digest), Cid>,
+    validators: Option<ValidatorSet>,
+    governance: Option<GovernanceRecord>,
+    proposals: BTreeMap<u32, ProposalRecord>,
+    terms: BTreeMap<ProvinceCode, TermsRecord>,
+    features: Option<FeaturesRecord>,
+    evidence: BTreeMap<(ProvinceCode, u64), EvidenceRecord>,
 }
 
 type Check = fn(&Whole, &mut dyn FnMut(String));
@@ -80,6 +94,12 @@ pub fn check(records: impl IntoIterator<Item = (StateKey, Vec<u8>)>) -> Vec<Viol
         slot_blocks_are_granted_in_order,
         every_agency_counts_its_open_slot_blocks,
         recognitions_are_between_provinces_and_in_order,
+        every_validator_is_of_a_province_that_takes_part,
+        proposals_are_numbered_without_a_gap_and_counted_while_undecided,
+        every_word_about_a_proposal_falls_in_its_life,
+        terms_follow_each_other_and_end_in_the_set,
+        every_feature_is_decided_once,
+        evidence_names_the_key_that_had_the_vote,
     ];
     for (sentence, check) in checks {
         check(&whole, &mut |detail| found.push(Violation { sentence, detail }));
@@ -95,7 +115,7 @@ impl Whole {
                 self.singles += 1;
             }
             StateKey::Validators => {
-                ValidatorsRecord::from_bytes(bytes)?;
+                self.validators = Some(ValidatorsRecord::from_bytes(bytes)?.set);
                 self.singles += 1;
             }
             StateKey::Counters => self.counters.push(Record::from_bytes(bytes)?),
@@ -130,6 +150,17 @@ impl Whole {
             StateKey::Lineage(agency, tag) => {
                 let newest = LineageRecord::from_bytes(bytes)?.newest;
                 self.lineages.insert((agency, tag), newest);
+            }
+            StateKey::Governance => self.governance = Some(Record::from_bytes(bytes)?),
+            StateKey::Proposal(number) => {
+                self.proposals.insert(number, Record::from_bytes(bytes)?);
+            }
+            StateKey::Terms(province) => {
+                self.terms.insert(province, Record::from_bytes(bytes)?);
+            }
+            StateKey::Features => self.features = Some(Record::from_bytes(bytes)?),
+            StateKey::Evidence(province, height) => {
+                self.evidence.insert((province, height), Record::from_bytes(bytes)?);
             }
         }
         Ok(())
@@ -368,6 +399,103 @@ fn recognitions_are_between_provinces_and_in_order(state: &Whole, report: &mut d
         if to == from || !exist || !ordered || !apart || !(1..=MAX_INTERVALS).contains(&spans.len())
         {
             report(format!("{key:?}"));
+        }
+    }
+}
+
+fn every_validator_is_of_a_province_that_takes_part(state: &Whole, report: &mut dyn FnMut(String)) {
+    for validator in state.validators.iter().flat_map(ValidatorSet::validators) {
+        let province = state.provinces.get(&validator.province);
+        if province.is_none_or(|province| province.removed_at.is_some()) {
+            report(format!("validator of {}", validator.province));
+        }
+    }
+}
+
+fn proposals_are_numbered_without_a_gap_and_counted_while_undecided(
+    state: &Whole,
+    report: &mut dyn FnMut(String),
+) {
+    let (next, open) = match &state.governance {
+        Some(governance) => (governance.next_proposal, governance.open.as_slice()),
+        None => (0, &[][..]),
+    };
+    let numbers: Vec<u32> = state.proposals.keys().copied().collect();
+    if numbers != (0..next).collect::<Vec<_>>() {
+        report(format!("{} proposals, next {next}", numbers.len()));
+    }
+    if !open.is_sorted_by(|a, b| a.number < b.number) {
+        report("the undecided are out of order".into());
+    }
+    let mut counts: BTreeMap<ProvinceCode, usize> = BTreeMap::new();
+    for counted in open {
+        *counts.entry(counted.proposer).or_default() += 1;
+        let agrees = state.proposals.get(&counted.number).is_some_and(|p| {
+            p.status == ProposalStatus::Open
+                && (p.proposer, p.expires_at) == (counted.proposer, counted.expires_at)
+        });
+        if !agrees {
+            report(format!("proposal {}", counted.number));
+        }
+    }
+    for (province, count) in counts.into_iter().filter(|(_, n)| *n > MAX_OPEN_PROPOSALS) {
+        report(format!("{count} undecided proposals of {province}"));
+    }
+}
+
+fn every_word_about_a_proposal_falls_in_its_life(state: &Whole, report: &mut dyn FnMut(String)) {
+    for (number, proposal) in &state.proposals {
+        let life = proposal.proposed_at..=proposal.expires_at;
+        let decided = match proposal.status {
+            ProposalStatus::Open => None,
+            ProposalStatus::Executed { at } | ProposalStatus::Rejected { at } => Some(at),
+        };
+        let once = proposal.votes.is_sorted_by(|a, b| a.province < b.province);
+        let in_time = proposal.votes.iter().map(|v| v.at).chain(decided).all(|h| life.contains(&h));
+        if !once || !in_time {
+            report(format!("proposal {number}"));
+        }
+    }
+}
+
+fn terms_follow_each_other_and_end_in_the_set(state: &Whole, report: &mut dyn FnMut(String)) {
+    for (province, record) in &state.terms {
+        let terms = &record.terms;
+        let ended = |t: &Term| t.until.is_some_and(|until| t.from <= until);
+        let apart = terms.windows(2).all(|w| ended(&w[0]) && w[0].until < Some(w[1].from));
+        let running = terms.last().filter(|t| t.until.is_none()).map(|t| t.key);
+        let votes = state.validators.as_ref().and_then(|set| set.get(*province)).map(|v| v.key);
+        if !apart || running != votes || !(1..=MAX_TERMS).contains(&terms.len()) {
+            report(format!("terms of {province}"));
+        }
+    }
+}
+
+fn every_feature_is_decided_once(state: &Whole, report: &mut dyn FnMut(String)) {
+    let wrong = |record: &FeaturesRecord| {
+        let features = &record.features;
+        features.is_empty() || !features.is_sorted_by(|a, b| a.feature < b.feature)
+    };
+    if state.features.as_ref().is_some_and(wrong) {
+        report("features are out of order".into());
+    }
+}
+
+/// The key that voted for a province at a height, as far as it is known.
+fn voting_key(state: &Whole, province: ProvinceCode, height: u64) -> Option<PublicKey> {
+    let Some(record) = state.terms.get(&province) else {
+        return state.validators.as_ref()?.get(province).map(|v| v.key);
+    };
+    let until = |t: &Term| t.until.unwrap_or(u64::MAX);
+    record.terms.iter().find(|t| t.from <= height && height <= until(t)).map(|t| t.key)
+}
+
+/// Where the term of that height is not kept any more, nothing is said.
+fn evidence_names_the_key_that_had_the_vote(state: &Whole, report: &mut dyn FnMut(String)) {
+    for ((province, height), evidence) in &state.evidence {
+        let key = voting_key(state, *province, *height);
+        if key.is_some_and(|key| key != evidence.key) || evidence.reported_at < *height {
+            report(format!("evidence against {province} at {height}"));
         }
     }
 }

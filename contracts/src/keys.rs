@@ -29,8 +29,8 @@ pub const MAX_KEYS: u32 = 1_024;
 /// Most keys that an agency has after a rotation of its own. Whoever steals its transaction key can
 /// use up no more numbers than these: the province, which has the other half, lets it go on.
 pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
-/// Most operations of this group that one signer says at one height, over all of its transactions.
-/// Each may walk and rewrite all keys of an actor, so this bounds the work in a valid block.
+/// Most operations of this group and of governance that one signer says at one height, over all of
+/// its transactions. Each may walk and rewrite all keys of an actor, so this bounds the work in a valid block.
 pub const MAX_KEY_OPERATIONS: u32 = 32;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;

@@ -14,8 +14,13 @@
 //! - **A province** registers and stops its agencies, sets their scopes, adds and ends their keys,
 //!   declares keys stolen, names successors, suspends or revokes any licence of its agencies,
 //!   names its status key, and says which provinces' licences it recognises. It issues nothing.
-//! - **Final is final**: a superseded or revoked licence, a deregistered agency, a used slot, a
-//!   number and a public key of an actor never come back.
+//! - **The provinces together** decide who takes part, who votes under which key, what the catalogue
+//!   and the parameters say, and when a new rule begins: by more than two thirds of those that have
+//!   a validator, before the proposal expires, once. No decision leaves fewer than four validators,
+//!   or a set of which the known ones are no quorum. Who signed against itself is on record; what
+//!   follows of it they decide.
+//! - **Final is final**: a superseded or revoked licence, a deregistered agency, a removed province,
+//!   a decided proposal, a used slot, a number and a public key of an actor never come back.
 //!
 //! Everything here is a pure function of the state after the parent block, the height and the
 //! transaction. There is no clock: dates of validity and of recognition are held against the time
@@ -23,8 +28,9 @@
 //! rests is `node`; this crate reads it through [`StateView`] and hands back [`Changes`].
 //!
 //! Read in this order: [`view`] (what is read and written), `transaction` (who may speak),
-//! `licence`, `slots`, `agency`, `keys`, `recognition` (the groups of operations), [`rejection`]
-//! and [`event`] (what comes of it), [`invariants`] (what then always holds).
+//! `licence`, `slots`, `agency`, `keys`, `recognition`, [`governance`] with [`action`] and
+//! [`evidence`] (the groups of operations), [`feature`] (rules that begin later), [`rejection`] and
+//! [`event`] (what comes of it), [`invariants`] (what then always holds).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -41,6 +47,14 @@ mod agency;
 pub mod keys;
 
 mod recognition;
+
+pub mod governance;
+
+pub mod action;
+
+pub mod evidence;
+
+pub mod feature;
 
 pub mod rejection;
 

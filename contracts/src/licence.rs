@@ -30,6 +30,7 @@ use symbolon_ledger::{
 };
 
 use crate::{
+    feature,
     rejection::{RejectionCode as Code, Stop, ensure},
     slots,
     transaction::{Run, Who},
@@ -145,7 +146,7 @@ fn resume<V: StateView>(
     operation: &Operation,
     cid: &Cid,
 ) -> Result<(), Stop> {
-    run.signer.agency()?;
+    agency_or_reversing_province(run)?;
     let old = licence(run, cid)?;
     owner_or_its_province(run, &old)?;
     ensure(!old.status.is_final(), Code::LicenceFinal)?;
@@ -187,7 +188,7 @@ fn cancel_transfer<V: StateView>(
     operation: &Operation,
     cid: &Cid,
 ) -> Result<(), Stop> {
-    run.signer.agency()?;
+    agency_or_reversing_province(run)?;
     let old = licence(run, cid)?;
     owner_or_its_province(run, &old)?;
     ensure(!old.status.is_final(), Code::LicenceFinal)?;
@@ -256,6 +257,12 @@ fn owner_or_its_province<V: StateView>(
             Ok(ensure(owner.index == signer.index, Code::NotOwner)?)
         }
     }
+}
+
+/// An agency; or a province, once it may reverse what was done with a stolen key.
+fn agency_or_reversing_province<V: StateView>(run: &mut Run<'_, '_, V>) -> Result<(), Stop> {
+    let agency = run.signer.agency().is_ok();
+    Ok(ensure(agency || feature::is_active(run, feature::PROVINCE_REVERSAL)?, Code::NotActive)?)
 }
 
 /// The agency that answers for the licences of agency `index`: itself, or once it is

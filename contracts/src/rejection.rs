@@ -148,14 +148,17 @@ codes! {
     11 SignerDeregistered "signer_deregistered" for_now
         "the signing agency is deregistered and may not act any more"
         "its successor or its province acts in its place"
+    12 SignerRemoved "signer_removed" for_now
+        "the signer's province was shut out of this network"
+        "it does not come back; the provinces decide who takes part"
 
     // Any operation.
-    16 NotActive "not_active" forever
+    16 NotActive "not_active" for_now
         "this operation is not active on this chain yet"
-        "leave it out; it needs a later version"
+        "leave it out; it begins when the provinces have activated it (symbolon gov)"
     17 WrongActor "wrong_actor" forever
         "this kind of signer may not say this"
-        "licences and transfers are for agencies; agencies, keys and recognition are for provinces"
+        "licences and transfers are for agencies; agencies, keys, recognition and governance are for provinces"
     18 UnknownAgency "unknown_agency" for_now
         "no agency with this credit code is registered"
         "check the credit code; GET /v1/agencies lists them"
@@ -337,6 +340,106 @@ codes! {
     116 NothingToWithdraw "nothing_to_withdraw" for_now
         "nothing is recognised on or after that day"
         "check the province, the type and the day"
+
+    // Governance.
+    128 UnknownProposal "unknown_proposal" for_now
+        "there is no proposal of this number"
+        "check the number; GET /v1/proposals lists them"
+    129 ProposalClosed "proposal_closed" for_now
+        "the proposal is decided"
+        "nothing to do; to decide otherwise, propose it anew"
+    130 ProposalExpired "proposal_expired" for_now
+        "the proposal has expired"
+        "propose it anew, with a later expires_at_height"
+    131 BadExpiryHeight "bad_expiry_height" for_now
+        "a proposal lives for 10 to 100,000 heights"
+        "give an expires_at_height in this span"
+    132 TooManyProposals "too_many_proposals" for_now
+        "the province has 8 undecided proposals, as many as it may"
+        "wait until one is decided or expires"
+    133 NoVote "no_vote" for_now
+        "the province has no validator, and so no vote"
+        "let a province with a validator decide"
+    134 AlreadyVoted "already_voted" for_now
+        "the province has said so already"
+        "nothing to do; GET /v1/proposals shows who has not voted"
+    135 ActionTooLong "action_too_long" forever
+        "an action has at most 32,768 bytes"
+        "shorten the entry"
+    136 TooFewValidators "too_few_validators" for_now
+        "this would leave fewer than four validators"
+        "add a validator first"
+    137 NoQuorumLeft "no_quorum_left" for_now
+        "the validators that stay as they are would be no quorum of the new set"
+        "add validators first; with four or more, one at a time can change"
+    138 ValidatorsBusy "validators_busy" for_now
+        "the validator set changes once a block, and it has changed in this one"
+        "submit it again for the next block"
+    139 ProvinceExists "province_exists" for_now
+        "a province with this code is or was on this chain"
+        "check the code; GET /v1/provinces lists them"
+    140 ProvinceRemoved "province_removed" for_now
+        "the province was shut out of this network"
+        "check the code; GET /v1/provinces lists them"
+    141 ValidatorExists "validator_exists" for_now
+        "the province has a validator already"
+        "rotate it instead"
+    142 NoValidator "no_validator" for_now
+        "the province has no validator"
+        "check the code; GET /v1/validators lists them"
+    143 ValidatorUnchanged "validator_unchanged" for_now
+        "the province's validator has this key and this peer id already"
+        "give another key or another peer id"
+    144 BadValidator "bad_validator" for_now
+        "the peer id is not that of an Ed25519 key, or a key or peer id is in use by this or another validator or by the province"
+        "give the validator a key and a peer id of its own"
+    145 TooManyValidators "too_many_validators" for_now
+        "a set has at most 64 validators"
+        "remove one first"
+    146 BadCatalogueEntry "bad_catalogue_entry" forever
+        "the catalogue entry breaks a rule: its claims, their names, roles and forms, or what is shown by default"
+        "correct it; symbolon gov propose says what is wrong before it signs"
+    147 EntryNotNewer "entry_not_newer" for_now
+        "the entry's schema_version is not above the registered one, and its claims differ"
+        "raise schema_version"
+    148 TooManyTypes "too_many_types" for_now
+        "the catalogue has 256 licence types, as many as it may"
+        "change a registered type instead"
+    149 BadParameters "bad_parameters" forever
+        "an interval is not within 100 ms and a year, or max_staleness_ms is not above idle_block_interval_ms"
+        "give several idle intervals as max_staleness_ms"
+    150 FeatureDecided "feature_decided" for_now
+        "the height of this feature is decided"
+        "nothing to do; GET /v1/parameters shows it"
+    151 ActivationTooEarly "activation_too_early" for_now
+        "the feature would begin at a height that is over when this is decided"
+        "propose it anew, with a later height"
+    152 TooManyFeatures "too_many_features" for_now
+        "256 features have their height, as many as a chain may ever have"
+        "none; a new chain starts with a new list"
+    153 OriginTaken "origin_taken" for_now
+        "another province issues under this origin"
+        "give the province an origin of its own"
+    154 GovernanceBusy "governance_busy" for_now
+        "the signer has said as much about governance and keys at this height as it may"
+        "submit it again for the next block, with at most 32 such operations"
+
+    // Evidence.
+    160 NotEquivocation "not_equivocation" forever
+        "these are not two different messages of one step, in ascending order, for this chain"
+        "give two proposals, prevotes or precommits of one height and round, the lesser bytes first"
+    161 EvidenceOutOfWindow "evidence_out_of_window" for_now
+        "the messages are for a later height, or for one more than 100,000 heights ago"
+        "nothing to do: it is too late, or too early"
+    162 NoValidatorThen "no_validator_then" for_now
+        "the province had no validator at that height, or it is not known any more"
+        "check the province and the height"
+    163 EvidenceKnown "evidence_known" for_now
+        "it is on record that this validator signed twice at this height"
+        "nothing to do; to take its vote away, propose it"
+    164 BadEvidenceSignature "bad_evidence_signature" for_now
+        "a message was not signed with the validator's key of that height"
+        "give the exact bytes that were signed, and their signatures"
 }
 
 #[cfg(test)]

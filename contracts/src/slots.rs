@@ -49,7 +49,7 @@ pub(crate) fn reserve<V: StateView>(
     let first = run.overlay.must::<ProvinceRecord>(&place)?.next_slot_block;
     let end = first.saturating_add(blocks.into());
     ensure(end <= BLOCKS_PER_PROVINCE, Code::SlotsExhausted)?;
-    let before = run.overlay.province_before(&place)?.map_or(0, |p| p.next_slot_block);
+    let before = run.overlay.before(&place)?.map_or(0, |p: ProvinceRecord| p.next_slot_block);
     ensure(end.saturating_sub(before) <= MAX_BLOCKS_PER_HEIGHT, Code::SlotsBusy)?;
     for block in first..end {
         let key = StateKey::SlotBlock(agency.province, block);

@@ -25,7 +25,7 @@ use symbolon_ledger::{
 use crate::{
     agency,
     event::Event,
-    keys, licence, recognition,
+    governance, keys, licence, recognition,
     rejection::{ApplyError, Rejection, RejectionCode as Code, Stop, ensure},
     slots,
     view::{Overlay, StateFault, StateView, read},
@@ -78,7 +78,8 @@ pub fn signer_key<V: StateView>(
     Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
 }
 
-/// What happened, and how many operations on keys the signer has said at this height.
+/// What happened, and how many operations on keys and of governance the signer has said at this
+/// height.
 fn run<V: StateView>(
     overlay: &mut Overlay<'_, V>,
     context: &BlockContext,
@@ -86,8 +87,10 @@ fn run<V: StateView>(
 ) -> Result<(Vec<Event>, u32), ApplyError> {
     let payload = transaction.transaction().payload();
     let signer = admit(overlay, context, transaction).map_err(|stop| located(stop, None))?;
-    let (height, key_operations) = (context.height, overlay.key_operations(&payload.actor));
-    let mut run = Run { overlay, height, signer, key_operations, index: 0, events: Vec::new() };
+    let (chain_id, height) = (context.chain_id, context.height);
+    let key_operations = overlay.key_operations(&payload.actor);
+    let (index, events) = (0, Vec::new());
+    let mut run = Run { overlay, chain_id, height, signer, key_operations, index, events };
     for (index, operation) in payload.operations.iter().enumerate() {
         run.index = index;
         run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
@@ -127,6 +130,12 @@ fn admit<V: StateView>(
         ensure(agency.status != AgencyStatus::Suspended, Code::SignerSuspended)?;
         ensure(agency.status != AgencyStatus::Deregistered, Code::SignerDeregistered)?;
     }
+    let home = match &who {
+        Who::Province(code) => *code,
+        Who::Agency(agency) => agency.province,
+    };
+    let province = overlay.must::<ProvinceRecord>(&StateKey::Province(home))?;
+    ensure(province.removed_at.is_none(), Code::SignerRemoved)?;
     Ok(Signer { who, key: AddedBy { actor: payload.actor, key_id: payload.key_id } })
 }
 
@@ -182,9 +191,11 @@ impl Signer {
 /// A transaction that is being executed.
 pub(crate) struct Run<'r, 'a, V: StateView> {
     pub(crate) overlay: &'r mut Overlay<'a, V>,
+    pub(crate) chain_id: ChainId,
     pub(crate) height: u64,
     pub(crate) signer: Signer,
-    /// Operations on keys that the signer has said at this height, this transaction's included.
+    /// Operations on keys and of governance that the signer has said at this height, this
+    /// transaction's included.
     pub(crate) key_operations: u32,
     index: usize,
     events: Vec<Event>,
@@ -217,8 +228,8 @@ impl<V: StateView> Run<'_, '_, V> {
             Op::Recognise { .. } | Op::WithdrawRecognition { .. } => {
                 recognition::apply(self, operation)?;
             }
-            Op::Propose(_) | Op::Approve(_) | Op::Reject(_) | Op::Evidence(_) => {
-                return Err(Code::NotActive.into());
+            Op::Propose { .. } | Op::Approve { .. } | Op::Reject { .. } | Op::Evidence { .. } => {
+                governance::apply(self, operation)?;
             }
         }
         self.happened(operation, None, None, None);
@@ -234,6 +245,12 @@ impl<V: StateView> Run<'_, '_, V> {
         related: Option<Cid>,
     ) {
         let (operation_index, name) = (self.index, operation.name());
+        self.events.push(Event { operation_index, name, cid, licence_after, related });
+    }
+
+    /// Notes that an action took effect.
+    pub(crate) fn note(&mut self, name: &'static str) {
+        let (operation_index, cid, licence_after, related) = (self.index, None, None, None);
         self.events.push(Event { operation_index, name, cid, licence_after, related });
     }
 

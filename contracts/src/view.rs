@@ -12,12 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_ledger::{
-    hash::TransactionId,
-    operation::Actor,
-    records::{ProvinceRecord, Record},
-    state::StateKey,
-};
+use symbolon_ledger::{hash::TransactionId, operation::Actor, records::Record, state::StateKey};
 use thiserror::Error;
 
 /// What a block changes: the new bytes of each record, or none where it is removed.
@@ -88,7 +83,7 @@ pub struct Overlay<'a, V: StateView> {
     undo: BTreeMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
-    /// How many operations on keys each signer has said in this block.
+    /// How many operations on keys and of governance each signer has said in this block.
     key_operations: BTreeMap<Actor, u32>,
 }
 
@@ -229,11 +224,8 @@ impl<'a, V: StateView> Overlay<'a, V> {
         Ok(self.applied.contains(id) || self.base.committed_at(id)?.is_some())
     }
 
-    /// A province as the parent block left it.
-    pub(crate) fn province_before(
-        &self,
-        key: &StateKey,
-    ) -> Result<Option<ProvinceRecord>, StateFault> {
+    /// The record at `key` as the parent block left it.
+    pub(crate) fn before<R: Record>(&self, key: &StateKey) -> Result<Option<R>, StateFault> {
         read(self.base, key)
     }
 }

@@ -1,6 +1,7 @@
 //! Licence types as TOML: `[[licence_types]]` with their claims, read and written.
 //!
-//! An entry is checked here for whatever would make it unusable later: a claim twice, a role on
+//! The same text shows entries that were decided later ([`facts`]), and reads those that are to be
+//! ([`parse`]). An entry is checked here for whatever would make it unusable later: a claim twice, a role on
 //! a value of another form, a default that shows what may never be shown, or what only the holder
 //! may decide to show. Whether a code is the nation's own is data (`verified`, `source`), not a rule.
 
@@ -10,24 +11,17 @@ use serde_json::json;
 use symbolon_ledger::{
     catalogue::{
         ClaimRole, ClaimSpec, ClaimType, Disclosure, LicenceTypeRecord, MAX_CHOICES, MAX_CLAIMS,
-        MAX_DEFAULT_SENSITIVITY,
+        MAX_DEFAULT_SENSITIVITY, MAX_KEY_LEN, MAX_TEXT_CHARS, RESERVED_KEYS,
     },
     codec,
     codes::{Label, TypeCode},
     records::{MAX_RECORD_BYTES, RECORD_VERSION},
 };
 
-use crate::reader::{Fields, Reader, Word};
-
-/// Most characters that a text claim may allow: no face of a licence holds more.
-pub const MAX_TEXT_CHARS: u64 = 2_000;
-/// Longest key of a claim, in bytes: it stands in every credential and every QR code.
-pub const MAX_KEY_LEN: usize = 32;
-/// Names that mean something else in an SD-JWT VC, or in the credential's own header.
-const RESERVED_KEYS: [&str; 15] = [
-    "iss", "sub", "aud", "iat", "nbf", "exp", "jti", "cnf", "vct", "status", "zzbs", "nonce",
-    "sd_hash", "_sd", "_sd_alg",
-];
+use crate::{
+    document,
+    reader::{Fields, Problem, Reader, Word},
+};
 
 /// Reads one `[[licence_types]]`.
 pub(crate) fn read(reader: &Reader, fields: Fields<'_>) -> Option<LicenceTypeRecord> {
@@ -161,7 +155,7 @@ fn read_form(reader: &Reader, fields: &Fields<'_>) -> Option<ClaimType> {
     let word = fields.word("type", "text")?;
     let form = match word.text {
         "text" => {
-            let max = fields.number("max", None, 1..=MAX_TEXT_CHARS)?;
+            let max = fields.number("max", None, 1..=u64::from(MAX_TEXT_CHARS))?;
             ClaimType::Text { max: u32::try_from(max).ok()? }
         }
         "date" => ClaimType::Date,
@@ -264,6 +258,40 @@ fn read_defaults(
         reader.report(Some(word.line), what, "correct or remove it");
     }
     defaults
+}
+
+/// Reads a text of `[[licence_types]]` and nothing else, in ascending order of their codes. They
+/// have no number: the chain gives it.
+///
+/// # Errors
+///
+/// Everything that is wrong with it, by line; never an empty list.
+pub fn parse(text: &str) -> Result<Vec<LicenceTypeRecord>, Vec<Problem>> {
+    let reader = document::open(text)?;
+    let table = reader.parse(text);
+    let fields = Fields::new(&reader, &table, "the catalogue");
+    let (mut types, _) = document::read_types(&reader, &fields);
+    fields.finish();
+    if types.is_empty() {
+        reader.report(None, "no licence type", "add at least one [[licence_types]]");
+    }
+    let problems = reader.into_problems();
+    types.iter_mut().for_each(|record| record.index = 0);
+    if problems.is_empty() { Ok(types) } else { Err(problems) }
+}
+
+/// What an entry says, each thing with its name: the lines of its text.
+#[must_use]
+pub fn facts(record: &LicenceTypeRecord) -> Vec<(String, String)> {
+    let mut text = String::new();
+    write(&mut text, record);
+    let plain = text.lines().filter(|line| !line.starts_with("    "));
+    let plain =
+        plain.filter_map(|line| line.split_once(" = ")).filter(|(name, _)| *name != "claims");
+    let mut facts: Vec<_> = plain.map(|(name, value)| (name.into(), value.into())).collect();
+    let claim = |c: &ClaimSpec| (format!("claim {}", c.key), claim_text(c));
+    facts.extend(record.claims.iter().map(claim));
+    facts
 }
 
 /// Writes one `[[licence_types]]`, as [`read`] reads it.

@@ -13,7 +13,7 @@ use symbolon_ledger::{
     codes::{Label, Origin, ProvinceCode, TypeCode, Uscc},
     hash::{ChainId, domain, tagged_hash},
     keys::PublicKey,
-    records::MAX_SCOPE,
+    records::{LONGEST_PARAMETER_MS, MAX_SCOPE, SHORTEST_PARAMETER_MS},
     validators::MAX_VALIDATORS,
 };
 
@@ -289,10 +289,6 @@ pub(crate) fn open(text: &str) -> Result<Reader, Vec<Problem>> {
 /// Earliest and latest founding time: the years 2000 to 9999.
 const EARLIEST_MS: i64 = 946_684_800_000;
 const LATEST_MS: i64 = 253_402_300_799_999;
-/// An interval shorter than this would fill the disks with empty blocks.
-const SHORTEST_IDLE_MS: u64 = 100;
-/// Longest interval of any parameter: a year.
-const LONGEST_MS: u64 = 366 * 24 * 3_600_000;
 
 pub(crate) fn read_chain(reader: &Reader, fields: Fields<'_>) -> Option<Chain> {
     let line = fields.line;
@@ -300,7 +296,8 @@ pub(crate) fn read_chain(reader: &Reader, fields: Fields<'_>) -> Option<Chain> {
     let time = fields
         .instant("genesis_time", "2026-01-01T00:00:00Z")
         .and_then(|(line, text)| read_time(reader, line, &text));
-    let span = |key, default| fields.number(key, Some(default), SHORTEST_IDLE_MS..=LONGEST_MS);
+    let bounds = SHORTEST_PARAMETER_MS..=LONGEST_PARAMETER_MS;
+    let span = |key, default| fields.number(key, Some(default), bounds.clone());
     let idle = span("idle_block_interval_ms", DEFAULT_IDLE_BLOCK_INTERVAL_MS);
     let staleness = span("max_staleness_ms", DEFAULT_MAX_STALENESS_MS);
     let bundle = span("bundle_max_age_ms", DEFAULT_BUNDLE_MAX_AGE_MS);

@@ -111,6 +111,7 @@ impl Genesis {
                     next_key: status_key.unwrap_or(AUTHORITY_KEY_ID) + 1,
                     status_key,
                     next_slot_block: 0,
+                    removed_at: None,
                 },
             );
             let actor = Actor::Province(province.code);

@@ -7,15 +7,16 @@
 use std::{fmt, str::FromStr};
 
 use minicbor::{Encode, Encoder, encode};
-use symbolon_ledger::keys::{KeyError, PublicKey};
+use symbolon_ledger::{
+    keys::{KeyError, PublicKey},
+    validators::ED25519_PEER_ID as PREFIX,
+};
 use thiserror::Error;
 
 /// Length of a peer id in bytes.
 pub const PEER_ID_LEN: usize = 38;
 /// Longest text that is looked at; a peer id has 52 characters.
 const MAX_TEXT_LEN: usize = 64;
-/// What stands before the key.
-const PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 
 /// Why a text or bytes are not a peer id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

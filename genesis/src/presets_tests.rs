@@ -44,6 +44,24 @@ fn the_catalogue_has_the_types_of_the_sample_data() {
         let shown = record.shown_by_default().count();
         assert_eq!(shown, record.default_disclosure.len(), "{} shows too much", record.code);
         assert!(!(record.verified && record.code.is_local()), "{} cannot be both", record.code);
+        assert!(record.is_sound(), "the rules of the ledger would refuse {}", record.code);
+    }
+}
+
+/// As a proposal reads it: without a number, and with the same lines in a difference.
+#[test]
+fn catalogue_entries_are_read_alone_and_told_in_facts() {
+    let entry = catalogue().remove(0);
+    let mut text = String::new();
+    crate::catalogue::write(&mut text, &entry);
+    let read = crate::catalogue::parse(&text).unwrap();
+    assert_eq!(read, [LicenceTypeRecord { index: 0, ..entry.clone() }]);
+    let facts = crate::catalogue::facts(&entry);
+    assert_eq!(facts[0], ("code".into(), format!("\"{}\"", entry.code)));
+    let claims = facts.iter().filter(|(name, _)| name.starts_with("claim ")).count();
+    assert_eq!(claims, entry.claims.len());
+    for bad in ["", "[[licence_types]]", "[chain]\nname = \"x\""] {
+        assert!(!crate::catalogue::parse(bad).unwrap_err().is_empty(), "{bad}");
     }
 }
 

@@ -3,14 +3,28 @@
 //! Entries are data on the chain, founded by genesis and changed by governance. The credential
 //! crate validates a licence's claims against them; the contracts obey their flags.
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 
-use crate::codes::{Label, TypeCode, Uscc};
+use crate::{
+    codes::{Label, TypeCode, Uscc},
+    records::RECORD_VERSION,
+};
 
 /// Most claims of one type; the largest real entry has 25.
 pub const MAX_CLAIMS: usize = 64;
 /// Most values of one enumerated claim.
 pub const MAX_CHOICES: usize = 64;
+/// Most characters that a text claim may allow: no face of a licence holds more.
+pub const MAX_TEXT_CHARS: u32 = 2_000;
+/// Longest key of a claim, in bytes: it stands in every credential and every QR code.
+pub const MAX_KEY_LEN: usize = 32;
+/// Names that mean something else in an SD-JWT VC, or in the credential's own header.
+pub const RESERVED_KEYS: [&str; 15] = [
+    "iss", "sub", "aud", "iat", "nbf", "exp", "jti", "cnf", "vct", "status", "zzbs", "nonce",
+    "sd_hash", "_sd", "_sd_alg",
+];
 
 /// Most sensitive class that a claim shown by default may have, unless the type's subject is
 /// public: of the four classes of government data, 3 and 4 are shown only when the holder says so.
@@ -197,5 +211,61 @@ impl LicenceTypeRecord {
     pub fn shown_by_default(&self) -> impl Iterator<Item = &ClaimSpec> {
         let listed = |claim: &ClaimSpec| self.default_disclosure.contains(&claim.key);
         self.claims.iter().filter(move |claim| listed(claim) && self.may_default(claim))
+    }
+
+    /// Whether credentials can be issued and shown under the entry: every claim is well formed, no
+    /// name or role means two of them, and nothing is shown by default that the holder must decide
+    /// to show.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let claims = &self.claims;
+        let names: BTreeSet<&str> =
+            claims.iter().flat_map(|c| [c.key.as_str(), c.label_zh.as_str()]).collect();
+        // A claim whose key is also its Chinese label has one name, any other has two.
+        let count = |c: &ClaimSpec| if c.key == c.label_zh { 1 } else { 2 };
+        let roles: Vec<ClaimRole> = claims.iter().filter_map(|c| c.role).collect();
+        let shown: BTreeSet<&Label> = self.default_disclosure.iter().collect();
+        self.version == RECORD_VERSION
+            && self.schema_version > 0
+            && (1..=MAX_CLAIMS).contains(&claims.len())
+            && claims.iter().all(ClaimSpec::is_sound)
+            && names.len() == claims.iter().map(count).sum::<usize>()
+            && (1..roles.len()).all(|i| !roles[..i].contains(&roles[i]))
+            && shown.len() == self.default_disclosure.len()
+            && shown.iter().all(|key| {
+                self.claim(key.as_str()).is_some_and(|claim| self.may_default(claim))
+            })
+            // What nobody can withhold is shown by default too.
+            && claims.iter().all(|c| c.disclosure != Disclosure::Always || self.may_default(c))
+    }
+}
+
+impl ClaimSpec {
+    /// Whether the claim is well formed by itself.
+    fn is_sound(&self) -> bool {
+        let key = self.key.as_str();
+        let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        let form = match &self.value {
+            ClaimType::Text { max } => (1..=MAX_TEXT_CHARS).contains(max),
+            ClaimType::Choice { of } | ClaimType::Classes { of } => {
+                let different: BTreeSet<&Label> = of.iter().collect();
+                (1..=MAX_CHOICES).contains(&of.len()) && different.len() == of.len()
+            }
+            ClaimType::Date | ClaimType::EndDate | ClaimType::Uscc | ClaimType::ResidentId => true,
+        };
+        let role = match self.role {
+            None => true,
+            Some(ClaimRole::ValidFrom | ClaimRole::BirthDate) => self.value == ClaimType::Date,
+            Some(ClaimRole::ValidUntil) => {
+                matches!(self.value, ClaimType::Date | ClaimType::EndDate)
+            }
+            Some(ClaimRole::HolderNumber) => self.value == ClaimType::ResidentId,
+        };
+        key.len() <= MAX_KEY_LEN
+            && key.bytes().all(plain)
+            && !RESERVED_KEYS.contains(&key)
+            && (1..=4).contains(&self.sensitivity)
+            && form
+            && role
     }
 }

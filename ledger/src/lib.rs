@@ -7,7 +7,8 @@
 //! Read in this order: [`hash`] and [`codec`] (how anything becomes bytes), [`codes`] and
 //! [`keys`] (the smallest nouns), [`operation`] and [`transaction`] (what an agency says),
 //! [`block`], [`vote`], [`validators`] and [`certificate`] (what the provinces agree on),
-//! [`state`] and [`records`] (what is then true), [`status_page`] (what follows of it for status
+//! [`governance`] (what they decide about themselves), [`state`] and [`records`] (what is then
+//! true), [`status_page`] (what follows of it for status
 //! lists), [`log`] and `tree` (how it is committed to), [`receipt`], [`state_proof`],
 //! [`inclusion`] and [`trust_bundle`] (how it is shown to a stranger).
 
@@ -30,6 +31,8 @@ pub mod transaction;
 pub mod validators;
 
 pub mod vote;
+
+pub mod governance;
 
 pub mod certificate;
 

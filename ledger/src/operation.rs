@@ -1,17 +1,18 @@
 //! Operations: everything that can be said on the chain.
 //!
-//! All numbers are assigned, those of governance included, so that an old node knows a new
-//! operation by number and refuses it by name (`not_active`). Who may say what, and when it is
-//! refused, is `contracts`.
+//! Who may say what, and when it is refused, is `contracts`. A new operation takes a new number,
+//! and a rule that begins later a feature, see [`crate::governance::Action::ActivateFeature`].
 
 use std::fmt;
 
-use minicbor::{Decode, Decoder, Encode, Encoder, data::Type, decode, encode};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::{
     codes::{Day, Label, Month, ProvinceCode, TypeCode, Uscc, cid},
+    governance::Action,
     hash::{Cid, Digest},
     keys::PublicKey,
+    vote::SignedStatement,
 };
 
 /// Whoever signs a transaction: an agency, or a province's authority.
@@ -160,21 +161,17 @@ impl Interval {
     }
 }
 
-/// One row an operation: number, variant, name, then its fields, each with its number; after them
-/// the operations whose fields nobody reads yet.
+/// One row an operation: number, variant, name, then its fields, each with its number.
 macro_rules! operations {
     (
         $($(#[$doc:meta])* $number:literal $variant:ident $name:literal {
             $($(#[$field_doc:meta])* $key:literal $field:ident: $type:ty,)*
         })*
-        unread
-        $($(#[$unread_doc:meta])* $unread_number:literal $unread:ident $unread_name:literal)*
     ) => {
         /// One statement of a transaction. CBOR: `[number, {fields}]`.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Operation {
             $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
-            $($(#[$unread_doc])* $unread(Unread),)*
         }
 
         impl Operation {
@@ -183,7 +180,6 @@ macro_rules! operations {
             pub const fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant { .. } => $name,)*
-                    $(Self::$unread(_) => $unread_name,)*
                 }
             }
         }
@@ -198,9 +194,6 @@ macro_rules! operations {
                     $(Self::$variant { $($field),* } => {
                         e.array(2)?.u8($number)?.map([$($key),*].len() as u64)?;
                         $(e.u8($key)?.encode_with($field, ctx)?;)*
-                    })*
-                    $(Self::$unread(fields) => {
-                        e.array(2)?.u8($unread_number)?.encode_with(fields, ctx)?;
                     })*
                 }
                 Ok(())
@@ -219,7 +212,6 @@ macro_rules! operations {
                         read_count(d, [$($key),*].len() as u64)?;
                         Ok(Self::$variant { $($field: read_field(d, ctx, $key)?),* })
                     })*
-                    $($unread_number => Ok(Self::$unread(d.decode_with(ctx)?)),)*
                     other => Err(decode::Error::unknown_variant(other.into()).at(at)),
                 }
             }
@@ -245,45 +237,6 @@ fn read_field<'b, C, T: Decode<'b, C>>(
         return d.decode_with(ctx);
     }
     Err(decode::Error::message(format!("field {key} is expected here")).at(at))
-}
-
-/// The fields of an operation that this version knows by its number alone: a map, kept as its
-/// bytes, so that the operation is refused for what it is and not for what it says.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Unread(Vec<u8>);
-
-impl Default for Unread {
-    /// No fields.
-    fn default() -> Self {
-        Self(vec![0xa0])
-    }
-}
-
-impl fmt::Debug for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Unread({} bytes)", self.0.len())
-    }
-}
-
-impl<C> Encode<C> for Unread {
-    fn encode<W: encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), encode::Error<W::Error>> {
-        e.writer_mut().write_all(&self.0).map_err(encode::Error::write)
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Unread {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        let at = d.position();
-        if d.datatype()? != Type::Map {
-            return Err(decode::Error::message("the fields of an operation are a map").at(at));
-        }
-        d.skip()?;
-        Ok(Self(d.input()[at..d.position()].to_vec()))
-    }
 }
 
 operations! {
@@ -437,17 +390,32 @@ operations! {
         /// First day without recognition.
         2 effective: Day,
     }
-
-    unread
-
-    /// Reserved for governance: a proposal. Refused as `not_active`.
-    48 Propose "propose"
-    /// Reserved for governance: an approval. Refused as `not_active`.
-    49 Approve "approve"
-    /// Reserved for governance: a rejection. Refused as `not_active`.
-    50 Reject "reject"
-    /// Reserved for governance: evidence of equivocation. Refused as `not_active`.
-    51 Evidence "evidence"
+    /// Propose an action to the provinces. Who proposes it and has a vote approves it.
+    48 Propose "propose" {
+        /// What would change.
+        0 action: Box<Action>,
+        /// Last height at which it can be decided.
+        1 expires_at_height: u64,
+    }
+    /// Approve a proposal. With more than two thirds it takes effect.
+    49 Approve "approve" {
+        /// Its number.
+        0 proposal: u32,
+    }
+    /// Reject a proposal.
+    50 Reject "reject" {
+        /// Its number.
+        0 proposal: u32,
+    }
+    /// Show that a validator has signed two messages that exclude each other.
+    51 Evidence "evidence" {
+        /// The province whose validator it is.
+        0 province: ProvinceCode,
+        /// The message whose bytes come first.
+        1 first: SignedStatement,
+        /// The other one.
+        2 second: SignedStatement,
+    }
 }
 
 impl Operation {
@@ -477,34 +445,18 @@ impl Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{DecodeError, decode, encode};
-
-    #[test]
-    fn an_operation_of_governance_is_known_by_its_number_whatever_its_fields() {
-        let fields: [&[u8]; 4] = [
-            &[0xa0],
-            &[0xa1, 0x00, 0x05],
-            &[0xa2, 0x00, 0x18, 0x64, 0x01, 0x82, 0x07, 0x41, 0xff],
-            &[0xa1, 0x00, 0xa1, 0x00, 0xa1, 0x00, 0xf6],
-        ];
-        for (number, name) in [(48, "propose"), (49, "approve"), (50, "reject"), (51, "evidence")] {
-            for fields in fields {
-                let bytes = [&[0x82, 0x18, number], fields].concat();
-                let operation: Operation = decode(&bytes, 64).unwrap();
-                assert_eq!((operation.name(), encode(&operation)), (name, bytes));
-            }
-        }
-    }
+    use crate::codec::{DecodeError, decode};
 
     #[test]
     fn what_is_no_operation_is_refused() {
         let check = |bytes: &[u8]| {
             assert!(decode::<Operation>(bytes, 64).is_err(), "{bytes:02x?}");
         };
-        check(&[0x82, 0x18, 48, 0x80]); // fields that are no map
-        check(&[0x82, 0x18, 48, 0xa1, 0x00]); // fields that end too early
-        check(&[0x82, 0x18, 48, 0xa0, 0x00]); // something behind them
-        check(&[0x81, 0x18, 48]); // no fields
+        assert!(decode::<Operation>(&[0x82, 0x18, 49, 0xa1, 0x00, 0x07], 64).is_ok());
+        check(&[0x82, 0x18, 49, 0x80]); // fields that are no map
+        check(&[0x82, 0x18, 49, 0xa1, 0x00]); // fields that end too early
+        check(&[0x82, 0x18, 49, 0xa1, 0x00, 0x07, 0x00]); // something behind them
+        check(&[0x81, 0x18, 49]); // no fields
         check(&[0x82, 0x18, 52, 0xa0]); // a number that is not assigned
         check(&[0x82, 0x04, 0xa0]); // a suspension of nothing
         let cid = [&[0x58, 0x20][..], &[7; 32]].concat();

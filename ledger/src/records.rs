@@ -25,6 +25,11 @@ pub const SLOTS_PER_LIST_BITS: u32 = 20;
 pub const MAX_INTERVALS: usize = 16;
 /// Most types in an agency's scope.
 pub const MAX_SCOPE: usize = 256;
+/// Shortest interval of any parameter, in milliseconds: a shorter one would fill the disks with
+/// empty blocks.
+pub const SHORTEST_PARAMETER_MS: u64 = 100;
+/// Longest interval of any parameter, in milliseconds: a year.
+pub const LONGEST_PARAMETER_MS: u64 = 366 * 24 * 3_600_000;
 
 /// Anything that can stand in the state.
 pub trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
@@ -60,6 +65,19 @@ pub struct ParametersRecord {
     /// Greatest age of a pinned header on which an offline verifier may rest, in milliseconds.
     #[n(3)]
     pub bundle_max_age_ms: u64,
+}
+
+impl ParametersRecord {
+    /// Whether a chain can live with them: every interval within its bounds, and a staleness that
+    /// an idle chain does not pass.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let intervals =
+            [self.idle_block_interval_ms, self.max_staleness_ms, self.bundle_max_age_ms];
+        let bounds = SHORTEST_PARAMETER_MS..=LONGEST_PARAMETER_MS;
+        intervals.iter().all(|ms| bounds.contains(ms))
+            && self.idle_block_interval_ms < self.max_staleness_ms
+    }
 }
 
 /// The validator set.
@@ -117,6 +135,9 @@ pub struct ProvinceRecord {
     /// Number of the next block of status slots.
     #[n(7)]
     pub next_slot_block: u32,
+    /// Height at which it was shut out; none while it takes part. It never comes back.
+    #[n(8)]
+    pub removed_at: Option<u64>,
 }
 
 /// Whether an agency may act.
@@ -242,7 +263,7 @@ pub struct KeyRecord {
     /// Last height at which it is valid; none for no end.
     #[n(4)]
     pub valid_until: Option<u64>,
-    /// The key that registered it; none for keys of genesis.
+    /// The key that registered it; none for keys of genesis and of governance.
     #[n(5)]
     pub added_by: Option<AddedBy>,
     /// First height at which it may have been in other hands.
@@ -476,4 +497,9 @@ records!(
     SlotBlockRecord,
     RecognitionRecord,
     LineageRecord,
+    crate::governance::GovernanceRecord,
+    crate::governance::ProposalRecord,
+    crate::governance::TermsRecord,
+    crate::governance::FeaturesRecord,
+    crate::governance::EvidenceRecord,
 );

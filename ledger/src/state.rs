@@ -59,6 +59,21 @@ pub enum StateKey {
     /// records, so it stands in the database and not in the authenticated map.
     #[n(12)]
     Lineage(#[n(0)] u32, #[n(1)] Digest),
+    /// [`crate::governance::GovernanceRecord`].
+    #[n(13)]
+    Governance,
+    /// [`crate::governance::ProposalRecord`]: a proposal by its number.
+    #[n(14)]
+    Proposal(#[n(0)] u32),
+    /// [`crate::governance::TermsRecord`]: the keys of a province's validator.
+    #[n(15)]
+    Terms(#[n(0)] ProvinceCode),
+    /// [`crate::governance::FeaturesRecord`].
+    #[n(16)]
+    Features,
+    /// [`crate::governance::EvidenceRecord`]: a province whose validator signed twice at a height.
+    #[n(17)]
+    Evidence(#[n(0)] ProvinceCode, #[n(1)] u64),
 }
 
 impl StateKey {

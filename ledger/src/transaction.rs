@@ -353,10 +353,10 @@ mod tests {
     #[test]
     fn operations_are_counted_before_any_is_read() {
         let mut start = payload();
-        start.operations = vec![Operation::Propose(crate::operation::Unread::default())];
+        start.operations = vec![Operation::Approve { proposal: 7 }];
         let bytes = codec::encode(&start);
-        // The last five bytes are the array's head and its one operation, `[48, {}]`.
-        let head = &bytes[..bytes.len() - 5];
+        // The last seven bytes are the array's head and its one operation, `[49, {0: 7}]`.
+        let head = &bytes[..bytes.len() - 7];
         let check = |array: &[u8], expected: TransactionError| {
             let refused = SignedTransaction::decode(&sealed(&[head, array].concat()));
             assert_eq!(refused, Err(expected), "{array:02x?}");

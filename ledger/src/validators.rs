@@ -31,6 +31,19 @@ pub struct Validator {
     pub peer_id: Vec<u8>,
 }
 
+/// How the peer id of an Ed25519 key begins: an identity multihash of 36 bytes, in which a public
+/// key of that type with 32 bytes follows (libp2p specification, "Peer Ids and Keys").
+pub const ED25519_PEER_ID: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+impl Validator {
+    /// The key of its node's connections, which its peer id holds; none when the peer id is not
+    /// that of an Ed25519 key.
+    #[must_use]
+    pub fn node_key(&self) -> Option<PublicKey> {
+        PublicKey::from_bytes(self.peer_id.strip_prefix(&ED25519_PEER_ID)?).ok()
+    }
+}
+
 /// Why validators do not make a set.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SetError {

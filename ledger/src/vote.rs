@@ -4,13 +4,21 @@
 //! chain, the height and the round, so that no signature means anything elsewhere. They do not
 //! name the signer: all precommits of a block sign the same bytes, and a certificate is checked
 //! against one message.
+//!
+//! A [`Statement`] is what such bytes say, read back: evidence of equivocation carries two of them
+//! as the exact bytes that were signed.
 
-use minicbor::Encoder;
+use minicbor::{Decode, Decoder, Encode, Encoder, bytes::ByteVec, decode};
+use thiserror::Error;
 
 use crate::{
     codec,
     hash::{BlockHash, ChainId, domain},
+    keys::{KeyError, PublicKey, Signature},
 };
+
+/// Most bytes of a signed statement; a proposal that is made again takes 111.
+pub const MAX_STATEMENT_BYTES: usize = 128;
 
 /// The kinds of vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,4 +83,198 @@ fn signed_array(
         bytes.extend(codec::encode(&round));
     }
     bytes
+}
+
+/// What a validator signs once a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Step {
+    /// A proposal.
+    #[n(0)]
+    Proposal,
+    /// A prevote.
+    #[n(1)]
+    Prevote,
+    /// A precommit.
+    #[n(2)]
+    Precommit,
+}
+
+impl Step {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Proposal => "proposal",
+            Self::Prevote => "prevote",
+            Self::Precommit => "precommit",
+        }
+    }
+
+    const fn domain(self) -> &'static str {
+        match self {
+            Self::Proposal => domain::PROPOSAL,
+            Self::Prevote => VoteKind::Prevote.domain(),
+            Self::Precommit => VoteKind::Precommit.domain(),
+        }
+    }
+}
+
+/// What a validator has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What kind of message it is.
+    pub step: Step,
+    /// The chain.
+    pub chain: ChainId,
+    /// The height.
+    pub height: u64,
+    /// The round.
+    pub round: u32,
+    /// The block; none for a vote against all of them.
+    pub block: Option<BlockHash>,
+    /// In a proposal: the earlier round in which a quorum prevoted the block.
+    pub pol_round: Option<u32>,
+}
+
+/// Why bytes are no statement.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StatementError {
+    /// More than [`MAX_STATEMENT_BYTES`].
+    #[error("{0} bytes, more than the {MAX_STATEMENT_BYTES} of a signed statement")]
+    TooLong(usize),
+    /// Not a proposal, prevote or precommit in its one encoding.
+    #[error("not the signed bytes of a proposal, a prevote or a precommit")]
+    Malformed,
+}
+
+impl Statement {
+    /// The bytes that are signed.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let pol_round = (self.step == Step::Proposal).then_some(self.pol_round);
+        let block = self.block.as_ref();
+        signed_array(self.step.domain(), &self.chain, self.height, self.round, block, pol_round)
+    }
+
+    /// Reads the bytes that were signed.
+    ///
+    /// # Errors
+    ///
+    /// [`StatementError`].
+    pub fn read(bytes: &[u8]) -> Result<Self, StatementError> {
+        if bytes.len() > MAX_STATEMENT_BYTES {
+            return Err(StatementError::TooLong(bytes.len()));
+        }
+        let statement = read_array(bytes).map_err(|_| StatementError::Malformed)?;
+        // One spelling each: what was read is written again and must give the same bytes. That
+        // also refuses what stands behind it.
+        let whole = statement.step != Step::Proposal || statement.block.is_some();
+        if !whole || statement.bytes() != bytes {
+            return Err(StatementError::Malformed);
+        }
+        Ok(statement)
+    }
+}
+
+fn read_array(bytes: &[u8]) -> Result<Statement, decode::Error> {
+    let mut d = Decoder::new(bytes);
+    d.array()?;
+    let tag = d.str()?;
+    let steps = [Step::Proposal, Step::Prevote, Step::Precommit];
+    let step = steps.into_iter().find(|step| step.domain() == tag);
+    let step = step.ok_or_else(|| decode::Error::message("another domain"))?;
+    let (chain, height, round, block) = (d.decode()?, d.u64()?, d.u32()?, d.decode()?);
+    let pol_round = if step == Step::Proposal { d.decode()? } else { None };
+    Ok(Statement { step, chain, height, round, block, pol_round })
+}
+
+/// A statement as it travels in evidence: the exact bytes that were signed, and the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SignedStatement {
+    /// What [`Statement::bytes`] gives.
+    #[n(0)]
+    pub statement: ByteVec,
+    /// The validator's signature over it.
+    #[n(1)]
+    pub signature: Signature,
+}
+
+impl SignedStatement {
+    /// A statement with its signature, which is not checked here.
+    #[must_use]
+    pub fn new(statement: &Statement, signature: Signature) -> Self {
+        Self { statement: statement.bytes().into(), signature }
+    }
+
+    /// What was signed.
+    ///
+    /// # Errors
+    ///
+    /// [`StatementError`].
+    pub fn read(&self) -> Result<Statement, StatementError> {
+        Statement::read(&self.statement)
+    }
+
+    /// Checks that `key` has signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::BadSignature`].
+    pub fn verify(&self, key: &PublicKey) -> Result<(), KeyError> {
+        key.verify(&self.statement, &self.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::sha256;
+
+    fn statement(step: Step, block: bool, pol_round: Option<u32>) -> Statement {
+        let block = block.then(|| sha256(b"block"));
+        Statement { step, chain: sha256(b"chain"), height: 7, round: 300, block, pol_round }
+    }
+
+    #[test]
+    fn a_statement_reads_back_and_is_what_a_validator_signs() {
+        let (chain, block) = (sha256(b"chain"), sha256(b"block"));
+        for (kind, step) in
+            [(VoteKind::Prevote, Step::Prevote), (VoteKind::Precommit, Step::Precommit)]
+        {
+            for voted in [None, Some(&block)] {
+                let said = statement(step, voted.is_some(), None);
+                let bytes = vote_bytes(kind, &chain, 7, 300, voted);
+                assert_eq!((said.bytes(), Statement::read(&bytes)), (bytes, Ok(said)));
+            }
+        }
+        for pol_round in [None, Some(3)] {
+            let said = statement(Step::Proposal, true, pol_round);
+            let bytes = proposal_bytes(&chain, 7, 300, &block, pol_round);
+            assert_eq!((said.bytes(), Statement::read(&bytes)), (bytes, Ok(said)));
+        }
+    }
+
+    #[test]
+    fn the_longest_statement_is_within_the_bound() {
+        let (height, round, pol_round) = (u64::MAX, u32::MAX, Some(u32::MAX));
+        let longest =
+            Statement { height, round, pol_round, ..statement(Step::Proposal, true, None) };
+        assert!(longest.bytes().len() <= MAX_STATEMENT_BYTES);
+        assert_eq!(Statement::read(&longest.bytes()), Ok(longest));
+    }
+
+    #[test]
+    fn what_no_validator_signs_is_no_statement() {
+        let good = statement(Step::Prevote, true, None).bytes();
+        for at in 0..good.len() {
+            assert_eq!(Statement::read(&good[..at]), Err(StatementError::Malformed), "{at}");
+        }
+        let longer = [&good[..], &[0]].concat();
+        assert_eq!(Statement::read(&longer), Err(StatementError::Malformed));
+        let no_block = statement(Step::Proposal, false, None).bytes();
+        assert_eq!(Statement::read(&no_block), Err(StatementError::Malformed));
+        assert_eq!(Statement::read(&[0; 129]), Err(StatementError::TooLong(129)));
+    }
 }

@@ -8,15 +8,18 @@ use expect_test::expect_file;
 use serde_json::{Value, json};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
+    catalogue::{ClaimSpec, ClaimType, Disclosure, LicenceTypeRecord},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codec,
     codes::{Day, Month, Uscc, cid},
+    governance::{
+        Action, Activation, EvidenceRecord, FeaturesRecord, GovernanceRecord, NewProvince,
+        OpenProposal, ProposalRecord, ProposalStatus, ProposalVote, Term, TermsRecord,
+    },
     hash::{Digest, sha256},
     keys::SecretKey,
     log,
-    operation::{
-        Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
-    },
+    operation::{Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
     records::{
         AddedBy, AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus,
         ParametersRecord, ProvinceRecord, RECORD_VERSION, RecognitionRecord, Record,
@@ -24,8 +27,8 @@ use symbolon_ledger::{
     },
     state::StateKey,
     transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
-    validators::{Validator, ValidatorSet},
-    vote::{VoteKind, proposal_bytes, vote_bytes},
+    validators::{ED25519_PEER_ID, Validator, ValidatorSet},
+    vote::{SignedStatement, Statement, Step, VoteKind, proposal_bytes, vote_bytes},
 };
 
 #[test]
@@ -46,6 +49,8 @@ fn vectors() -> Value {
         "block": hex(&block().encode()),
         "state_keys": state_key_vectors(),
         "records": record_vectors(),
+        "actions": action_vectors(),
+        "governance": governance_vectors(),
         "cid": cid_vector(),
         "log": log_vectors(),
     })
@@ -174,11 +179,150 @@ fn other_operations() -> Vec<Operation> {
             interval: Interval { from: Day(20_000), until: None },
         },
         Operation::WithdrawRecognition { from_province, licence_type, effective: Day(20_100) },
-        Operation::Propose(Unread::default()),
-        Operation::Approve(Unread::default()),
-        Operation::Reject(Unread::default()),
-        Operation::Evidence(Unread::default()),
+        propose(actions().remove(0)),
+        Operation::Approve { proposal: 7 },
+        Operation::Reject { proposal: 7 },
+        evidence(),
     ]
+}
+
+fn propose(action: Action) -> Operation {
+    Operation::Propose { action: Box::new(action), expires_at_height: 900 }
+}
+
+/// Two prevotes of one round, the lesser bytes first.
+fn evidence() -> Operation {
+    let say = |block| {
+        let (step, chain, height, round, pol_round) = (Step::Prevote, chain(), 7, 0, None);
+        let statement = Statement { step, chain, height, round, block, pol_round };
+        SignedStatement::new(&statement, key(44).sign(&statement.bytes()))
+    };
+    let (first, second) = (say(Some(header().hash())), say(None));
+    assert!(first.statement < second.statement);
+    Operation::Evidence { province: "44".parse().unwrap(), first, second }
+}
+
+/// One of each; the catalogue entry is the shortest that is sound.
+fn actions() -> Vec<Action> {
+    let province = "62".parse().unwrap();
+    let validator = || {
+        let node = key(21).public_key();
+        let peer_id = [&ED25519_PEER_ID[..], node.as_bytes()].concat();
+        Box::new(Validator { province, key: key(20).public_key(), peer_id })
+    };
+    let new = NewProvince {
+        code: province,
+        name_zh: "甘肃省".parse().unwrap(),
+        name_en: "Gansu".parse().unwrap(),
+        issuer_origin: "https://gansu.province.example".parse().unwrap(),
+        authority_key: key(22).public_key(),
+        status_key: Some(key(23).public_key()),
+    };
+    let authority =
+        NewKey { key: key(24).public_key(), purpose: KeyPurpose::Transaction, valid_until: None };
+    vec![
+        Action::AddProvince { province: new.into() },
+        Action::RemoveProvince { province },
+        Action::AddValidator { validator: validator() },
+        Action::RemoveValidator { province },
+        Action::RotateValidator { validator: validator() },
+        Action::SetLicenceType { entry: entry().into() },
+        Action::RotateProvinceKey { province, key_id: 0, key: authority.into() },
+        Action::SetParameters {
+            idle_block_interval_ms: 5_000,
+            max_staleness_ms: 60_000,
+            bundle_max_age_ms: 604_800_000,
+        },
+        Action::ActivateFeature { feature: 1, height: 5_000 },
+    ]
+}
+
+fn entry() -> LicenceTypeRecord {
+    let claim = ClaimSpec {
+        key: "name".parse().unwrap(),
+        label_zh: "姓名".parse().unwrap(),
+        label_en: "Name".parse().unwrap(),
+        value: ClaimType::Text { max: 100 },
+        mandatory: true,
+        disclosure: Disclosure::Allowed,
+        sensitivity: 2,
+        unique: true,
+        role: None,
+    };
+    let entry = LicenceTypeRecord {
+        version: RECORD_VERSION,
+        index: 0,
+        code: "local:new".parse().unwrap(),
+        schema_version: 1,
+        name_zh: "新证".parse().unwrap(),
+        name_en: "New licence".parse().unwrap(),
+        authority: None,
+        verified: false,
+        source: "a vector".parse().unwrap(),
+        national: false,
+        public_subject: false,
+        suspendable: true,
+        transferable: true,
+        claims: vec![claim],
+        default_disclosure: Vec::new(),
+    };
+    assert!(entry.is_sound());
+    entry
+}
+
+fn action_vectors() -> Value {
+    let vector = |a: Action| json!({ "name": a.name(), "cbor": hex(&codec::encode(&a)) });
+    actions().into_iter().map(vector).collect()
+}
+
+/// The records of governance. A proposal stands here in each of its states.
+fn governance_vectors() -> Value {
+    let province = "44".parse().unwrap();
+    let vote = |(code, approves, at): (&str, bool, u64)| ProposalVote {
+        province: code.parse().unwrap(),
+        approves,
+        at,
+    };
+    let proposal = |status| {
+        let votes = [("11", true, 20), ("31", false, 22), ("44", true, 21)];
+        let record = ProposalRecord {
+            version: RECORD_VERSION,
+            proposer: "11".parse().unwrap(),
+            action: actions().remove(3),
+            proposed_at: 20,
+            expires_at: 900,
+            votes: votes.into_iter().map(vote).collect(),
+            status,
+        };
+        hex(&record.to_bytes())
+    };
+    let counted = OpenProposal { number: 7, proposer: province, expires_at: 900 };
+    let governance = GovernanceRecord {
+        version: RECORD_VERSION,
+        next_proposal: 8,
+        open: vec![counted],
+        validators_changed_at: 24,
+    };
+    let term = |seed, from, until| Term { key: key(seed).public_key(), from, until };
+    let terms = vec![term(44, 1, Some(24)), term(20, 25, None)];
+    let features = vec![Activation { feature: 1, from: 5_000 }];
+    let evidence = EvidenceRecord {
+        version: RECORD_VERSION,
+        key: key(44).public_key(),
+        round: 0,
+        step: Step::Prevote,
+        reported_at: 30,
+    };
+    json!({
+        "proposal_open": proposal(ProposalStatus::Open),
+        "proposal_executed": proposal(ProposalStatus::Executed { at: 24 }),
+        "proposal_rejected": proposal(ProposalStatus::Rejected { at: 24 }),
+        "governance": hex(&governance.to_bytes()),
+        "terms": hex(&TermsRecord { version: RECORD_VERSION, terms }.to_bytes()),
+        "features": hex(&FeaturesRecord { version: RECORD_VERSION, features }.to_bytes()),
+        "evidence": hex(&evidence.to_bytes()),
+        "province_removed": hex(&ProvinceRecord { removed_at: Some(90), ..province_record() }.to_bytes()),
+    })
 }
 
 fn set() -> ValidatorSet {
@@ -257,6 +401,11 @@ fn state_key_vectors() -> Value {
         StateKey::Licence(sha256(b"cid")),
         StateKey::SlotBlock(province, 7),
         StateKey::Recognition(province, other, code),
+        StateKey::Governance,
+        StateKey::Proposal(300),
+        StateKey::Terms(other),
+        StateKey::Features,
+        StateKey::Evidence(other, 300),
     ];
     let vector = |k: &StateKey| json!({ "key": format!("{k:?}"), "cbor": hex(&k.encode()), "map_key": k.map_key().to_string() });
     keys.iter().map(vector).collect()
@@ -327,6 +476,7 @@ fn province_record() -> ProvinceRecord {
         next_key: 2,
         status_key: Some(1),
         next_slot_block: 16,
+        removed_at: None,
     }
 }
 

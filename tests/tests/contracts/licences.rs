@@ -36,12 +36,12 @@ suspend         released   transfer_pending    not_owner           not_owner    
 suspend         superseded licence_final       not_owner           not_owner           licence_final       licence_final     not_its_province signer_suspended not_owner       signer_deregistered not_its_province not_owner
 suspend         revoked    licence_final       not_owner           not_owner           licence_final       licence_final     not_its_province signer_suspended not_owner       signer_deregistered not_its_province not_owner
 
-resume          none       unknown_licence     unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor      signer_suspended unknown_licence signer_deregistered wrong_actor      unknown_licence
-resume          active     not_suspended       not_owner           not_owner           not_suspended       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-resume          suspended  ok                  not_owner           not_owner           ok                  wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-resume          released   not_suspended       not_owner           not_owner           not_suspended       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-resume          superseded licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-resume          revoked    licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
+resume          none       unknown_licence     unknown_licence     unknown_licence     unknown_licence     not_active        not_active       signer_suspended unknown_licence signer_deregistered not_active       unknown_licence
+resume          active     not_suspended       not_owner           not_owner           not_suspended       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+resume          suspended  ok                  not_owner           not_owner           ok                  not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+resume          released   not_suspended       not_owner           not_owner           not_suspended       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+resume          superseded licence_final       not_owner           not_owner           licence_final       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+resume          revoked    licence_final       not_owner           not_owner           licence_final       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
 
 revoke          none       unknown_licence     unknown_licence     unknown_licence     unknown_licence     unknown_licence   unknown_licence  signer_suspended unknown_licence signer_deregistered unknown_licence  unknown_licence
 revoke          active     ok                  not_owner           not_owner           ok                  ok                not_its_province signer_suspended not_owner       signer_deregistered not_its_province not_owner
@@ -57,12 +57,12 @@ transfer_out    released   transfer_pending    not_owner           not_owner    
 transfer_out    superseded licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
 transfer_out    revoked    licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
 
-cancel_transfer none       unknown_licence     unknown_licence     unknown_licence     unknown_licence     wrong_actor       wrong_actor      signer_suspended unknown_licence signer_deregistered wrong_actor      unknown_licence
-cancel_transfer active     not_released        not_owner           not_owner           not_released        wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-cancel_transfer suspended  not_released        not_owner           not_owner           not_released        wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-cancel_transfer released   ok                  not_owner           not_owner           ok                  wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-cancel_transfer superseded licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
-cancel_transfer revoked    licence_final       not_owner           not_owner           licence_final       wrong_actor       wrong_actor      signer_suspended not_owner       signer_deregistered wrong_actor      not_owner
+cancel_transfer none       unknown_licence     unknown_licence     unknown_licence     unknown_licence     not_active        not_active       signer_suspended unknown_licence signer_deregistered not_active       unknown_licence
+cancel_transfer active     not_released        not_owner           not_owner           not_released        not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+cancel_transfer suspended  not_released        not_owner           not_owner           not_released        not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+cancel_transfer released   ok                  not_owner           not_owner           ok                  not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+cancel_transfer superseded licence_final       not_owner           not_owner           licence_final       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
+cancel_transfer revoked    licence_final       not_owner           not_owner           licence_final       not_active        not_active       signer_suspended not_owner       signer_deregistered not_active       not_owner
 ";
 
 const OPERATIONS: [&str; 8] = [

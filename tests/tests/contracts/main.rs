@@ -14,6 +14,14 @@ mod registries;
 
 mod keys;
 
+mod governance;
+
+mod governance_cases;
+
+mod governance_stories;
+
+mod evidence;
+
 mod rejections;
 
 mod limits;

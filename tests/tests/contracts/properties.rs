@@ -11,9 +11,7 @@ use symbolon_contracts::{Event, RejectionCode};
 use symbolon_ledger::{
     codes::Day,
     hash::Cid,
-    operation::{
-        Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass, Unread,
-    },
+    operation::{Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
     records::{
         AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
         Record as _,
@@ -205,7 +203,7 @@ fn operation(world: &World, signer: Actor, draft: &Draft) -> Operation {
             Operation::SetStatusKey { key: new_key(signer, id, KeyPurpose::Status) }
         }
         25 => Operation::AddKey { agency, key: key(KeyPurpose::Transaction) },
-        _ => Operation::Propose(Unread::default()),
+        _ => Operation::Approve { proposal: u32::from(draft.code) },
     }
 }
 

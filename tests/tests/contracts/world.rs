@@ -137,6 +137,11 @@ impl StateView for World {
 impl World {
     /// Provinces 11, 44 and 51, the catalogue, and no agency.
     pub(crate) fn founded() -> Self {
+        Self::founded_with(&["11", "44", "51"])
+    }
+
+    /// These provinces, each with a validator; the catalogue, and no agency.
+    pub(crate) fn founded_with(codes: &[&str]) -> Self {
         let (state, committed) = (BTreeMap::new(), BTreeMap::new());
         let mut world = Self { state, committed, height: 1, nonces: Cell::new(0) };
         world.put(
@@ -152,7 +157,6 @@ impl World {
             StateKey::Counters,
             &CountersRecord { version: RECORD_VERSION, next_agency: 0, next_type: 3 },
         );
-        let codes = ["11", "44", "51"];
         let set = codes.iter().map(|code| Validator {
             province: province(code),
             key: secret(of_province(code), 99).public_key(),
@@ -167,7 +171,8 @@ impl World {
         world
     }
 
-    fn found_province(&mut self, code: &str) {
+    /// A province without a validator.
+    pub(crate) fn found_province(&mut self, code: &str) {
         let actor = of_province(code);
         self.put(
             StateKey::Province(province(code)),
@@ -180,6 +185,7 @@ impl World {
                 next_key: 1,
                 status_key: None,
                 next_slot_block: 0,
+                removed_at: None,
             },
         );
         self.put(
@@ -221,7 +227,7 @@ impl World {
         self.put(StateKey::LicenceTypeByIndex(index), &record);
     }
 
-    fn put<R: Record>(&mut self, key: StateKey, record: &R) {
+    pub(crate) fn put<R: Record>(&mut self, key: StateKey, record: &R) {
         self.state.insert(key, record.to_bytes());
     }
 

@@ -6,7 +6,7 @@ use symbolon_ledger::{
     codes::Label,
     hash::{Digest, sha256},
     keys::SecretKey,
-    operation::{Actor, Operation, RevocationClass, Unread},
+    operation::{Actor, Operation, RevocationClass},
     transaction::{Payload, SignedTransaction, VALIDITY_WINDOW},
 };
 
@@ -267,7 +267,7 @@ fn transactions_that_do_not_apply_are_refused_with_the_reason() {
         ("used slot", node.by_agency("44", vec![in_used_slot])),
         ("slot not reserved", node.by_agency("44", vec![in_other_slot])),
         ("not a province", node.by_agency("44", vec![register])),
-        ("not active", node.by_province("44", vec![Operation::Propose(Unread::default())])),
+        ("not active", node.by_province("44", vec![resume.clone()])),
         ("not suspended", node.by_agency("44", vec![resume])),
     ] {
         let answer = submit(&node, &transaction);

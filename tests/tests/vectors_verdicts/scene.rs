@@ -190,6 +190,7 @@ fn province(code: &str, zh: &str, en: &str) -> ProvinceRecord {
         next_key: 1,
         status_key: None,
         next_slot_block: 1,
+        removed_at: None,
     }
 }
 
