@@ -59,6 +59,9 @@ pub(crate) struct Desk {
     pub(crate) chain_id: ChainId,
     pub(crate) timing: Timing,
     identity: Option<(ProvinceCode, SecretKey)>,
+    next_key: Option<SecretKey>,
+    /// Whether the height's set holds the second key.
+    is_rotated: bool,
     height: u64,
     pub(crate) members: Members,
     pub(crate) seals: Seals,
@@ -84,11 +87,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(config: Config, start: &HeightStart) -> Result<Self, HostError> {
-        let Config { chain_id, identity, timing } = config;
+        let Config { chain_id, identity, next_key, timing } = config;
         let mut desk = Self {
             chain_id,
             timing,
             identity,
+            next_key,
+            is_rotated: false,
             height: 0,
             members: Members::of(&start.validators),
             seals: Seals::default(),
@@ -116,6 +121,9 @@ impl Desk {
             return Err(HostError::WrongChain { expected, actual });
         }
         self.members = Members::governing(&start.parent, &start.validators)?;
+        let held = self.identity.as_ref().and_then(|(own, _)| self.members.key_of(*own));
+        let next = self.next_key.as_ref().map(SecretKey::public_key);
+        self.is_rotated = next.is_some_and(|next| held == Some(&next));
         self.height = start.height();
         self.seals.forget_below(self.height);
         self.unflushed = false;
@@ -135,12 +143,12 @@ impl Desk {
             .map_or(Address::Observer, |(province, _)| Address::Province(*province))
     }
 
-    /// Whether this node's key is the one that the height's set holds for its province.
+    /// Whether one of this node's keys is the one that the height's set holds for its province.
     pub(crate) fn may_vote(&self) -> bool {
         let holds = |(province, key): &(ProvinceCode, SecretKey)| {
             self.members.key_of(*province) == Some(&key.public_key())
         };
-        self.identity.as_ref().is_some_and(holds)
+        self.is_rotated || self.identity.as_ref().is_some_and(holds)
     }
 
     pub(crate) fn warn(&mut self, text: String) {
@@ -287,7 +295,9 @@ impl Desk {
 
     fn sign(&mut self, round: Round, says: Says) -> Sealed {
         let nothing = Sealed(Signature([0; SIGNATURE_LEN]));
-        let (Some(round), Some((_, key))) = (round.as_u32(), &self.identity) else {
+        let first = self.identity.as_ref().map(|(_, key)| key);
+        let key = if self.is_rotated { self.next_key.as_ref() } else { first };
+        let (Some(round), Some(key)) = (round.as_u32(), key) else {
             self.fault = Some(HostError::Core("asked an observer, or no round, to sign".into()));
             return nothing;
         };

@@ -49,6 +49,9 @@ pub struct Config {
     /// The province and key that this node votes with; none for an observer. A key that the
     /// validator set does not hold for the province votes at no height.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// A second key: this node votes with it at every height whose set holds it for the province.
+    /// So a validator's key is rotated while the node runs.
+    pub next_key: Option<SecretKey>,
     /// How long to wait for what.
     pub timing: Timing,
 }

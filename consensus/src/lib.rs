@@ -55,7 +55,7 @@
 //! # Read on
 //!
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
-//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`]
+//! the core asks for), `recover` (restart), `hold` (what waits), `evidence` (contradictions, for the chain), [`wire`] and [`sign`]
 //! (messages), [`validity`] (blocks), [`membership`] (who votes), [`timing`].
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
@@ -66,6 +66,8 @@
 pub mod host;
 
 pub mod edge;
+
+mod evidence;
 
 mod incoming;
 

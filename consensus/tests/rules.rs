@@ -7,7 +7,8 @@ mod support;
 
 use support::*;
 use symbolon_consensus::{
-    BadMessage, Config, Effect, Host, HostError, Input, Message, TimerStep, Verified, WireError,
+    BadMessage, Config, Effect, Evidence, Host, HostError, Input, Message, TimerStep, Verified,
+    WireError,
     validity::{
         InvalidBlock, NotCommitted, Outcome, check_committed, check_header, check_outcome,
         proposal_time,
@@ -19,6 +20,7 @@ use symbolon_ledger::{
     certificate::Certificate,
     hash::sha256,
     keys::Signature,
+    operation::Operation,
     validators::ValidatorSet,
     vote::VoteKind,
 };
@@ -64,6 +66,21 @@ fn only_the_key_in_the_set_votes() {
         }
         assert!(votes(&effects).is_empty());
         assert_eq!(decided(&effects).unwrap().0, good.hash(), "it still follows");
+    }
+}
+
+/// So a validator's key is rotated while the node runs.
+#[test]
+fn of_two_keys_the_one_in_the_set_votes() {
+    let own = bystander();
+    for (first_key, next_key) in [(own, 9), (9, own)] {
+        let identity = Some((province(own), key(first_key)));
+        let mut rig = Rig::begun(Config { identity, next_key: Some(key(next_key)), ..observer() });
+        let good = honest_block();
+        let mut effects = rig.hear(proposal(turn(1, 0), 1, 0, good.hash(), None));
+        effects.extend(rig.body(&good, true));
+        let expected = vote(own, VoteKind::Prevote, 1, 0, Some(good.hash()));
+        assert_eq!(votes(&effects), [expected], "{first_key} {next_key}");
     }
 }
 
@@ -460,6 +477,40 @@ fn two_votes_of_one_round_are_evidence() {
         (found[0].province, &found[0].first, &found[0].second),
         (province(liar), &one, &two)
     );
+}
+
+/// What was signed is read back from the operation, and holds under the key of the liar.
+#[test]
+fn evidence_becomes_an_operation_with_the_bytes_that_were_signed() {
+    let block = |name: &[u8]| sha256(name);
+    for (first, second) in [
+        (prevote(2, 7, 3, None), prevote(2, 7, 3, Some(block(b"a")))),
+        (precommit(2, 7, 3, Some(block(b"b"))), precommit(2, 7, 3, Some(block(b"a")))),
+        (proposal(2, 7, 3, block(b"a"), None), proposal(2, 7, 3, block(b"a"), Some(1))),
+    ] {
+        let evidence = Evidence { province: province(2), first, second };
+        let turned = Evidence {
+            first: evidence.second.clone(),
+            second: evidence.first.clone(),
+            ..evidence.clone()
+        };
+        let operation = evidence.operation(&chain()).unwrap();
+        assert_eq!(turned.operation(&chain()), Some(operation.clone()), "one spelling");
+        let Operation::Evidence { province: guilty, first, second } = operation else {
+            panic!("another operation");
+        };
+        assert_eq!(guilty, province(2));
+        assert!(first.statement < second.statement);
+        for said in [first, second] {
+            said.verify(&key(2).public_key()).unwrap();
+            let read = said.read().unwrap();
+            assert_eq!((read.chain, read.height, read.round), (chain(), 7, 3));
+        }
+    }
+    let certificate = polka(&[0, 1, 2], 1, 0, block(b"a"));
+    let (first, second) = (certificate.clone(), certificate);
+    let none = Evidence { province: province(2), first, second };
+    assert_eq!(none.operation(&chain()), None);
 }
 
 // Bytes

@@ -7,10 +7,7 @@ use std::{
 
 use serde::Deserialize;
 use symbolon_genesis::{Genesis, peer_id::PeerId};
-use symbolon_ledger::{
-    codes::ProvinceCode,
-    keys::{PublicKey, SecretKey},
-};
+use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::ValidatorSet};
 use thiserror::Error;
 
 use crate::http::{NotAnOrigin, PublicOrigin};
@@ -58,6 +55,10 @@ pub struct NodeConfig {
     /// Key of its votes; none for an observer.
     #[serde(default)]
     pub validator_key: Option<PathBuf>,
+    /// Key to which the provinces are about to rotate the validator: from the height on at which
+    /// they do, the node votes with it.
+    #[serde(default)]
+    pub next_validator_key: Option<PathBuf>,
     /// Key of its peer id.
     pub network_key: PathBuf,
     /// Key of its province's status lists; none where they are signed elsewhere.
@@ -161,6 +162,8 @@ pub struct Loaded {
     pub province: ProvinceCode,
     /// Province and key with which the node votes.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// The key to which it changes when the provinces do.
+    pub next_validator_key: Option<SecretKey>,
     /// Key of its peer id.
     pub network_key: SecretKey,
     /// Under which address outsiders reach it, if configured.
@@ -184,6 +187,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     for relative in [&mut config.genesis, &mut config.data_dir, &mut config.network_key]
         .into_iter()
         .chain(&mut config.validator_key)
+        .chain(&mut config.next_validator_key)
         .chain(&mut config.status_key)
         .chain(&mut config.http.tls_certificate)
         .chain(&mut config.http.tls_key)
@@ -195,9 +199,9 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         .province
         .parse()
         .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") })?;
-    let identity = identity(&config, &genesis, province)?;
+    let identity = identity(&config, province)?;
+    let next_validator_key = next_key(&config)?;
     let network_key = read_key("network key", &config.network_key)?;
-    check_network_key(&config, &genesis, province, &network_key)?;
     let public_origin = config.http.public_origin.as_deref().map(str::parse).transpose();
     let public_origin = public_origin.map_err(|e: NotAnOrigin| ConfigError::Value {
         key: "http.public_origin",
@@ -205,7 +209,44 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     })?;
     let status_key =
         config.status_key.as_deref().map(|path| read_key("status key", path)).transpose()?;
-    Ok(Loaded { config, genesis, province, identity, network_key, public_origin, status_key })
+    Ok(Loaded {
+        config,
+        genesis,
+        province,
+        identity,
+        next_validator_key,
+        network_key,
+        public_origin,
+        status_key,
+    })
+}
+
+impl Loaded {
+    /// What keeps this node from voting while `set` has the vote, in words. None of it is a mistake
+    /// for certain: the provinces may be about to let it in, or to rotate to its keys.
+    #[must_use]
+    pub fn doubts(&self, set: &ValidatorSet) -> Vec<String> {
+        let Some((province, key)) = &self.identity else { return Vec::new() };
+        let Some(validator) = set.get(*province) else {
+            return vec![format!(
+                "province {province} has no validator; this node follows, and votes when the provinces have let it in"
+            )];
+        };
+        let mut doubts = Vec::new();
+        let mut keys = [Some(key), self.next_validator_key.as_ref()].into_iter().flatten();
+        if !keys.any(|key| key.public_key() == validator.key) {
+            doubts.push(format!(
+                "neither validator_key nor next_validator_key is the one that votes for province {province}; this node follows, and votes when the provinces have rotated to one of them"
+            ));
+        }
+        let peer_id = PeerId::of(&self.network_key.public_key());
+        if validator.peer_id != peer_id.as_bytes() {
+            doubts.push(format!(
+                "the peer id {peer_id} of network_key is not that of the validator of province {province}; the others let this node in only where their network.observers names it"
+            ));
+        }
+        doubts
+    }
 }
 
 /// Reads a founding document.
@@ -223,55 +264,30 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
 
 fn identity(
     config: &NodeConfig,
-    genesis: &Genesis,
     province: ProvinceCode,
 ) -> Result<Option<(ProvinceCode, SecretKey)>, ConfigError> {
-    let refuse = |problem: String| ConfigError::Value { key: "validator_key", problem };
+    let refuse =
+        |problem: &str| ConfigError::Value { key: "validator_key", problem: problem.into() };
     match (config.role, &config.validator_key) {
         (Role::Observer, None) => Ok(None),
         (Role::Observer, Some(_)) => {
-            Err(refuse("an observer never votes; remove it, or set role = \"validator\"".into()))
+            Err(refuse("an observer never votes; remove it, or set role = \"validator\""))
         }
         (Role::Validator, None) => {
-            Err(refuse("a validator needs it; make one with symbolon keys new".into()))
+            Err(refuse("a validator needs it; make one with symbolon keys new"))
         }
-        (Role::Validator, Some(path)) => {
-            let key = read_key("validator key", path)?;
-            let set = genesis.validator_set();
-            let founded: Option<PublicKey> = set.get(province).map(|v| v.key);
-            // Membership may change after genesis, so only a province that is a founding
-            // validator with another key is a mistake for certain.
-            if founded.is_some_and(|founded| founded != key.public_key()) {
-                return Err(refuse(format!(
-                    "{} is not the key that genesis names for province {province}",
-                    path.display()
-                )));
-            }
-            Ok(Some((province, key)))
-        }
+        // Whether it is the one that has the vote is the state's to say, see `Loaded::doubts`.
+        (Role::Validator, Some(path)) => Ok(Some((province, read_key("validator key", path)?))),
     }
 }
 
-fn check_network_key(
-    config: &NodeConfig,
-    genesis: &Genesis,
-    province: ProvinceCode,
-    key: &SecretKey,
-) -> Result<(), ConfigError> {
+fn next_key(config: &NodeConfig) -> Result<Option<SecretKey>, ConfigError> {
+    let Some(path) = &config.next_validator_key else { return Ok(None) };
     if config.role == Role::Observer {
-        return Ok(());
+        let problem = "an observer never votes; remove it, or set role = \"validator\"".into();
+        return Err(ConfigError::Value { key: "next_validator_key", problem });
     }
-    let peer_id = PeerId::of(&key.public_key());
-    let set = genesis.validator_set();
-    match set.get(province) {
-        Some(founded) if founded.peer_id != peer_id.as_bytes() => Err(ConfigError::Value {
-            key: "network_key",
-            problem: format!(
-                "its peer id {peer_id} is not the one that genesis names for province {province}; the others would refuse this node"
-            ),
-        }),
-        _ => Ok(()),
-    }
+    read_key("next validator key", path).map(Some)
 }
 
 fn read_key(what: &'static str, path: &Path) -> Result<SecretKey, ConfigError> {

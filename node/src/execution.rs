@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rayon::prelude::*;
 use symbolon_contracts::{
     ApplyError, BlockContext, Changes, Event, Overlay, Rejection, StateFault, apply_transaction,
-    signer_key,
+    feature, signer_key,
 };
 use symbolon_ledger::{
     block::{Block, Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
@@ -131,7 +131,7 @@ pub fn execute(
     view: &View<'_>,
     transactions: &[Arc<Verified>],
 ) -> Result<Executed, ExecutionError> {
-    let context = context(view);
+    let context = context(view)?;
     let mut overlay = Overlay::new(view);
     let mut events = Vec::with_capacity(transactions.len());
     for (index, transaction) in transactions.iter().enumerate() {
@@ -158,7 +158,7 @@ pub fn select(
     view: &View<'_>,
     candidates: Vec<Arc<Verified>>,
 ) -> Result<(Vec<SignedTransaction>, Executed, Vec<Refused>), ExecutionError> {
-    let context = context(view);
+    let context = context(view)?;
     let mut overlay = Overlay::new(view);
     let (mut chosen, mut events, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bytes, mut wasted) = (BLOCK_OVERHEAD, 0);
@@ -206,8 +206,13 @@ pub fn agrees(header: &Header, executed: &Executed) -> bool {
         && header.next_validators_hash == executed.next_validators.hash()
 }
 
-fn context(view: &View<'_>) -> BlockContext {
-    BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 }
+fn context(view: &View<'_>) -> Result<BlockContext, ExecutionError> {
+    let height = view.tip().height + 1;
+    // To execute without a rule that holds would give another state than the others have.
+    if let Some((feature, from)) = feature::unknown(view, height)? {
+        return Err(StorageError::Feature { feature, from }.into());
+    }
+    Ok(BlockContext { chain_id: view.chain_id(), height })
 }
 
 fn finish(

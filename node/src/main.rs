@@ -116,6 +116,10 @@ async fn wait_for_signal() {
 fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
     node::check_http(&loaded, insecure_public)?;
+    // A chain that has gone on may say otherwise; the node says so when it starts.
+    for doubt in loaded.doubts(&loaded.genesis.validator_set()) {
+        say_warning(&format!("by genesis, {doubt}"));
+    }
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
     Ok(())
 }
@@ -144,6 +148,11 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
 #[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
 fn say(text: &str) {
     println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "what a person should look at, beside the answer")]
+fn say_warning(text: &str) {
+    eprintln!("warning: {text}");
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]

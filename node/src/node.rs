@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     config::Loaded,
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
+    execution,
     http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
     metrics::Metrics,
     network::{
@@ -88,6 +89,9 @@ pub async fn run(
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let metrics = Arc::new(Metrics::default());
     let (gossip, to_gossip) = mpsc::channel(GOSSIP_QUEUE);
@@ -110,6 +114,7 @@ pub async fn run(
         clock: clock.clone(),
         metrics: metrics.clone(),
         identity: loaded.identity,
+        next_key: loaded.next_validator_key,
         timing: Timing::default(),
     };
     // host contract 4: consensus is where it stopped before anybody hears of this node again.
@@ -253,17 +258,20 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
             addresses.iter().map(|a| parse("genesis validators", a)).collect();
         peers.push((peer_id, addresses?));
     }
-    for address in &config.peers {
-        peers.push(extra_peer(address)?);
-    }
-    let observers = config
+    let mut observers = config
         .observers
         .iter()
         .map(|id| {
             let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
             Ok(peer.as_bytes().to_vec())
         })
-        .collect::<Result<_, NodeError>>()?;
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    for address in &config.peers {
+        let (peer_id, addresses) = extra_peer(address)?;
+        // Whom the operator names stays admitted, also when it is not, or not yet, in the set.
+        observers.push(peer_id.clone());
+        peers.push((peer_id, addresses));
+    }
     Ok(NetworkConfig {
         chain_id: loaded.genesis.chain_id(),
         keypair_seed: *loaded.network_key.to_seed(),

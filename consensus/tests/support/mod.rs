@@ -170,11 +170,11 @@ pub fn certificate(signers: &[usize], height: u64, round: u32, block: BlockHash)
 }
 
 pub fn config(i: usize) -> Config {
-    Config { chain_id: chain(), identity: Some((province(i), key(i))), timing: Timing::default() }
+    Config { identity: Some((province(i), key(i))), ..observer() }
 }
 
 pub fn observer() -> Config {
-    Config { chain_id: chain(), identity: None, timing: Timing::default() }
+    Config { chain_id: chain(), identity: None, next_key: None, timing: Timing::default() }
 }
 
 /// One host with a log and a store, and the rules of order.

@@ -38,6 +38,7 @@ use symbolon_ledger::{
     keys::SecretKey,
     records::ParametersRecord,
     state::StateKey,
+    validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -82,6 +83,8 @@ pub struct EngineParts {
     pub metrics: Arc<Metrics>,
     /// The province and key with which this node votes; none for an observer.
     pub identity: Option<(ProvinceCode, SecretKey)>,
+    /// The key that it votes with once the provinces have rotated to it.
+    pub next_key: Option<SecretKey>,
     /// Round timeouts.
     pub timing: Timing,
 }
@@ -230,6 +233,8 @@ impl Engine {
             heard: BTreeMap::new(),
             published: Instant::now(),
         };
+        // The founding document names the founders; who has the vote now, the state.
+        engine.admit(&engine.host.start().validators);
         engine.plan_begin();
         let mut inputs = VecDeque::new();
         for effect in effects {
@@ -430,6 +435,12 @@ impl Engine {
         let Prepared { block, executed, .. } = prepared;
         self.parts.store.commit(&Commit { block, certificate, executed })?;
         let height = block.header.height;
+        if block.header.next_validators_hash != block.header.validators_hash {
+            self.admit(&executed.next_validators);
+        }
+        if executed.changes.contains_key(&StateKey::Parameters) {
+            self.idle_interval = idle_interval(&self.parts.store)?;
+        }
         self.parts.pool.committed(height, block.transactions.iter().map(|t| t.id()));
         let transactions = block.transactions.len();
         tracing::debug!(height, round = certificate.round, transactions, "committed");
@@ -441,6 +452,16 @@ impl Engine {
             status.round = 0;
         });
         Ok(())
+    }
+
+    /// Lets the nodes of this set in, and those that have left it out. Where a new one is found, it
+    /// says itself: it dials those that genesis names.
+    fn admit(&self, set: &ValidatorSet) {
+        let peers = set.validators().iter().map(|v| (v.peer_id.clone(), Vec::new())).collect();
+        self.parts.network.set_admitted(peers);
+        let own = self.parts.identity.as_ref().map(|(province, _)| *province);
+        let votes = own.is_some_and(|province| set.get(province).is_some());
+        tracing::info!(validators = set.validators().len(), votes, "the validator set");
     }
 
     /// When transactions wait, a height begins at once; otherwise when the idle interval has
@@ -513,6 +534,7 @@ fn config(parts: &EngineParts) -> Config {
     Config {
         chain_id: parts.store.chain_id(),
         identity: parts.identity.as_ref().map(|(province, key)| (*province, again(key))),
+        next_key: parts.next_key.as_ref().map(again),
         timing: parts.timing,
     }
 }

@@ -245,8 +245,8 @@ impl Peers {
         for (id, peer) in &mut self.by_id {
             if peer.role == Role::Validator && !ids.contains(id) {
                 peer.role = if peer.observer { Role::Observer } else { Role::Former };
+                // Its addresses stay known, for the day on which it comes back.
                 if peer.role == Role::Former {
-                    peer.addresses.clear();
                     change.removed.push(*id);
                 }
             }

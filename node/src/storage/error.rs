@@ -51,6 +51,16 @@ pub enum StorageError {
         "the database is damaged: {0}; move data_dir away and let the node fetch the chain with role = \"observer\" first, since a validator that has forgotten its votes must not vote yet (docs/operating/recovery.md)"
     )]
     Damaged(String),
+    /// A rule has begun that this version does not know.
+    #[error(
+        "feature {feature} holds from height {from} on, and this version does not know it; install one that does and start the node again"
+    )]
+    Feature {
+        /// The feature's number.
+        feature: u32,
+        /// The height at which it begins.
+        from: u64,
+    },
     /// RocksDB refused: a full disk, a read error, a failed sync.
     #[error("the database failed: {0}")]
     Database(#[from] rocksdb::Error),

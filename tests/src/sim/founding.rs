@@ -103,8 +103,8 @@ impl Founding {
         SecretKey::from_seed(&self.keys[seat].validator.to_seed())
     }
 
-    /// The set that votes on the block after `height`. The rules cannot change it yet, so a
-    /// rotating plan takes the part of the rules here.
+    /// The set that votes on the block after `height`. Nobody proposes anything here, so a rotating
+    /// plan takes the part of the provinces.
     ///
     /// # Panics
     ///

@@ -204,7 +204,8 @@ impl Node {
     fn config(&self) -> Config {
         let identity =
             self.seat.map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
-        Config { chain_id: self.founding.chain_id, identity, timing: Timing::default() }
+        let (chain_id, timing) = (self.founding.chain_id, Timing::default());
+        Config { chain_id, identity, next_key: None, timing }
     }
 
     /// Stops it, as a power failure does.

@@ -76,6 +76,7 @@ fn parts(
         clock: Arc::new(move || now_ms.load(Relaxed)),
         metrics: Arc::new(Metrics::default()),
         identity: Some((keys.province, again(&keys.validator))),
+        next_key: None,
         timing: Timing::default(),
     })
 }
