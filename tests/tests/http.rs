@@ -20,6 +20,9 @@ mod lists;
 #[path = "http/described.rs"]
 mod described;
 
+#[path = "http/governance.rs"]
+mod governance;
+
 #[path = "http/serving.rs"]
 mod serving;
 

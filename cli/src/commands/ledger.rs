@@ -1,10 +1,11 @@
-//! The commands that speak with the ledger: licences, agencies, recognition, proofs.
+//! The commands that speak with the ledger: licences, agencies, recognition, governance, proofs.
 //!
 //! What they share lies above this folder: [`crate::client`] (HTTP), [`crate::signing`] (who signs,
 //! and how a transaction becomes final), [`crate::issuer`] (credentials), [`crate::journal`] and
 //! [`crate::issuing`] (onto the ledger without loss).
 
 mod agency;
+mod gov;
 mod import;
 mod issue;
 mod licence;
@@ -52,6 +53,8 @@ pub(crate) enum LedgerCommand {
     Agency(agency::AgencyCommand),
     #[command(subcommand)]
     Recognition(recognition::RecognitionCommand),
+    #[command(subcommand)]
+    Gov(gov::GovCommand),
 }
 
 /// The three steps of a transfer.
@@ -92,5 +95,6 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::StatusList(command) => status_list::run(&command, context),
         LedgerCommand::Agency(command) => agency::run(&command, context),
         LedgerCommand::Recognition(command) => recognition::run(&command, context),
+        LedgerCommand::Gov(command) => gov::run(&command, context),
     }
 }

@@ -103,7 +103,12 @@ fn show_agency(view: &View<'_>, agency: &AgencyRecord) -> Result<Shown<Agency>, 
     Ok(Shown { item, places, ended: Vec::new() })
 }
 
-fn find_agency(view: &View<'_>, uscc: &Uscc, proof: bool) -> Result<AgencyRecord, Problem> {
+/// A registered agency; otherwise the problem that there is none, with the proof of it if asked.
+pub(super) fn find_agency(
+    view: &View<'_>,
+    uscc: &Uscc,
+    proof: bool,
+) -> Result<AgencyRecord, Problem> {
     let key = StateKey::Agency(*uscc);
     match view.record(&key)? {
         Some(agency) => Ok(agency),

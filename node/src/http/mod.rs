@@ -4,10 +4,9 @@
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
 //! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`]; then
-//! [`status_lists`], [`well_known`] and [`type_metadata`], which are read without any knowledge of
-//! the ledger; and
-//! [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
+//! [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`], [`blocks`],
+//! [`trust`], [`events`]; then [`status_lists`], [`well_known`] and [`type_metadata`], which are read without
+//! any knowledge of the ledger; and [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -44,7 +43,11 @@ mod compat;
 
 mod agencies;
 
+mod reversals;
+
 mod registries;
+
+mod proposals;
 
 mod catalogue;
 
@@ -353,7 +356,9 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(tickets::routes())
         .merge(compat::routes())
         .merge(agencies::routes())
+        .merge(reversals::routes())
         .merge(registries::routes())
+        .merge(proposals::routes())
         .merge(blocks::routes())
         .merge(trust::routes())
         .merge(events::routes())

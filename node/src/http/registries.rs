@@ -1,5 +1,6 @@
 //! What is registered: provinces, licence types, recognition, validators, parameters. Agencies
-//! are in [`super::agencies`], which lists them in the same way.
+//! are in [`super::agencies`], which lists them in the same way; what the provinces are about to
+//! change is in [`super::proposals`].
 //!
 //! Every answer is read from one snapshot. `?proof=true` adds a state proof over the places that
 //! the answer was read from ([`Shown`]), so that nobody need believe this node. A proof has
@@ -13,6 +14,7 @@ use symbolon_contracts::keys::MAX_KEYS;
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     codes::{ProvinceCode, TypeCode},
+    governance::FeaturesRecord,
     operation::Actor,
     records::{KeyRecord, ParametersRecord, ProvinceRecord, RecognitionRecord, ValidatorsRecord},
     state::StateKey,
@@ -26,6 +28,7 @@ use super::{
     catalogue::LicenceType,
     error::{Problem, ProblemDocument},
     extract::{Asked, Named, code},
+    proposals::peer_id,
     proven::{Proof, Shown},
     words::{Key, day, hex, proof_if, public_key, record},
 };
@@ -54,7 +57,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(list_recognition))
         .routes(routes!(list_validators))
         .routes(routes!(get_parameters))
-        .routes(routes!(list_proposals))
 }
 
 /// Which part of a list, and whether to prove it.
@@ -219,6 +221,8 @@ pub(super) struct Province {
     issuer_origin: String,
     /// Whether it votes.
     validator: bool,
+    /// Height at which it was shut out; null while it takes part.
+    removed_at: Option<u64>,
     /// The number of the key that signs its status lists.
     status_key: Option<u32>,
     /// Number that its next key gets.
@@ -241,6 +245,7 @@ fn show_province(
         name_en: province.name_en.to_string(),
         issuer_origin: province.issuer_origin.to_string(),
         validator: validators.set.get(province.code).is_some(),
+        removed_at: province.removed_at,
         status_key: province.status_key,
         next_key: province.next_key,
         keys: keys.shown,
@@ -478,8 +483,7 @@ pub(super) async fn list_validators(
             province: validator.province.to_string(),
             alg: "Ed25519",
             key: public_key(&validator.key),
-            peer_id: libp2p::PeerId::from_bytes(&validator.peer_id)
-                .map_or_else(|_| String::new(), |id| id.to_string()),
+            peer_id: peer_id(&validator.peer_id),
         };
         Ok(Validators {
             height: view.tip().height,
@@ -502,8 +506,35 @@ pub(super) struct Parameters {
     max_staleness_ms: u64,
     /// Greatest age of an offline verifier's trust bundle, in milliseconds.
     bundle_max_age_ms: u64,
+    /// Rules that begin, or have begun, at a height which the provinces decided.
+    features: Vec<Feature>,
     /// The record, base64url of its CBOR.
     record: String,
+}
+
+/// A rule that begins at a height.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Feature {
+    /// Its number.
+    feature: u32,
+    /// Its name; null when this node does not know it, and stops at that height.
+    name: Option<&'static str>,
+    /// First height at which it holds.
+    from: u64,
+    /// Whether it holds for the next block.
+    active: bool,
+}
+
+fn features(view: &View<'_>) -> Result<Vec<Feature>, StorageError> {
+    let record: Option<FeaturesRecord> = view.record(&StateKey::Features)?;
+    let next = view.tip().height.saturating_add(1);
+    let show = |activation: symbolon_ledger::governance::Activation| Feature {
+        feature: activation.feature,
+        name: symbolon_contracts::feature::name(activation.feature),
+        from: activation.from,
+        active: activation.from <= next,
+    };
+    Ok(record.map(|r| r.features.into_iter().map(show).collect()).unwrap_or_default())
 }
 
 /// Reads the chain's parameters.
@@ -525,28 +556,11 @@ pub(super) async fn get_parameters(
             idle_block_interval_ms: parameters.idle_block_interval_ms,
             max_staleness_ms: parameters.max_staleness_ms,
             bundle_max_age_ms: parameters.bundle_max_age_ms,
+            features: features(view)?,
             record: record(&parameters),
         };
-        one(view, asked.proof, Shown::at(StateKey::Parameters, item))
-    };
-    server.read(show).await.map(Json)
-}
-
-/// A proposal of the provinces. Governance operations are refused as `not_active` on this chain,
-/// so there is none.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct Proposal {}
-
-/// The proposals under vote: none while governance is not active.
-#[utoipa::path(get, path = "/v1/proposals", tag = "registries", params(Page),
-    responses((status = 200, body = List<Proposal>)))]
-pub(super) async fn list_proposals(
-    State(server): State<Arc<Server>>,
-    Asked(asked): Asked<Page>,
-) -> Result<Json<List<Proposal>>, Problem> {
-    page_size(asked.limit)?;
-    let show = |view: &View<'_>| {
-        Ok(List { height: view.tip().height, items: Vec::new(), next: None, proof: None })
+        let places = vec![StateKey::Parameters, StateKey::Features];
+        one(view, asked.proof, Shown { item, places, ended: Vec::new() })
     };
     server.read(show).await.map(Json)
 }

@@ -128,6 +128,12 @@ fn every_answer_is_among_those_described() {
     let revoke = Operation::Revoke { cid: licence.cid, class: RevocationClass::Unspecified };
     let revocation = node.by_agency("44", vec![revoke]);
     node.apply(&revocation);
+    node.apply(&node.by_agency("44", vec![Operation::Suspend { cid: node.issue("44", 2).cid }]));
+    for action in crate::governance::actions(&node) {
+        let action = Box::new(action);
+        let proposal = Operation::Propose { action, expires_at_height: 900 };
+        node.apply(&node.by_province("11", vec![proposal]));
+    }
     let (cid, id, agency) = (licence.cid, revocation.id(), node.agency("44"));
     let none = sha256(b"nothing");
     let description = Description::of(&node);
@@ -152,7 +158,12 @@ fn every_answer_is_among_those_described() {
         ("/v1/recognition", vec![String::new(), "?issuing=x".into()]),
         ("/v1/validators", vec!["?proof=true".into(), "?x=1".into()]),
         ("/v1/parameters", vec!["?proof=true".into(), "?x=1".into()]),
-        ("/v1/proposals", vec![String::new(), "?x=1".into()]),
+        ("/v1/proposals", vec!["?proof=true".into(), "?x=1".into()]),
+        ("/v1/proposals/{number}", vec!["0".into(), "77?proof=true".into(), "x".into()]),
+        (
+            "/v1/agencies/{uscc}/reversals",
+            vec![format!("{agency}/reversals?key_id=0"), format!("{agency}/reversals")],
+        ),
         ("/v1/blocks", vec![String::new(), "?after=x".into()]),
         ("/v1/blocks/latest", vec![String::new()]),
         ("/v1/blocks/{height}", vec!["1".into(), "0".into(), "99".into(), "x".into()]),

@@ -282,6 +282,8 @@ fn the_description_names_every_address_and_is_browsable_offline() {
         "/v1/recognition",
         "/v1/validators",
         "/v1/proposals",
+        "/v1/proposals/{number}",
+        "/v1/agencies/{uscc}/reversals",
         "/v1/blocks",
         "/v1/blocks/{height}",
         "/v1/blocks/latest",

@@ -49,6 +49,8 @@ pub(crate) enum AgencyCommand {
     /// An agency's keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// List the suspensions and releases that a key signed, for the province to reverse
+    Reversals(ReversalsArgs),
     /// Name the key that signs the province's status lists
     StatusKey(PublicKeyArg),
 }
@@ -192,6 +194,16 @@ pub(crate) struct CompromiseArgs {
     from_height: u64,
 }
 
+/// What a key did, since when.
+#[derive(Debug, Args)]
+pub(crate) struct ReversalsArgs {
+    #[command(flatten)]
+    key: NumberedKey,
+    /// First height [default: that from which on the key counts as stolen]
+    #[arg(long, value_name = "HEIGHT")]
+    from_height: Option<u64>,
+}
+
 fn parse_label(text: &str) -> Result<Label, String> {
     text.parse().map_err(|e: symbolon_ledger::codes::CodeError| e.to_string())
 }
@@ -209,6 +221,7 @@ pub(super) fn run(command: &AgencyCommand, context: &Context) -> Outcome {
     let (operation, done) = match command {
         AgencyCommand::List(args) => return list(args, &node),
         AgencyCommand::Show(args) => return show(args, &node),
+        AgencyCommand::Reversals(args) => return reversals(args, &node),
         AgencyCommand::Key(command) => key_operation(command, &node)?,
         AgencyCommand::StatusKey(args) => {
             let key = args.new_key(KeyPurpose::Status)?;
@@ -355,4 +368,24 @@ fn show(args: &Named, node: &Node) -> Outcome {
     lines.push(format!("slots      {} blocks with {free} free slots", slots.len()));
     answer["slots"] = json!({"blocks": slots.len(), "free": free});
     Ok(Answer::new(lines.join("\n"), answer))
+}
+
+fn reversals(args: &ReversalsArgs, node: &Node) -> Outcome {
+    let NumberedKey { agency: Named { agency }, key_id } = args.key;
+    let from = args.from_height.map(|height| format!("&from_height={height}")).unwrap_or_default();
+    let items = node.list(&format!("/v1/agencies/{agency}/reversals?key_id={key_id}{from}"))?;
+    let line = |item: &Value| {
+        let mark = if item["reversible"] == json!(true) { "" } else { "  changed since" };
+        let (done, status) = (text(item, "operation"), text(item, "status"));
+        let height = item["height"].to_string();
+        format!(
+            "{height:<8} {:<12} {}  {}{mark}",
+            plain(done),
+            plain(text(item, "cid")),
+            plain(status)
+        )
+    };
+    let lines: Vec<String> = items.iter().map(line).collect();
+    let text = if lines.is_empty() { "nothing to reverse".to_owned() } else { lines.join("\n") };
+    Ok(Answer::new(text, json!({ "reversals": items })))
 }
