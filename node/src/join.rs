@@ -77,7 +77,7 @@ pub type Offer = (u64, Digest);
 
 /// What the network has to say to it.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Told {
     /// A peer has these snapshots: height, and hash of the manifest.
     Snapshots(PeerIndex, Vec<Offer>),
     /// A part, or that nobody has it.
@@ -93,7 +93,7 @@ pub enum Heard {
 
 enum Order {
     Begin { next: u64 },
-    Heard(Heard),
+    Told(Told),
 }
 
 /// Where it stands.
@@ -134,9 +134,9 @@ impl Joiner {
     }
 
     /// Passes on what the network has to say.
-    pub fn hear(&self, heard: Heard) {
+    pub fn hear(&self, heard: Told) {
         // The thread is gone only when the node goes down.
-        let _ = self.orders.send(Order::Heard(heard));
+        let _ = self.orders.send(Order::Told(heard));
     }
 }
 
@@ -196,7 +196,7 @@ struct Work {
     avoid: BTreeSet<PeerIndex>,
     misses: u32,
     /// What came while it waited for something else.
-    backlog: VecDeque<Heard>,
+    backlog: VecDeque<Told>,
 }
 
 impl Work {
@@ -261,7 +261,7 @@ impl Work {
         let until = Instant::now() + OFFERS_WAIT;
         let mut offered: BTreeMap<Offer, BTreeSet<PeerIndex>> = BTreeMap::new();
         while let Some(heard) = self.hear_until(until)? {
-            if let Heard::Snapshots(from, offers) = heard {
+            if let Told::Snapshots(from, offers) = heard {
                 for offer in offers.into_iter().filter(|(height, _)| *height >= next) {
                     offered.entry(offer).or_default().insert(from);
                 }
@@ -410,12 +410,12 @@ impl Work {
             let heard = match self.backlog.pop_front() {
                 Some(heard) => heard,
                 None => match self.orders.recv() {
-                    Ok(Order::Heard(heard)) => heard,
+                    Ok(Order::Told(heard)) => heard,
                     Ok(Order::Begin { .. }) => continue,
                     Err(_) => return Err(JoinError::Stopped),
                 },
             };
-            if let Heard::Part { manifest, part, found } = heard
+            if let Told::Part { manifest, part, found } = heard
                 && manifest == of.1
             {
                 return Ok((part, found));
@@ -423,11 +423,11 @@ impl Work {
         }
     }
 
-    fn hear_until(&mut self, until: Instant) -> Result<Option<Heard>, JoinError> {
+    fn hear_until(&mut self, until: Instant) -> Result<Option<Told>, JoinError> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.orders.recv_timeout(left) {
-                Ok(Order::Heard(heard)) => return Ok(Some(heard)),
+                Ok(Order::Told(heard)) => return Ok(Some(heard)),
                 Ok(Order::Begin { .. }) => {}
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => return Err(JoinError::Stopped),

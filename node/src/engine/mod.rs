@@ -48,7 +48,7 @@ use tokio::sync::watch;
 
 use crate::{
     execution::{self, ExecutionError},
-    join::{Heard, Joiner},
+    join::{Joiner, Told},
     keeper::Keeper,
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex},
@@ -340,11 +340,11 @@ impl Engine {
                 Ok(())
             }
             NetworkEvent::Snapshots { from, offers } => {
-                self.tell_joiner(Heard::Snapshots(from, offers));
+                self.tell_joiner(Told::Snapshots(from, offers));
                 Ok(())
             }
             NetworkEvent::SnapshotPart { manifest, part, found } => {
-                self.tell_joiner(Heard::Part { manifest, part, found });
+                self.tell_joiner(Told::Part { manifest, part, found });
                 Ok(())
             }
             NetworkEvent::PeerTip { peer, height } => {

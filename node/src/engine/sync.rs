@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     execution::ExecutionError,
-    join::Heard,
+    join::Told,
     network::PeerIndex,
     pool::Pool,
     storage::{StorageError, Store},
@@ -164,7 +164,7 @@ impl Engine {
     }
 
     /// What the network says of snapshots.
-    pub(super) fn tell_joiner(&self, heard: Heard) {
+    pub(super) fn tell_joiner(&self, heard: Told) {
         if let Some(joiner) = &self.parts.joiner {
             joiner.hear(heard);
         }

@@ -14,7 +14,7 @@ use std::{
 use serde_json::json;
 use symbolon_ledger::hash::{BlockHash, Digest};
 use symbolon_node::{
-    join::{self, Heard, JoinParts},
+    join::{self, JoinParts, Told},
     network::{
         ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, peer_id_of_seed, prepare,
     },
@@ -169,10 +169,10 @@ fn join_from(chain: &Chain, snapshot: &Arc<Snapshot>, data: &Path) {
                         }
                     }
                     NetworkEvent::Snapshots { from, offers } => {
-                        joiner.hear(Heard::Snapshots(from, offers));
+                        joiner.hear(Told::Snapshots(from, offers));
                     }
                     NetworkEvent::SnapshotPart { manifest, part, found } => {
-                        joiner.hear(Heard::Part { manifest, part, found });
+                        joiner.hear(Told::Part { manifest, part, found });
                     }
                     _ => {}
                 },

@@ -11,7 +11,7 @@ use symbolon_ledger::{
     hash::{BlockHash, Digest, sha256},
 };
 use symbolon_node::{
-    join::{self, Heard, JoinParts, Joiner},
+    join::{self, JoinParts, Joiner, Told},
     network::{
         ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, peer_id_of_seed,
         prepare,
@@ -153,10 +153,10 @@ impl Scene {
                 match event {
                     NetworkEvent::Connected { .. } => count.send_modify(|n| *n += 1),
                     NetworkEvent::Snapshots { from, offers } => {
-                        ear.hear(Heard::Snapshots(from, offers));
+                        ear.hear(Told::Snapshots(from, offers));
                     }
                     NetworkEvent::SnapshotPart { manifest, part, found } => {
-                        ear.hear(Heard::Part { manifest, part, found });
+                        ear.hear(Told::Part { manifest, part, found });
                     }
                     _ => {}
                 }
