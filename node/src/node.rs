@@ -2,7 +2,6 @@
 //! stopped in the reverse one.
 
 use std::{
-    collections::BTreeSet,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -124,9 +123,7 @@ pub async fn run(
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
-    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
-        tracing::warn!("{doubt}");
-    }
+    tell_doubts(&loaded, &store)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -207,6 +204,14 @@ fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
         jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
     };
     Err(NodeError::NotFounded { founded: instant(founded_ms), now: instant(now_ms) })
+}
+
+/// Says in the log what keeps this node from voting.
+fn tell_doubts(loaded: &Loaded, store: &Store) -> Result<(), NodeError> {
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(())
 }
 
 /// Tasks that end with the node and not before.
