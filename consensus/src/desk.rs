@@ -27,7 +27,7 @@ use symbolon_ledger::{
 };
 
 use crate::{
-    context::{Address, Ledger, Sealed},
+    context::{Address, Ledger, Sealed, SignedProposal, SignedVote},
     host::{Config, Effect, Evidence, HeightStart, HostError, Peer},
     mark::Signed,
     membership::Members,
@@ -77,6 +77,8 @@ pub(crate) struct Desk {
     pub(crate) from: Option<Peer>,
     /// What this node has signed at this height.
     said: BTreeMap<(u32, Step), Says>,
+    /// Which contradictions of this height were reported.
+    pub(crate) reported: BTreeSet<(ProvinceCode, u32, Step)>,
     /// What its key has signed, at any height.
     pub(crate) signed: Signed,
     /// What it signed while replaying: not in the log yet.
@@ -108,6 +110,7 @@ impl Desk {
             proposed: None,
             from: None,
             said: BTreeMap::new(),
+            reported: BTreeSet::new(),
             signed,
             fresh: BTreeSet::new(),
             unlocked: Unlocked::default(),
@@ -138,6 +141,7 @@ impl Desk {
         self.build = None;
         self.proposed = None;
         self.said.clear();
+        self.reported.clear();
         self.fresh.clear();
         Ok(())
     }
@@ -262,7 +266,7 @@ impl Desk {
             }
             E::CertRejectedSyncValue(_, _, error, _) => self.warn(error.to_string()),
             E::Decide(certificate, _, _) => self.decide(&certificate),
-            E::Finalize(_, _, evidence, _) => self.report(evidence),
+            E::Finalize(_, _, evidence, _) => self.report_last(&evidence),
             E::WalAppend(height, input, _) => self.log(height.0, &input),
             // All others were answered before.
             _ => {}
@@ -474,28 +478,40 @@ impl Desk {
         self.effects.push(Effect::Decide { block: certificate.block, certificate });
     }
 
-    fn report(&mut self, evidence: MisbehaviorEvidence<Ledger>) {
-        let votes = evidence.votes.into_iter().flat_map(|(address, pairs)| {
-            let pair = move |(a, b): (_, _)| {
-                let (a, b) = (Vote::of_core(&a)?, Vote::of_core(&b)?);
-                Some((address, Message::Vote(a), Message::Vote(b)))
-            };
-            pairs.into_iter().filter_map(pair).collect::<Vec<_>>()
-        });
-        let proposals = evidence.proposals.iter().flat_map(|(address, pairs)| {
-            let pair = |(a, b): &(_, _)| {
-                let (a, b) = (Proposal::of_core(a)?, Proposal::of_core(b)?);
-                Some((*address, Message::Proposal(a), Message::Proposal(b)))
-            };
-            pairs.iter().filter_map(pair).collect::<Vec<_>>()
-        });
-        let all: Vec<_> = votes.chain(proposals).collect();
-        for (address, first, second) in all {
-            if let Some(province) = province_of(&address) {
-                self.effects.push(Effect::EvidenceFound(Evidence { province, first, second }));
+    /// What came with the message that decided the height: the core hands it over and forgets it.
+    fn report_last(&mut self, evidence: &MisbehaviorEvidence<Ledger>) {
+        let votes = (&evidence.votes).into_iter().flat_map(|(_, pairs)| pairs);
+        let proposals = (&evidence.proposals).into_iter().flat_map(|(_, pairs)| pairs);
+        let found: Vec<_> = votes
+            .filter_map(votes_of_core)
+            .chain(proposals.filter_map(proposals_of_core))
+            .collect();
+        self.report(found);
+    }
+
+    /// Reports whoever has signed two things that exclude each other, each step of it once.
+    pub(crate) fn report(&mut self, found: Vec<(Message, Message)>) {
+        for (first, second) in found {
+            if let Some((province, said, _)) = first.statement(&self.chain_id)
+                && self.reported.insert((province, said.round, said.step))
+            {
+                let evidence = Evidence { province, first, second };
+                self.effects.push(Effect::EvidenceFound(evidence));
             }
         }
     }
+}
+
+/// Two votes that exclude each other, as messages.
+pub(crate) fn votes_of_core((a, b): &(SignedVote, SignedVote)) -> Option<(Message, Message)> {
+    Some((Message::Vote(Vote::of_core(a)?), Message::Vote(Vote::of_core(b)?)))
+}
+
+/// The same of two proposals.
+pub(crate) fn proposals_of_core(
+    (a, b): &(SignedProposal, SignedProposal),
+) -> Option<(Message, Message)> {
+    Some((Message::Proposal(Proposal::of_core(a)?), Message::Proposal(Proposal::of_core(b)?)))
 }
 
 /// What a record says about who stated what, if it is a statement.

@@ -206,7 +206,7 @@ pub enum Effect {
         /// Its certificate. Kept as it is and never extended.
         certificate: Certificate,
     },
-    /// Somebody signed two things that exclude each other.
+    /// Somebody signed two things that exclude each other. As soon as the second is heard.
     EvidenceFound(Evidence),
     /// A peer delivered a message that no honest node sends or forwards.
     Misbehaved {
@@ -519,6 +519,7 @@ impl Host {
         if let Some(block) = self.desk.decided.take() {
             self.phase = Phase::Decided(block);
         }
+        self.report_contradictions();
         match result {
             Ok(()) => Ok(()),
             Err(

@@ -21,6 +21,7 @@ use symbolon_ledger::{
 
 use crate::{
     context::{Block, Height, Ledger},
+    desk::{proposals_of_core, votes_of_core},
     host::{Effect, Host, HostError, Peer, Phase},
     sign::{BadMessage, Need, check_message},
     timing::PACE_MS,
@@ -347,6 +348,19 @@ impl Host {
             Message::Vote(_) | Message::Proposal(_) => Vec::new(),
         };
         self.watched.extend(counted);
+    }
+
+    /// Reports whoever has signed two things that exclude each other: at once and not when the
+    /// height ends, since it may never end while they do.
+    pub(crate) fn report_contradictions(&mut self) {
+        let driver = &self.core.driver;
+        let votes = driver.votes().evidence().into_iter().flat_map(|(_, pairs)| pairs);
+        let proposals = driver.proposals().evidence().into_iter().flat_map(|(_, pairs)| pairs);
+        let found: Vec<_> = votes
+            .filter_map(votes_of_core)
+            .chain(proposals.filter_map(proposals_of_core))
+            .collect();
+        self.desk.report(found);
     }
 
     /// Where more than two thirds have voted for a block, its body is wanted and its time does

@@ -48,6 +48,9 @@
 //! execute and commit them, and make a new host at the tip with an empty log
 //! ([`Host::recover`]): what was signed for a height that is committed is past.
 //!
+//! **Evidence.** [`Effect::EvidenceFound`] comes as soon as two messages of one validator exclude
+//! each other, once for each of its steps, again after a restart. Keep it and pass it on.
+//!
 //! **The mark.** The newest own statement of what is published is durable beside the key before
 //! it leaves; after a restart it is given back as [`Config::signed`] ([`mark`] has the rule).
 //!
@@ -58,8 +61,8 @@
 //! # Read on
 //!
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
-//! the core asks for), `recover` (restart), `hold` (what waits), `evidence` (contradictions, for
-//! the chain), [`wire`] and [`sign`] (messages), [`mark`] (what was signed before), [`validity`]
+//! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`] (messages),
+//! [`mark`] (what was signed before), [`evidence`] (who signed against itself), [`validity`]
 //! (blocks), [`membership`] (who votes), [`timing`].
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
@@ -70,8 +73,6 @@
 pub mod host;
 
 pub mod edge;
-
-mod evidence;
 
 mod incoming;
 
@@ -88,6 +89,8 @@ pub mod wire;
 pub mod sign;
 
 pub mod mark;
+
+pub mod evidence;
 
 pub mod validity;
 

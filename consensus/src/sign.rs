@@ -142,9 +142,11 @@ impl Message {
     /// repeats what others have stated.
     #[must_use]
     pub fn statement(&self, chain: &ChainId) -> Option<(ProvinceCode, Statement, Signature)> {
-        let [signed] = &self.signatures()[..] else { return None };
-        let own = matches!(self, Self::Vote(_) | Self::Proposal(_));
-        own.then(|| (signed.province, signed.claim.statement(chain), signed.signature))
+        if !matches!(self, Self::Vote(_) | Self::Proposal(_)) {
+            return None;
+        }
+        let signed = self.signatures().pop()?;
+        Some((signed.province, signed.claim.statement(chain), signed.signature))
     }
 
     /// Every signature in the message.

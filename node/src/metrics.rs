@@ -17,7 +17,7 @@ use prometheus_client::{
 
 use symbolon_ledger::block::Block;
 
-use crate::{execution::Executed, network::NetworkCounters};
+use crate::{engine::EngineStatus, execution::Executed, network::NetworkCounters};
 
 /// A gauge of seconds or other fractions.
 pub type FloatGauge = Gauge<f64, AtomicU64>;
@@ -34,6 +34,13 @@ const DURATION_BUCKETS: [f64; 12] =
 pub struct Kind {
     /// One of a closed list of words.
     pub kind: &'static str,
+}
+
+/// The one label of what is shown of each validator.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfProvince {
+    /// Code of its province.
+    pub province: String,
 }
 
 /// Labels of the count of HTTP answers.
@@ -72,6 +79,13 @@ pub struct Metrics {
     pub peers: Gauge,
     /// Validators of the current set from which nothing was heard lately.
     pub validators_missing: Gauge,
+    /// 1 while no block is made because too few validators answer.
+    pub stalled: Gauge,
+    validator_missing: Family<OfProvince, Gauge>,
+    validator_height: Family<OfProvince, Gauge>,
+    validator_round: Family<OfProvince, Gauge>,
+    /// Evidence of validators that signed against themselves, kept since the start.
+    pub evidence: Counter,
     /// Transactions that wait.
     pub pool_transactions: Gauge,
     /// Blocks committed since the start.
@@ -124,6 +138,11 @@ impl Metrics {
             syncing: Gauge::default(),
             peers: Gauge::default(),
             validators_missing: Gauge::default(),
+            stalled: Gauge::default(),
+            validator_missing: Family::default(),
+            validator_height: Family::default(),
+            validator_round: Family::default(),
+            evidence: Counter::default(),
             pool_transactions: Gauge::default(),
             blocks: Counter::default(),
             transactions: Counter::default(),
@@ -188,6 +207,16 @@ impl Metrics {
             "Validators from which nothing was heard lately",
             self.validators_missing.clone(),
         );
+        r.register("stalled", "1 while too few validators answer", self.stalled.clone());
+        let of_each = [
+            ("validator_missing", "1 while nothing is heard of it", &self.validator_missing),
+            ("validator_height", "Height that it spoke of last", &self.validator_height),
+            ("validator_round", "Round that it spoke of last", &self.validator_round),
+        ];
+        for (name, help, family) in of_each {
+            r.register(name, help, family.clone());
+        }
+        r.register("evidence", "Validators found to contradict themselves", self.evidence.clone());
         r.register("pool_transactions", "Transactions waiting", self.pool_transactions.clone());
         r.register("blocks", "Blocks committed since the start", self.blocks.clone());
         r.register("transactions", "Transactions committed", self.transactions.clone());
@@ -208,6 +237,25 @@ impl Metrics {
     /// Shows the network's own counters from now on.
     pub fn watch_network(&self, counters: Arc<NetworkCounters>) {
         let _ = self.network.set(counters);
+    }
+
+    /// Shows what the engine last heard of the others. A validator that has left the set is not
+    /// shown any more.
+    pub fn heard(&self, engine: &EngineStatus) {
+        self.stalled.set(i64::from(engine.stall.is_some()));
+        for family in [&self.validator_missing, &self.validator_height, &self.validator_round] {
+            family.clear();
+        }
+        for validator in &engine.validators {
+            let province = OfProvince { province: validator.province.to_string() };
+            let missing = engine.validators_missing.contains(&validator.province);
+            self.validator_missing.get_or_create(&province).set(i64::from(missing));
+            if let Some(last) = validator.last {
+                let height = i64::try_from(last.height).unwrap_or(i64::MAX);
+                self.validator_height.get_or_create(&province).set(height);
+                self.validator_round.get_or_create(&province).set(i64::from(last.round));
+            }
+        }
     }
 
     /// Counts a committed block.
@@ -246,6 +294,35 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Heard, LastHeard, Stall};
+
+    #[test]
+    fn a_stall_and_who_is_missing_in_it_are_shown() {
+        let last = |province: &str, last| LastHeard { province: province.parse().unwrap(), last };
+        let heard = Heard { height: 9, round: 3, at_ms: 5 };
+        let mut engine = EngineStatus {
+            validators: vec![last("31", Some(heard)), last("44", None)],
+            validators_missing: vec!["44".parse().unwrap()],
+            stall: Some(Stall::default()),
+            ..EngineStatus::default()
+        };
+        let metrics = Metrics::new();
+        metrics.heard(&engine);
+        let text = metrics.text().unwrap();
+        for line in [
+            "symbolon_stalled 1",
+            "symbolon_validator_missing{province=\"31\"} 0",
+            "symbolon_validator_missing{province=\"44\"} 1",
+            "symbolon_validator_height{province=\"31\"} 9",
+            "symbolon_validator_round{province=\"31\"} 3",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        (engine.stall, engine.validators) = (None, Vec::new());
+        metrics.heard(&engine);
+        let text = metrics.text().unwrap();
+        assert!(text.contains("symbolon_stalled 0") && !text.contains("province=\"44\""), "{text}");
+    }
 
     #[test]
     fn the_text_has_what_was_counted() {

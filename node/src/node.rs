@@ -122,8 +122,7 @@ pub async fn run(
     check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
-    let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
-    tell_doubts(&loaded, &store)?;
+    let store = open_store(&loaded)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -193,6 +192,15 @@ pub async fn run(
     outcome
 }
 
+/// Opens the database, and says what by its state keeps this node from voting.
+fn open_store(loaded: &Loaded) -> Result<Arc<Store>, NodeError> {
+    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(Arc::new(store))
+}
+
 /// Refuses to run before the founding time: a chain that begins in the future would stamp every
 /// block with it, and verdicts would be given for days that have not come.
 fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
@@ -204,14 +212,6 @@ fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
         jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
     };
     Err(NodeError::NotFounded { founded: instant(founded_ms), now: instant(now_ms) })
-}
-
-/// Says in the log what keeps this node from voting.
-fn tell_doubts(loaded: &Loaded, store: &Store) -> Result<(), NodeError> {
-    for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
-        tracing::warn!("{doubt}");
-    }
-    Ok(())
 }
 
 /// Tasks that end with the node and not before.

@@ -81,7 +81,7 @@ impl Chain {
     pub fn issue(&mut self) -> Operation {
         if self.slots.is_empty() {
             let blocks = SLOT_BLOCKS;
-            self.commit(vec![Operation::ReserveSlots { agency: self.agency(), blocks }]);
+            self.commit(&[Operation::ReserveSlots { agency: self.agency(), blocks }]);
             let begin = self.slots.end;
             self.slots = begin..begin + u32::from(blocks) * 4_096;
         }
@@ -110,8 +110,8 @@ impl Chain {
     /// # Panics
     ///
     /// When they do not apply.
-    pub fn commit(&mut self, operations: Vec<Operation>) -> u64 {
-        let block = self.block(&operations);
+    pub fn commit(&mut self, operations: &[Operation]) -> u64 {
+        let block = self.block(operations);
         self.add(&block)
     }
 

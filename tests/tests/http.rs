@@ -38,6 +38,9 @@ mod encrypted;
 #[path = "http/presenting.rs"]
 mod presenting;
 
+#[path = "http/tickets.rs"]
+mod tickets;
+
 #[path = "http/retries.rs"]
 mod retries;
 

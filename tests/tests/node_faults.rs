@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    fs::Permissions,
     io::Write as _,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -118,6 +120,30 @@ fn a_data_folder_in_use_is_named() {
         .output()
         .unwrap();
     assert_refused(&output, "in use by another process");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_validator_without_its_sign_state_looks_on_and_its_key_is_in_one_place() {
+    let lone = Lone::new();
+    let sign_state = lone.folder.path().join("node-1/validator.pem.signed");
+    std::fs::remove_file(&sign_state).unwrap();
+    let mut first = lone.command().spawn().unwrap();
+    let url = format!("http://127.0.0.1:{}/v1/status", lone.http);
+    let status = || symbolon_tests::devnet::get(&url).ok().map(|(_, status)| status);
+    await_that("it looks on", || status().is_some_and(|s| s["voting"] == "looks_on"));
+    // A second folder and other ports, with the same key.
+    let other = free_base_port(1) + 1;
+    let mut text = std::fs::read_to_string(lone.config()).unwrap();
+    for (ours, others) in (lone.http..).step_by(100).zip((other..).step_by(100)).take(3) {
+        text = text.replace(&ours.to_string(), &others.to_string());
+    }
+    let second = lone.folder.path().join("node-1/second.toml");
+    std::fs::write(&second, text.replace("node-1/data", "node-1/second")).unwrap();
+    let mut command = Command::new(binary("symbolon-node"));
+    command.args(["run", "--config"]).arg(&second).env("SYMBOLON_LOG", "off");
+    assert_refused(&command.output().unwrap(), "validator.pem.signed is in use");
     first.kill().unwrap();
     first.wait().unwrap();
 }
@@ -244,6 +270,19 @@ fn check_config_refuses_what_run_refuses() {
         assert_refused(&check(), expected);
         assert_refused(&lone.run(), expected);
     }
+    for name in ["validator.pem", "network.pem"] {
+        let key = lone.folder.path().join("node-1").join(name);
+        let mode = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        for exposed in [0o644, 0o640, 0o602] {
+            mode(exposed);
+            let expected = format!("{} can be read by other users of this machine", key.display());
+            std::fs::write(lone.config(), &good).unwrap();
+            assert_refused(&check(), &expected);
+            assert_refused(&lone.run(), "chmod 600");
+        }
+        mode(0o600);
+    }
+    assert!(check().status.success());
     let open = listen.replace("127.0.0.1", "0.0.0.0");
     let p2p = format!("[\"/ip4/127.0.0.1/tcp/{}\"]", lone.http + 200);
     for (from, to, expected) in [

@@ -8,8 +8,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use symbolon_consensus::{Message, evidence::Equivocation, wire::Vote};
 use symbolon_genesis::peer_id::PeerId;
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{
+    hash::{Digest, sha256},
+    keys::SecretKey,
+    vote::{VoteKind, vote_bytes},
+};
 use symbolon_tests::{
     devnet::{Devnet, await_that, binary, free_base_port, get, symbolon},
     faults::ear::Ear,
@@ -107,6 +112,42 @@ fn no_node_votes_twice_in_a_round_however_often_it_is_killed() {
         await_that("it votes again", || last_of(victim) > voted);
     }
     assert!(ear.contradicting().is_empty(), "{}", ear.contradictions());
+    evidence_reaches_every_node_and_the_chain(&net, &ear);
+}
+
+/// Whoever has the key of a validator signs two precommits of one round with it.
+fn evidence_reaches_every_node_and_the_chain(net: &Devnet, ear: &Ear) {
+    let chain = net.file.chain_id.parse().unwrap();
+    let path = net.node("51").data_dir.parent().unwrap().join("validator.pem");
+    let key = SecretKey::from_pem(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let (kind, height, round, province) = (VoteKind::Precommit, 1, 9, "51".parse().unwrap());
+    let vote = |block: Option<Digest>| {
+        let signature = key.sign(&vote_bytes(kind, &chain, height, round, block.as_ref()));
+        Message::Vote(Vote { kind, height, round, block, province, signature })
+    };
+    let one = vote(None);
+    let evidence = Equivocation::of(&chain, &one, &vote(Some(sha256(b"block")))).unwrap();
+    for node in PROVINCES {
+        let known =
+            || net.get(node, "/v1/evidence").ok().filter(|(_, e)| e["items"][0].is_object());
+        await_that("every node knows it", || {
+            ear.say(evidence.encode());
+            known().is_some()
+        });
+        let (_, answer) = known().unwrap();
+        assert_eq!(answer["items"].as_array().unwrap().len(), 1, "{answer}");
+        assert_eq!(answer["items"][0]["province"], "51");
+    }
+    for expected in ["reported at height", "known"] {
+        let done = net.symbolon(&["--as", "11", "gov", "report"]);
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+        assert!(text.contains("province 51, two of a precommit at height 1: "), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    // It stays a validator.
+    let (_, set) = net.get("11", "/v1/validators").unwrap();
+    assert_eq!(set["items"].as_array().unwrap().len(), PROVINCES.len());
 }
 
 /// A process that ends with its test.

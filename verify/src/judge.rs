@@ -23,7 +23,7 @@ use symbolon_ledger::{
 
 use crate::{
     listed::{Listed, Ruling, listed},
-    message::{Holder, answer, joined, lead, with_holder},
+    message::{Holder, answer, joined, late, lead, with_holder},
     naming::{as_of_block, name_records, recognise, shown_claims},
     showing::{HolderFinding, Judged, Seen, holder},
     verdict::{Check, CheckName, CheckResult, LedgerStatus, Outcome, Reason, Verdict},
@@ -119,6 +119,9 @@ impl Unavailable {
 pub enum Ledger {
     /// Its records at one height.
     At(Box<LedgerView>),
+    /// The same, from a node that knows why it has no newer block. What the records prove counts
+    /// as always; where they are too old, the verdict says why, and what helps.
+    Late(Box<LedgerView>, Unavailable),
     /// Nothing.
     Unavailable(Unavailable),
 }
@@ -152,6 +155,10 @@ pub fn hear(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Judged
     bench.pass(CheckName::Format, "a presentation of a licence in SD-JWT form");
     match ledger {
         Ledger::At(view) => Case { presentation, view, request }.hear(bench),
+        Ledger::Late(view, why) => {
+            bench.late = Some(*why);
+            Case { presentation, view, request }.hear(bench)
+        }
         Ledger::Unavailable(why) => {
             bench.doubt(CheckName::IssuerKey, Reason::LedgerUnavailable, why.detail());
             let mut judged = bench.close(request, None, false);
@@ -188,6 +195,8 @@ struct Bench {
     checks: Vec<Check>,
     failure: Option<Reason>,
     doubt: Option<Reason>,
+    /// Why there is no newer block, when that is known.
+    late: Option<Unavailable>,
 }
 
 impl Bench {
@@ -209,7 +218,12 @@ impl Bench {
     }
 
     fn doubt(&mut self, name: CheckName, reason: Reason, detail: &str) {
-        self.note(name, CheckResult::Skipped, detail);
+        match self.late {
+            Some(why) if reason == Reason::StaleLedger => {
+                self.note(name, CheckResult::Skipped, &format!("{detail}: {}", why.detail()));
+            }
+            _ => self.note(name, CheckResult::Skipped, detail),
+        }
         self.doubt.get_or_insert(reason);
     }
 
@@ -226,6 +240,10 @@ impl Bench {
             (None, Some(doubt)) => (Outcome::Undetermined, Some(doubt)),
             (None, None) if absent => (Outcome::Unknown, Some(Reason::NotOnLedger)),
             (None, None) => (Outcome::Valid, None),
+        };
+        let said = match (reason, self.late) {
+            (Some(Reason::StaleLedger), Some(why)) => late(why),
+            _ => answer(outcome, reason, view),
         };
         let recognised = recognise(request, view);
         let lead = lead(recognised, request, view);
@@ -244,7 +262,7 @@ impl Bench {
             superseded_by: None,
             as_of: view.map(|v| as_of_block(&v.as_of)),
             checks: self.checks,
-            message: joined(&lead, &answer(outcome, reason, view)),
+            message: joined(&lead, &said),
             proof: None,
         };
         if let Some(view) = view {

@@ -429,6 +429,36 @@ fn an_unreachable_ledger_decides_nothing() {
 }
 
 #[test]
+fn a_node_that_knows_why_it_is_late_says_so_and_decides_what_it_can() {
+    let check = |change: Change, why, expected, detail: &str, next: &str| {
+        let mut scene = Scene::new();
+        change(&mut scene);
+        scene.view.as_of.time_ms = scene.request.now_ms - scene.request.max_staleness_ms - 1;
+        let presentation = Parsed::parse(&scene.shown()).unwrap();
+        let ledger = Ledger::Late(Box::new(scene.view.clone()), why);
+        let verdict = judge(&presentation, &ledger, &scene.request);
+        assert_eq!((verdict.outcome, verdict.reason), expected);
+        let status = verdict.checks.iter().find(|c| c.name == CheckName::Status).unwrap();
+        assert!(status.detail.contains(detail), "{}", status.detail);
+        assert!(verdict.message.en.contains(next), "{}", verdict.message.en);
+        // Without the reason the same is decided, in other words.
+        let plain = judge(&presentation, &Ledger::At(Box::new(scene.view)), &scene.request);
+        assert_eq!((plain.outcome, plain.reason), expected);
+    };
+    let stale = (Outcome::Undetermined, Some(Reason::StaleLedger));
+    check(|_| {}, Unavailable::NodeBehind, stale, "is catching up", "ask another node");
+    check(|_| {}, Unavailable::NoQuorum, stale, "too few provinces", "stand still as well");
+    // What is final counts at any height.
+    let revoked = (Outcome::Invalid, Some(Reason::Revoked));
+    check(REVOKED, Unavailable::NoQuorum, revoked, "revoked", "revoked");
+    // A fresh block leaves nothing to explain.
+    let scene = Scene::new();
+    let presentation = Parsed::parse(&scene.shown()).unwrap();
+    let ledger = Ledger::Late(Box::new(scene.view.clone()), Unavailable::NoQuorum);
+    assert_eq!(judge(&presentation, &ledger, &scene.request), verdict(&[]));
+}
+
+#[test]
 fn a_text_that_is_no_presentation_is_invalid() {
     let scene = Scene::new();
     let error = Parsed::parse("nonsense").unwrap_err();

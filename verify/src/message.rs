@@ -4,7 +4,7 @@
 use symbolon_ledger::records::ProvinceRecord;
 
 use crate::{
-    judge::Request,
+    judge::{Request, Unavailable},
     verdict::{Message, Outcome, Reason, Recognised, RecognitionReason},
     view::LedgerView,
 };
@@ -119,6 +119,23 @@ fn words(outcome: Outcome, reason: Option<Reason>, view: Option<&LedgerView>) ->
     }
 }
 
+/// The answer of a node whose newest block is too old, and which knows why.
+pub(crate) fn late(why: Unavailable) -> Message {
+    let (zh, en) = match why {
+        Unavailable::NoQuorum => (
+            "暂时无法判定：应答的省份不足，账本暂停产生新区块。这不表示证照无效。请稍后重试，其他节点的数据也停在此处。",
+            "Cannot be decided now: too few provinces answer to make new blocks. This does not mean \
+             that the licence is invalid. Ask again later: the other nodes stand still as well.",
+        ),
+        _ => (
+            "暂时无法判定：本节点正在追赶账本。这不表示证照无效。请一分钟后重试，或改问其他节点。",
+            "Cannot be decided now: this node is catching up with the chain. This does not mean that \
+             the licence is invalid. Ask again in a minute, or ask another node.",
+        ),
+    };
+    Message { zh: zh.to_owned(), en: en.to_owned() }
+}
+
 fn valid(view: Option<&LedgerView>) -> (String, String) {
     let licence_type = view.and_then(|v| v.licence_type.as_ref());
     let agency = view.and_then(|v| v.agency.as_ref());
@@ -192,6 +209,10 @@ fn next_step(reason: Reason) -> (&'static str, &'static str) {
             "请改问较近的日期，或向保留更久数据的节点查询",
             "Ask for a later date, or ask a node that keeps more",
         ),
+        Reason::StalePresentation => (
+            "如持证人签的是验证方给出的随机数，请先换一个新的",
+            "If the holder signed a challenge, make a new one first",
+        ),
         _ => ("请一分钟后重试，或改问其他节点", "Ask again in a minute, or ask another node"),
     }
 }
@@ -203,7 +224,7 @@ mod tests {
     use super::*;
 
     /// Every reason, with the outcome that it goes with.
-    const REASONS: [(Outcome, Reason); 19] = [
+    const REASONS: [(Outcome, Reason); 20] = [
         (Outcome::Invalid, Reason::MalformedPresentation),
         (Outcome::Invalid, Reason::IssuerNotAuthorised),
         (Outcome::Invalid, Reason::BadSignature),
@@ -223,6 +244,7 @@ mod tests {
         (Outcome::Undetermined, Reason::StaleLedger),
         (Outcome::Undetermined, Reason::LedgerUnavailable),
         (Outcome::Undetermined, Reason::BeforeRetainedWindow),
+        (Outcome::Undetermined, Reason::StalePresentation),
     ];
 
     #[test]
@@ -292,6 +314,9 @@ mod tests {
             BeforeRetainedWindow
               暂时无法判定：所问时间早于本节点保留的数据。这不表示证照无效。请改问较近的日期，或向保留更久数据的节点查询。
               Cannot be decided now: the time asked for is before what this node keeps. This does not mean that the licence is invalid. Ask for a later date, or ask a node that keeps more.
+            StalePresentation
+              暂时无法判定：出示已过时，请持证人重新出示。这不表示证照无效。如持证人签的是验证方给出的随机数，请先换一个新的。
+              Cannot be decided now: the presentation is not fresh; ask the holder to show it anew. This does not mean that the licence is invalid. If the holder signed a challenge, make a new one first.
         "#]].assert_eq(&table);
     }
 }

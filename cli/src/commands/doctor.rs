@@ -198,6 +198,10 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
         found: format!("height {height}, answered after {took} ms"),
         hint: "",
     });
+    if let Some(status) = &status {
+        findings.extend(voting(&name, status));
+        findings.extend(quorum(&name, status));
+    }
     let time = field("as_of").and_then(|a| a.get("time")).or_else(|| field("time"));
     if let Some(time) = time.and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
         findings.push(freshness(&name, answered, time));
@@ -207,6 +211,62 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
         findings.push(offset(&name, asked, answered, date));
     }
     Some(seen)
+}
+
+/// Why a validator does not vote, when it does not.
+fn voting(name: &str, status: &Value) -> Option<Finding> {
+    let found = match status["voting"].as_str()? {
+        "below_mark" => "no: it has signed for this height or a later one, and its log is gone",
+        "looks_on" => "no: it does not know what its key has signed, and looks on",
+        "no_vote" => "no: its key has no vote at this height",
+        _ => return None,
+    };
+    Some(Finding {
+        name: format!("vote of {name}"),
+        health: Health::Doubtful,
+        found: found.to_owned(),
+        hint: "it votes by itself after some heights; docs/operating/recovery.md says what to do when more than a third look on",
+    })
+}
+
+/// Whether enough validators answer, and who does not.
+fn quorum(name: &str, status: &Value) -> Option<Finding> {
+    let name = format!("quorum at {name}");
+    let stall = &status["stall"];
+    if stall.is_object() {
+        let missing = stall["missing"].as_array().map_or(&[][..], Vec::as_slice);
+        let missing: Vec<String> = missing.iter().map(last_heard).collect();
+        let found = format!(
+            "none since {}: {} of {} validators answer at height {}; missing {}",
+            stall["since"].as_str().unwrap_or("?"),
+            stall["answering"],
+            stall["quorum"],
+            stall["height"],
+            missing.join(", ")
+        );
+        let hint = "start the missing provinces' nodes, or mend the network to them; the chain goes on by itself";
+        return Some(Finding { name, health: Health::Bad, found, hint });
+    }
+    let missing = status["validators_missing"].as_array()?;
+    if missing.is_empty() {
+        return None;
+    }
+    let all = status["validators"].as_array().map_or(&[][..], Vec::as_slice);
+    let silent = all.iter().filter(|v| missing.contains(&v["province"])).map(last_heard);
+    let found = format!("there, without {}", silent.collect::<Vec<_>>().join(", "));
+    let hint = "the chain goes on; start their nodes, or mend the network to them";
+    Some(Finding { name, health: Health::Doubtful, found, hint })
+}
+
+/// A validator, and where it was when it was heard last.
+fn last_heard(validator: &Value) -> String {
+    let province = validator["province"].as_str().unwrap_or("?");
+    match (validator["last_height"].as_u64(), validator["last_round"].as_u64()) {
+        (Some(height), Some(round)) => {
+            format!("{province} (last heard at height {height}, round {round})")
+        }
+        _ => format!("{province} (not heard since that node was started)"),
+    }
 }
 
 /// How old the newest block is.
@@ -346,6 +406,36 @@ mod tests {
         check(1_367_918, Health::Bad, "from the future: 367 s ahead of this machine's clock");
         check(990_000, Health::Good, "10 s old");
         check(900_000, Health::Bad, "100 s old");
+    }
+
+    #[test]
+    fn a_stall_names_the_missing_and_where_they_were() {
+        let status = json!({
+            "validators_missing": ["44", "51"],
+            "validators": [
+                {"province": "31", "last_height": 8, "last_round": 2},
+                {"province": "44", "last_height": 7, "last_round": 0},
+                {"province": "51", "last_height": null, "last_round": null},
+            ],
+            "stall": null,
+        });
+        let some = quorum("n", &status).expect("two are missing");
+        assert_eq!(some.health, Health::Doubtful);
+        let named =
+            "44 (last heard at height 7, round 0), 51 (not heard since that node was started)";
+        assert_eq!(some.found, format!("there, without {named}"));
+        let mut stalled = status.clone();
+        stalled["stall"] = json!({
+            "since": "2026-11-23T08:00:00.000Z", "height": 8, "answering": 2, "quorum": 3,
+            "missing": status["validators"].as_array().expect("a list")[1..],
+        });
+        let found = quorum("n", &stalled).expect("a stall");
+        assert_eq!(found.health, Health::Bad);
+        assert!(found.found.ends_with(named) && found.found.contains("2 of 3"), "{}", found.found);
+        assert!(quorum("n", &json!({"validators_missing": []})).is_none());
+        let silent = voting("n", &json!({"voting": "looks_on"})).expect("it does not vote");
+        assert_eq!(silent.health, Health::Doubtful);
+        assert!(voting("n", &json!({"voting": "votes"})).is_none());
     }
 
     #[test]

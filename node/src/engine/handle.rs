@@ -114,6 +114,7 @@ pub fn start(parts: EngineParts) -> Result<(EngineHandle, Outside), EngineError>
             events: events.clone(),
             checks: checks.clone(),
             pool: parts.pool.clone(),
+            store: parts.store.clone(),
             network: parts.network.clone(),
         },
         edge: Edge::new(parts.store.chain_id(), &start),

@@ -11,12 +11,14 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod evidence;
 mod handle;
 mod queue;
 mod router;
 mod shelf;
 mod status;
 mod sync;
+mod voice;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -29,6 +31,7 @@ use std::{
 
 use symbolon_consensus::{
     Config, Effect, HeightStart, Host, HostError, Input, Peer, Signed, Timer, Timing, Verified,
+    evidence::Equivocation,
 };
 use symbolon_ledger::{
     block::{Block, BlockError},
@@ -59,7 +62,8 @@ pub use handle::{EngineHandle, Outside, THREAD, abort_on_panic, start};
 use queue::{Queue, Queued};
 use router::Checks;
 use shelf::Shelf;
-pub use status::EngineStatus;
+pub(crate) use status::describe;
+pub use status::{EngineStatus, Heard, LastHeard, Stall, Voting};
 use sync::Sync;
 
 /// How long a node of a new chain waits for its peers before the first block.
@@ -151,6 +155,8 @@ enum Event {
     Checked { message: Verified, from: Peer },
     /// A peer speaks of a later height; nothing of it is checked.
     Ahead { peer: PeerIndex, height: u64 },
+    /// A peer has shown evidence, which was checked.
+    Evidence(Box<Equivocation>),
     /// Transactions wait.
     Work,
     /// A block was built.
@@ -205,7 +211,9 @@ struct Engine {
     begin_at: Option<Instant>,
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
-    heard: BTreeMap<ProvinceCode, Instant>,
+    heard: BTreeMap<ProvinceCode, Heard>,
+    /// When a block was last committed here, or the engine was started.
+    progress_ms: u64,
     /// When the status was last published.
     published: Instant,
 }
@@ -246,6 +254,7 @@ impl Engine {
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            progress_ms: now,
             published: Instant::now(),
         };
         // The founding document names the founders; who has the vote now, the state.
@@ -303,6 +312,7 @@ impl Engine {
                 self.sync_checked(parent, checked, from)
             }
             Event::Network(event) => self.handle_network(event),
+            Event::Evidence(evidence) => self.keep_evidence(&evidence),
             Event::HelperGone(what) => Err(EngineError::HelperGone(what)),
             Event::Stop => Ok(()),
         }
@@ -403,31 +413,16 @@ impl Engine {
                 self.wakes.insert(Instant::now() + Duration::from_millis(ahead));
             }
             Effect::StartedRound { height, round, .. } => self.round_started(height, round),
+            Effect::EvidenceFound(found) => self.evidence_found(&found)?,
             Effect::Decide { block, certificate } => return self.decide(block, &certificate),
             other => self.note(other),
         }
         Ok(Vec::new())
     }
 
-    /// Order: what this node states itself is beside its key, durable, and only then does anybody
-    /// hear of it. What it repeats is below the mark already.
-    fn publish(&mut self, message: &Verified) -> Result<(), EngineError> {
-        let stated = message.message().statement(&self.parts.store.chain_id());
-        if let (Some(marks), Some((province, statement, _))) = (&mut self.parts.marks, stated)
-            && self.parts.identity.as_ref().is_some_and(|(own, _)| *own == province)
-        {
-            marks.keep(&statement).map_err(EngineError::SignState)?;
-        }
-        self.parts.network.publish_consensus(message.message().encode());
-        Ok(())
-    }
-
     /// Effects that change nothing here but what is known and said.
     fn note(&mut self, effect: Effect) {
         match effect {
-            Effect::EvidenceFound(evidence) => {
-                tracing::warn!(province = %evidence.province, "a validator signed two conflicting messages");
-            }
             Effect::Misbehaved { peer, reason } => {
                 tracing::warn!(peer = peer.0, %reason, "a peer delivered a bad message");
                 self.parts.network.blame(PeerIndex(peer.0));
@@ -453,6 +448,7 @@ impl Engine {
         self.wakes.clear();
         let start = height_start(&self.parts.store)?;
         self.checks.move_to(start.clone());
+        self.repeat_evidence()?;
         self.plan_begin();
         let mut inputs = vec![Input::StartHeight(start)];
         if self.parts.pool.has_work() {
@@ -484,6 +480,7 @@ impl Engine {
         tracing::debug!(height, round = certificate.round, transactions, "committed");
         let now = (self.parts.clock)();
         self.parts.metrics.committed(block, executed);
+        self.progress_ms = now;
         self.status.send_modify(|status| {
             status.height = height;
             status.last_commit_ms = now;

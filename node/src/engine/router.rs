@@ -16,6 +16,7 @@ use std::{
 use symbolon_consensus::{
     HeightStart, Peer,
     edge::{Edge, Passage},
+    evidence::Equivocation,
     wire::Message,
 };
 use tokio::sync::mpsc;
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
     pool::{Pool, SubmitErrorKind},
+    storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
 };
 
 /// Most consensus messages that wait to be checked. Past it they are neither checked nor
@@ -77,6 +79,7 @@ pub(super) struct Router {
     pub(super) events: Queue,
     pub(super) checks: Checks,
     pub(super) pool: Arc<Pool>,
+    pub(super) store: Arc<Store>,
     pub(super) network: NetworkHandle,
 }
 
@@ -103,7 +106,11 @@ pub(super) fn start(
             }
         }
     })?;
-    let checker = Checker { events: router.events.clone(), network: router.network.clone() };
+    let checker = Checker {
+        events: router.events.clone(),
+        network: router.network.clone(),
+        store: router.store.clone(),
+    };
     let watch = router.watch("the check of consensus messages");
     thread(CHECKER).spawn(move || {
         let _watch = watch;
@@ -188,6 +195,7 @@ impl Router {
 struct Checker {
     events: Queue,
     network: NetworkHandle,
+    store: Arc<Store>,
 }
 
 impl Checker {
@@ -209,7 +217,7 @@ impl Checker {
     }
 
     fn check_message(&self, edge: &mut Edge, now: u64, bytes: &[u8], from: Peer) -> Acceptance {
-        let Ok(message) = Message::decode(bytes) else { return Acceptance::Reject };
+        let Ok(message) = Message::decode(bytes) else { return self.check_evidence(bytes) };
         match edge.weigh(now, message, from) {
             Passage::Pass(message) => {
                 self.events.offer(Event::Checked { message, from });
@@ -226,5 +234,40 @@ impl Checker {
                 Acceptance::Reject
             }
         }
+    }
+
+    /// The other thing that travels with consensus: evidence. Only what is new and would be kept is
+    /// passed on, so that a guilty validator cannot keep its peers busy with its guilt.
+    fn check_evidence(&self, bytes: &[u8]) -> Acceptance {
+        let Ok(evidence) = Equivocation::decode(bytes) else { return Acceptance::Reject };
+        let verdict = self.weigh(&evidence).unwrap_or_else(|error| {
+            self.store.note_fault(&error);
+            Acceptance::Ignore
+        });
+        if verdict == Acceptance::Accept {
+            self.events.offer(Event::Evidence(Box::new(evidence)));
+        }
+        verdict
+    }
+
+    fn weigh(&self, evidence: &Equivocation) -> Result<Acceptance, StorageError> {
+        let chain = self.store.chain_id();
+        let Ok((first, _)) = evidence.statements(&chain) else { return Ok(Acceptance::Reject) };
+        let (height, view) = (first.height, self.store.view()?);
+        let tip = view.tip().height;
+        // Of later heights the set is not known here yet; nobody is to blame.
+        let in_reach =
+            height <= tip.saturating_add(1) && tip <= height.saturating_add(EVIDENCE_KEPT_FOR);
+        if !in_reach || !view.wants_evidence(evidence.province, height)? {
+            return Ok(Acceptance::Ignore);
+        }
+        let Some(set) = view.validators_at(height)? else { return Ok(Acceptance::Ignore) };
+        Ok(match evidence.check(&chain, &set) {
+            Ok(_) => Acceptance::Accept,
+            Err(error) => {
+                tracing::warn!(%error, "evidence does not hold");
+                Acceptance::Reject
+            }
+        })
     }
 }

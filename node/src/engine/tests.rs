@@ -3,9 +3,11 @@
 
 mod bodies;
 mod disk;
+mod evidence;
 mod faults;
 mod marks;
 mod restart;
 mod rig;
 mod router;
+mod stall;
 mod sync;

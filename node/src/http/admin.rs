@@ -13,7 +13,10 @@ use axum::{
 use serde::Serialize;
 
 use super::{Server, error::Problem, limits, not_found, registries::find_parameters, wrong_method};
-use crate::{engine::EngineStatus, storage::View};
+use crate::{
+    engine::{EngineStatus, describe},
+    storage::View,
+};
 
 /// Media type of the OpenMetrics text.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -90,7 +93,14 @@ fn readiness(
         None => reasons.push("no block has been committed yet".to_owned()),
         Some(age) if age > limit => {
             reasons.push(format!("no block for {age} ms, the limit is {limit} ms"));
-            if !engine.validators_missing.is_empty() {
+            if let Some(stall) = &engine.stall {
+                let missing: Vec<_> = stall.missing.iter().map(describe).collect();
+                let (answering, quorum) = (stall.answering, stall.quorum);
+                reasons.push(format!(
+                    "no quorum: {answering} of {quorum} validators answer; missing {}",
+                    missing.join(", ")
+                ));
+            } else if !engine.validators_missing.is_empty() {
                 let missing: Vec<_> =
                     engine.validators_missing.iter().map(ToString::to_string).collect();
                 reasons.push(format!("nothing heard from provinces {}", missing.join(", ")));
@@ -113,6 +123,7 @@ async fn metrics(State(server): State<Arc<Server>>) -> Result<Response, Problem>
     metrics.syncing.set(i64::from(engine.syncing));
     metrics.peers.set(signed(engine.peers_connected));
     metrics.validators_missing.set(signed(engine.validators_missing.len()));
+    metrics.heard(&engine);
     metrics.pool_transactions.set(signed(context.pool.len()));
     let text = metrics.text().map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
@@ -140,6 +151,7 @@ async fn version(State(server): State<Arc<Server>>) -> Json<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Heard, LastHeard, Stall};
 
     const INTERVAL: u64 = 10_000;
 
@@ -180,5 +192,15 @@ mod tests {
         let engine = EngineStatus { validators_missing: missing, ..engine() };
         let ready = readiness(&engine, (5, 0), INTERVAL, 1_000_000);
         assert!(ready.reasons[1].ends_with("51, 44"), "{:?}", ready.reasons);
+        let last = Some(Heard { height: 5, round: 2, at_ms: 0 });
+        let missing = [("51", last), ("44", None)]
+            .map(|(province, last)| LastHeard { province: province.parse().unwrap(), last });
+        let stall = Stall { answering: 2, quorum: 3, missing: missing.into(), ..Stall::default() };
+        let ready =
+            readiness(&EngineStatus { stall: Some(stall), ..engine }, (5, 0), INTERVAL, 1_000_000);
+        assert_eq!(
+            ready.reasons[1],
+            "no quorum: 2 of 3 validators answer; missing 51 (last heard at height 5, round 2), 44 (not heard since this node was started)"
+        );
     }
 }

@@ -24,7 +24,10 @@ use super::{
     registries::{List, page_size},
     words::{hex, instant},
 };
-use crate::storage::{Kept, StorageError, View};
+use crate::{
+    engine::{LastHeard, Stall},
+    storage::{Kept, StorageError, View},
+};
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
@@ -295,6 +298,58 @@ pub(super) async fn get_certificate(
     server.read(look).await
 }
 
+/// What a validator said last, in a vote or proposal that this node has checked. All null when it
+/// was not heard since this node was started.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ValidatorHeard {
+    /// Code of its province.
+    province: String,
+    /// Height that it spoke of last.
+    last_height: Option<u64>,
+    /// Round that it spoke of last.
+    last_round: Option<u32>,
+    /// When it was heard, RFC 3339.
+    last_heard: Option<String>,
+}
+
+/// The chain stands still, since too few validators answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct StallBody {
+    /// When progress ended at this node, RFC 3339.
+    since: String,
+    /// Height that cannot be decided.
+    height: u64,
+    /// Validators that answer, this node with them if it votes.
+    answering: usize,
+    /// Validators that it takes.
+    quorum: usize,
+    /// Those that do not answer.
+    missing: Vec<ValidatorHeard>,
+}
+
+impl From<&LastHeard> for ValidatorHeard {
+    fn from(validator: &LastHeard) -> Self {
+        Self {
+            province: validator.province.to_string(),
+            last_height: validator.last.map(|last| last.height),
+            last_round: validator.last.map(|last| last.round),
+            last_heard: validator.last.map(|last| instant(last.at_ms)),
+        }
+    }
+}
+
+impl From<&Stall> for StallBody {
+    fn from(stall: &Stall) -> Self {
+        Self {
+            since: instant(stall.since_ms),
+            height: stall.height,
+            answering: stall.answering,
+            quorum: stall.quorum,
+            missing: stall.missing.iter().map(ValidatorHeard::from).collect(),
+        }
+    }
+}
+
 /// How much of the past this node has.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct HistoryBody {
@@ -342,8 +397,16 @@ pub(super) struct Status {
     round: u32,
     /// Peers connected.
     peers: usize,
+    /// `votes`; `observes`; `no_vote` (its key has none at this height); `below_mark` (its key has
+    /// signed for this height or a later one, and its log is gone); `looks_on` (it does not know
+    /// what its key has signed).
+    voting: &'static str,
+    /// Every other validator, and what it said last.
+    validators: Vec<ValidatorHeard>,
     /// Provinces whose validators were not heard of lately.
     validators_missing: Vec<String>,
+    /// Why no block is made: too few validators answer. Null while that is not so.
+    stall: Option<StallBody>,
     /// Why the node stopped taking part.
     fault: Option<String>,
     /// When it last committed a block, RFC 3339.
@@ -375,6 +438,9 @@ pub(super) async fn get_status(State(server): State<Arc<Server>>) -> Result<Json
             syncing: engine.syncing,
             round: engine.round,
             peers: engine.peers_connected,
+            voting: engine.voting.name(),
+            validators: engine.validators.iter().map(ValidatorHeard::from).collect(),
+            stall: engine.stall.as_ref().map(StallBody::from),
             validators_missing: engine.validators_missing.iter().map(ToString::to_string).collect(),
             fault: engine.fault,
             last_commit: (engine.last_commit_ms > 0).then(|| instant(engine.last_commit_ms)),

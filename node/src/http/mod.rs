@@ -5,8 +5,9 @@
 //! [`extract`], [`queries`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
 //! [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`], [`blocks`],
-//! [`trust`], [`events`]; then [`status_lists`], [`well_known`] and [`type_metadata`], which are read without
-//! any knowledge of the ledger; and [`admin`] for the operator. The shapes are described at `/docs` of a running node and in
+//! [`evidence`], [`trust`], [`events`]; then [`status_lists`], [`well_known`] and
+//! [`type_metadata`], which are read without any knowledge of the ledger; and [`admin`] for the
+//! operator. The shapes are described at `/docs` of a running node and in
 //! `docs/reference/http-api.md`.
 
 mod limits;
@@ -58,6 +59,8 @@ mod well_known;
 mod type_metadata;
 
 mod blocks;
+
+mod evidence;
 
 mod trust;
 
@@ -218,6 +221,8 @@ struct Server {
     context: HttpContext,
     /// Places for requests being answered.
     requests: Semaphore,
+    /// Whose requests they are.
+    requesting: Callers,
     /// Places for the operator's requests being answered.
     operator_requests: Semaphore,
     /// Blocking reads of the database for the operator.
@@ -264,9 +269,11 @@ impl Server {
             .num_threads(cores)
             .thread_name(|n| format!("verify-{n}"))
             .build()?;
+        let recall = Recall::new((context.clock)());
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
+            requesting: Callers::new(limits.requests_of_one),
             operator_requests: Semaphore::new(limits::OPERATOR_REQUESTS),
             operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
@@ -277,9 +284,9 @@ impl Server {
             submissions: Gate::new(limits.submissions, "submissions"),
             large: Budget::new(MAX_LARGE_BODIES),
             batches: Gate::new(limits.batches, "batches"),
-            recall: Recall::new(),
-            tickets: Tickets::new(),
-            answers: Answers::new(),
+            recall,
+            tickets: Tickets::new(limits.tickets_of_one),
+            answers: Answers::new(limits.keys_of_one, limits.answer_bytes_of_one),
             encrypted,
             status_lists: status_lists::Shelf::default(),
             workers,
@@ -369,6 +376,7 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
         .merge(registries::routes())
         .merge(proposals::routes())
         .merge(blocks::routes())
+        .merge(evidence::routes())
         .merge(trust::routes())
         .merge(events::routes())
         .merge(status_lists::routes())

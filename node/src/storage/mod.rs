@@ -8,6 +8,7 @@ pub mod error;
 pub mod schema;
 
 mod commit;
+mod evidence;
 mod history_tree;
 mod incoming;
 mod proof;
@@ -20,6 +21,7 @@ mod view;
 
 pub use commit::Commit;
 pub use error::StorageError;
+pub use evidence::{EVIDENCE_KEPT_FOR, EVIDENCE_PER_PROVINCE};
 pub use incoming::Incoming;
 pub use proof::ProofBuilder;
 pub use prune::{LEAVES_KEPT, Pruned};

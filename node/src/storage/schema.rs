@@ -18,13 +18,18 @@
 //! | | province, list (3 bytes) | height at which the list last changed |
 //! | `status_changes` | province, list (3 bytes), height | the statuses that this block replaced: 3 bytes each, index in the list times 4 plus the status before |
 //! | `leaves` | height | the leaves of its transactions (id, hash of the signature: 64 bytes each), for the newest blocks only |
+//! | `evidence` | province, height | CBOR of the `Equivocation` of that province at that height |
 //!
-//! Everything but `undecided` is written only in the one synced batch of a block, or all at once
-//! from a snapshot; `prune.rs` removes what is too old. `history_tree` has a leaf (level 0) only
-//! where the header itself is not kept. A change of any line here raises [`SCHEMA_VERSION`].
+//! Everything but `undecided` and `evidence` is written only in the one synced batch of a block, or
+//! all at once from a snapshot; `prune.rs` removes what is too old. `history_tree` has a leaf (level
+//! 0) only where the header itself is not kept. A change of any line here raises
+//! [`SCHEMA_VERSION`].
 
 use bincode::{Decode, Encode};
-use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
+use symbolon_ledger::{
+    codes::ProvinceCode,
+    hash::{BlockHash, Cid, DIGEST_LEN},
+};
 
 /// Version of this table. A database with another one is refused.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -62,6 +67,8 @@ pub mod cf {
     /// See the table above.
     pub const STATUS_CHANGES: &str = "status_changes";
     /// See the table above.
+    pub const EVIDENCE: &str = "evidence";
+    /// See the table above.
     pub const LEAVES: &str = "leaves";
 
     /// What follows from blocks and certificates beside the state: the same on every node.
@@ -78,7 +85,7 @@ pub mod cf {
     ];
 
     /// All of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         META,
         HEADERS,
         BLOCKS,
@@ -93,6 +100,7 @@ pub mod cf {
         VALIDATOR_SETS,
         STATUS_PAGES,
         STATUS_CHANGES,
+        EVIDENCE,
         LEAVES,
     ];
 }
@@ -159,6 +167,12 @@ pub fn height_key(height: u64) -> [u8; 8] {
 #[must_use]
 pub fn undecided_key(height: u64, block: &BlockHash) -> Vec<u8> {
     [&height.to_be_bytes()[..], block.as_bytes()].concat()
+}
+
+/// Key of evidence against a province.
+#[must_use]
+pub fn evidence_key(province: ProvinceCode, height: u64) -> Vec<u8> {
+    [province.as_str().as_bytes(), &height.to_be_bytes()].concat()
 }
 
 /// Where in the chain an event is. The order of places is the order of events.

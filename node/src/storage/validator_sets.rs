@@ -23,6 +23,13 @@ impl Store {
 }
 
 impl View<'_> {
+    /// All sets, each with the height of the block that made it, ascending.
+    pub(super) fn validator_sets(
+        &self,
+    ) -> impl Iterator<Item = Result<(u64, ValidatorSet), StorageError>> {
+        self.scan_prefix(cf::VALIDATOR_SETS, &[]).map(|entry| read_set(&entry?))
+    }
+
     /// The trust bundle that ends at the tip, with this node's certificates.
     ///
     /// # Errors
@@ -31,7 +38,7 @@ impl View<'_> {
     pub fn trust_bundle(&self) -> Result<TrustBundle, StorageError> {
         let missing = |height: u64| StorageError::damaged(format!("block {height} is incomplete"));
         let header = |height: u64| self.header_bytes(height)?.ok_or_else(|| missing(height));
-        let mut sets = self.scan_prefix(cf::VALIDATOR_SETS, &[]).map(|entry| read_set(&entry?));
+        let mut sets = self.validator_sets();
         let (0, validators) = sets.next().ok_or_else(no_founding_set)?? else {
             return Err(no_founding_set());
         };

@@ -102,7 +102,7 @@ fn grow(chain: &mut Chain, licences: usize) {
     while left > 0 {
         let batch = left.min(OF_A_BLOCK);
         let operations = (0..batch).map(|_| chain.issue()).collect();
-        chain.commit(operations);
+        chain.commit(&operations);
         left -= batch;
     }
 }

@@ -16,7 +16,9 @@ use symbolon_ledger::{
     keys::SecretKey,
     vote::VoteKind,
 };
-use symbolon_node::network::{ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, prepare};
+use symbolon_node::network::{
+    ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, prepare,
+};
 use tokio::runtime::Runtime;
 
 use super::space::Space;
@@ -63,6 +65,7 @@ impl ChainReader for Listener {
 #[derive(Debug)]
 pub struct Ear {
     heard: Arc<Mutex<Heard>>,
+    network: NetworkHandle,
     _runtime: Runtime,
 }
 
@@ -108,9 +111,10 @@ impl Ear {
             let _within = runtime.enter();
             let network = prepare(config, Arc::new(NetworkCounters::default()));
             let network = network.expect("the network can be prepared");
-            network.open(Arc::new(Listener)).expect("the network opens")
+            let handle = network.handle();
+            (handle, network.open(Arc::new(Listener)).expect("the network opens"))
         };
-        let mut events = match space {
+        let (network, mut events) = match space {
             Some(space) => space.within(open),
             None => open(),
         };
@@ -122,7 +126,12 @@ impl Ear {
                 }
             }
         });
-        Self { heard, _runtime: runtime }
+        Self { heard, network, _runtime: runtime }
+    }
+
+    /// Says something itself, where the nodes speak of a round.
+    pub fn say(&self, bytes: Vec<u8>) {
+        self.network.publish_consensus(bytes);
     }
 
     /// The highest height at which a province was heard; 0 when it was not.

@@ -2,6 +2,7 @@
 
 use symbolon_contracts::{RejectionCode as Code, governance::MAX_GOVERNANCE_OPERATIONS};
 use symbolon_ledger::{
+    catalogue::LicenceTypeRecord,
     governance::{Action, Activation, FeaturesRecord, MAX_ACTION_BYTES, MAX_FEATURES},
     operation::{KeyPurpose, Operation},
     records::{CountersRecord, RECORD_VERSION, Record as _, ValidatorsRecord},
@@ -77,18 +78,7 @@ fn vote_case(w: &mut World, code: Code) -> Option<&'static str> {
             w.asks(of_province("11"), vec![Operation::Approve { proposal }])
         }
         Code::ActionTooLong => {
-            let mut long = entry("local:long", 1);
-            let claim = long.claims[0].clone();
-            let label = |n: usize| format!("{}{n:02}", "长".repeat(98)).parse().unwrap();
-            long.claims = (0..MAX_ACTION_BYTES / 600)
-                .map(|n| {
-                    let mut claim = claim.clone();
-                    claim.key = format!("key_{n}").parse().unwrap();
-                    (claim.label_zh, claim.label_en) = (label(n), label(n));
-                    claim
-                })
-                .collect();
-            long.default_disclosure.clear();
+            let long = longest();
             asks(w, Action::SetLicenceType { entry: long.into() })
         }
         Code::GovernanceBusy => {
@@ -107,6 +97,23 @@ fn vote_case(w: &mut World, code: Code) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// An entry that is longer than an action may be.
+fn longest() -> LicenceTypeRecord {
+    let mut long = entry("local:long", 1);
+    let claim = long.claims[0].clone();
+    let label = |n: usize| format!("{}{n:02}", "长".repeat(98)).parse().unwrap();
+    long.claims = (0..MAX_ACTION_BYTES / 600)
+        .map(|n| {
+            let mut claim = claim.clone();
+            claim.key = format!("key_{n}").parse().unwrap();
+            (claim.label_zh, claim.label_en) = (label(n), label(n));
+            claim
+        })
+        .collect();
+    long.default_disclosure.clear();
+    long
 }
 
 fn validator_case(w: &mut World, code: Code) -> Option<&'static str> {
@@ -189,7 +196,7 @@ fn bad_validator(w: &mut World) -> &'static str {
 
 fn registry_case(w: &mut World, code: Code) -> Option<&'static str> {
     let join = |code, origin| Action::AddProvince { province: new_province(code, origin).into() };
-    let set_entry = |w: &World, change: fn(&mut symbolon_ledger::catalogue::LicenceTypeRecord)| {
+    let set_entry = |w: &World, change: fn(&mut LicenceTypeRecord)| {
         let mut entry = entry(DRIVING, 1);
         change(&mut entry);
         asks(w, Action::SetLicenceType { entry: entry.into() })
@@ -242,7 +249,7 @@ fn registry_case(w: &mut World, code: Code) -> Option<&'static str> {
 }
 
 fn bad_entry(w: &World) -> &'static str {
-    use symbolon_ledger::catalogue::{ClaimRole, ClaimType, Disclosure, LicenceTypeRecord};
+    use symbolon_ledger::catalogue::{ClaimRole, ClaimType, Disclosure};
     let changes: [fn(&mut LicenceTypeRecord); 14] = [
         |e| e.index = 7,
         |e| e.version = 2,

@@ -93,9 +93,9 @@ impl Scene {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let mut chain = Chain::founded(&folder.path().join("theirs"));
-        for _ in 0..5 {
+        for _ in 0..8 {
             let operations = (0..1_500).map(|_| chain.issue()).collect();
-            chain.commit(operations);
+            chain.commit(&operations);
         }
         let path = folder.path().join("snapshot");
         make(&chain.store.view().unwrap(), &path).unwrap();
@@ -253,7 +253,7 @@ fn a_node_joins_from_several_peers_of_which_one_poisons_what_it_gives() {
 #[test]
 fn what_was_fetched_before_a_crash_is_not_fetched_again() {
     let scene = Scene::new();
-    const KEPT: u64 = 3;
+    const KEPT: u64 = 2;
     assert!(scene.chunks() > KEPT + 2, "{} chunks", scene.chunks());
     let part_of_it: Alter = Box::new(|part, bytes| (part < FIRST_CHUNK + KEPT).then_some(bytes));
     let half = Giver::new(&scene.snapshot, part_of_it);

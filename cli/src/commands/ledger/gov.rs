@@ -5,6 +5,7 @@
 
 mod action;
 mod difference;
+mod report;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ pub(crate) enum GovCommand {
     Reject(Numbered),
     /// Show what a proposal would change and who is for it, or list the proposals
     Show(ShowArgs),
+    /// Put on the chain which validators have signed against themselves, as the node knows it
+    Report,
 }
 
 /// A change.
@@ -78,6 +81,7 @@ pub(super) fn run(command: &GovCommand, context: &Context) -> Outcome {
         GovCommand::Reject(Numbered { proposal }) => vote(*proposal, false, context, &node),
         GovCommand::Show(ShowArgs { proposal: Some(number), .. }) => show(*number, &node),
         GovCommand::Show(ShowArgs { proposal: None, open }) => list(*open, &node),
+        GovCommand::Report => report::run(context, &node),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mark beside the key: what was signed is never contradicted, whatever else is lost.
 
-use std::io;
+use std::{io, path::Path};
 
 use symbolon_consensus::{
     Input, Timer, TimerStep,
@@ -34,6 +34,12 @@ fn voted_at_4() -> (Rig, Vec<Fetched>) {
     (rig, blocks)
 }
 
+/// The chain is gone, and that it was ever here.
+fn delete_database(folder: &Path) {
+    std::fs::remove_dir_all(folder.join("rocksdb")).unwrap();
+    std::fs::remove_file(folder.join("founded")).unwrap();
+}
+
 /// Checks that the validator is silent until height 4 is decided, and then votes.
 fn check_silent_through_4(mut rig: Rig, blocks: &[Fetched]) {
     for height in rig.engine.host.height()..=3 {
@@ -57,7 +63,7 @@ fn a_deleted_database_under_a_kept_key_signs_nothing_again() {
     let (rig, blocks) = voted_at_4();
     let rig = rig.restart_after(|folder, disk| {
         disk.wipe();
-        std::fs::remove_dir_all(folder.join("rocksdb")).unwrap();
+        delete_database(folder);
     });
     let rig = rig.unwrap();
     assert_eq!(rig.engine.host.height(), 1);
@@ -71,7 +77,7 @@ fn an_old_database_and_log_under_the_same_key_sign_nothing_again() {
     // The backup: one block, and the log with a vote at height 2.
     assert_eq!(votes_of(&mut rig), 1);
     let kept = tempfile::TempDir::new().unwrap();
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
+    let copy = |from: &Path, to: &Path| {
         let done = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
         assert!(done.success());
     };
@@ -103,7 +109,7 @@ fn a_validator_that_lost_its_mark_looks_on_for_whole_heights() {
     let mut rig = rig
         .restart_after(|folder, disk| {
             disk.wipe();
-            std::fs::remove_dir_all(folder.join("rocksdb")).unwrap();
+            delete_database(folder);
             std::fs::remove_file(sign_state(folder)).unwrap();
         })
         .unwrap();

@@ -316,11 +316,11 @@ impl Rig {
 
     /// The votes among it.
     pub(super) fn votes(&self) -> VecDeque<Vote> {
-        let message = |bytes: Vec<u8>| Message::decode(&bytes).unwrap();
-        let votes = self.wishes().published.into_iter().map(message).filter_map(|m| match m {
-            Message::Vote(vote) => Some(vote),
+        let vote = |bytes: Vec<u8>| match Message::decode(&bytes) {
+            Ok(Message::Vote(vote)) => Some(vote),
+            // A message of another kind, or evidence.
             _ => None,
-        });
-        votes.collect()
+        };
+        self.wishes().published.into_iter().filter_map(vote).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use symbolon_consensus::{edge::Edge, wire::Message};
+use symbolon_consensus::{edge::Edge, evidence::Equivocation, wire::Message};
 use symbolon_genesis::founding::TRANSACTION_KEY_ID;
 use symbolon_ledger::{
     codes::Day,
@@ -21,6 +21,7 @@ use super::{
         queue::{Queue, Queued},
         router::{self, Checks, Router},
     },
+    evidence::evidence,
     rig::{PEER, Rig},
 };
 use crate::network::{Acceptance, NetworkEvent, NetworkHandle, detached};
@@ -46,6 +47,7 @@ fn routed(rig: &Rig) -> Routed {
         events: queue,
         checks,
         pool: rig.engine.parts.pool.clone(),
+        store: rig.engine.parts.store.clone(),
         network: network.clone(),
     };
     let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
@@ -55,7 +57,11 @@ fn routed(rig: &Rig) -> Routed {
 
 impl Routed {
     fn gossip(&self, message: &Message) {
-        let (bytes, id) = (message.encode(), detached::gossip_id());
+        self.gossip_bytes(message.encode());
+    }
+
+    fn gossip_bytes(&self, bytes: Vec<u8>) {
+        let id = detached::gossip_id();
         self.gossip.blocking_send(NetworkEvent::Consensus { bytes, from: PEER, id }).unwrap();
     }
 
@@ -134,4 +140,36 @@ fn an_old_vote_wrapped_anew_is_not_passed_on_again() {
     assert_eq!(verdicts[0], Acceptance::Accept);
     assert!(verdicts[1..].iter().all(|v| *v == Acceptance::Ignore), "{verdicts:?}");
     assert_eq!(routed.events.try_iter().count(), 1);
+}
+
+#[test]
+fn evidence_is_passed_on_while_it_is_new_and_only_when_it_holds() {
+    let mut rig = Rig::new();
+    rig.grow();
+    let routed = routed(&rig);
+    let verdict = |evidence: &Equivocation| {
+        routed.gossip_bytes(evidence.encode());
+        routed.verdict()
+    };
+    let good = evidence(&rig, 1, 1);
+    assert_eq!(verdict(&good), Acceptance::Accept);
+    match routed.events.recv_timeout(HANG).unwrap().event {
+        Event::Evidence(shown) => {
+            assert_eq!(*shown, good);
+            rig.engine.keep_evidence(&shown).unwrap();
+        }
+        _ => panic!("evidence"),
+    }
+    assert_eq!(verdict(&good), Acceptance::Ignore, "it is known");
+    assert_eq!(verdict(&evidence(&rig, 1, 2)), Acceptance::Accept, "of the running height");
+    assert_eq!(verdict(&evidence(&rig, 1, 3)), Acceptance::Ignore, "of a height to come");
+    // Somebody else's signatures.
+    let mut forged = evidence(&rig, 2, 1);
+    forged.province = rig.keys[3].province;
+    assert_eq!(verdict(&forged), Acceptance::Reject);
+    let Equivocation { province, first, second } = evidence(&rig, 2, 1);
+    let turned = Equivocation { province, first: second, second: first };
+    assert_eq!(verdict(&turned), Acceptance::Reject);
+    routed.gossip_bytes(b"neither".to_vec());
+    assert_eq!(routed.verdict(), Acceptance::Reject);
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use symbolon_credential::sd_jwt::Parsed;
 use symbolon_ledger::{codes::ProvinceCode, state::StateKey};
 use symbolon_verify::{
-    judge::{Ledger, Request as Question, hear},
+    judge::{Ledger, Request as Question, Unavailable, hear},
     verdict::Verdict,
     view::{AsOf, LedgerView, ReadError},
 };
@@ -18,6 +18,7 @@ use super::{
     unpack,
 };
 use crate::{
+    engine::EngineStatus,
     http::{
         Server,
         error::Problem,
@@ -64,6 +65,8 @@ pub(in crate::http) struct Court<'a, 'v> {
     max_staleness_ms: u64,
     now_ms: u64,
     home: Option<ProvinceCode>,
+    /// Why there is no newer block, when this node knows of a reason.
+    late: Option<Unavailable>,
     proof: bool,
 }
 
@@ -86,6 +89,7 @@ impl<'a, 'v> Court<'a, 'v> {
             max_staleness_ms: find_parameters(view)?.max_staleness_ms,
             now_ms: (server.context.clock)(),
             home: server.context.province,
+            late: why_late(&server.context.status.borrow()),
             proof,
         })
     }
@@ -101,7 +105,11 @@ impl<'a, 'v> Court<'a, 'v> {
                 record @ ReadError::Record { .. } => StorageError::damaged(record),
             })?;
         let proof = if self.proof { Some(self.view.state_proof(&records.keys)?) } else { None };
-        let judged = hear(&presentation, &Ledger::At(Box::new(records)), &question);
+        let ledger = match self.late {
+            Some(why) => Ledger::Late(Box::new(records), why),
+            None => Ledger::At(Box::new(records)),
+        };
+        let judged = hear(&presentation, &ledger, &question);
         Ok(Heard { judged, nonce, proof: proof.as_deref().map(to_base64url) })
     }
 
@@ -174,6 +182,14 @@ impl<'a, 'v> Court<'a, 'v> {
     }
 }
 
+/// Why this node has no newer block. It tells only where the newest one is too old.
+fn why_late(engine: &EngineStatus) -> Option<Unavailable> {
+    if engine.syncing {
+        return Some(Unavailable::NodeBehind);
+    }
+    engine.stall.as_ref().map(|_| Unavailable::NoQuorum)
+}
+
 /// Reads an instant, or the first instant of a day in Beijing, as milliseconds since 1970.
 fn read_instant(text: &str) -> Result<u64, Problem> {
     let bad = || {
@@ -189,6 +205,21 @@ fn read_instant(text: &str) -> Result<u64, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Stall;
+
+    #[test]
+    fn a_node_knows_why_it_has_no_newer_block() {
+        let check = |syncing, stalled: bool, expected| {
+            let stall = stalled.then(Stall::default);
+            let engine = EngineStatus { syncing, stall, ..EngineStatus::default() };
+            assert_eq!(why_late(&engine), expected);
+        };
+        check(false, false, None);
+        check(true, false, Some(Unavailable::NodeBehind));
+        check(false, true, Some(Unavailable::NoQuorum));
+        // Others have newer blocks, whatever this node hears of votes.
+        check(true, true, Some(Unavailable::NodeBehind));
+    }
 
     #[test]
     fn a_time_is_an_instant_or_a_day_in_beijing() {

@@ -1,6 +1,9 @@
 //! Has no lock: prevotes whatever is proposed in a round and precommits whatever it hears a prevote
-//! for, as if it had never voted before. In one round it does not contradict itself, so that no
-//! pair of its votes convicts it.
+//! for, as if it had never voted before, and proposes a new block where its host proposes an old
+//! one again. In one round it does not contradict itself, so that no pair of its messages convicts
+//! it.
+
+use std::sync::Arc;
 
 use symbolon_consensus::{Message, Verified};
 use symbolon_ledger::{hash::BlockHash, vote::VoteKind};
@@ -15,6 +18,10 @@ impl Actor for Amnesiac {
         match message.message() {
             // What its host would vote is what somebody with a memory votes.
             Message::Vote(_) => {}
+            Message::Proposal(p) if p.pol_round.is_some() => {
+                let (place, old) = ((p.height, p.round), p.block);
+                propose_anew(world, me, place, old);
+            }
             _ => world.tell_all(me, message),
         }
     }
@@ -30,6 +37,21 @@ impl Actor for Amnesiac {
             }
             Message::Polka(_) | Message::Round(_) => {}
         }
+    }
+}
+
+/// Proposes a block like the old one, of its own.
+fn propose_anew(world: &mut World, me: usize, place: (u64, u32), old: BlockHash) {
+    let Some(old) = world.nodes[me].body(&old) else { return };
+    let mut new = (*old).clone();
+    new.header.time_ms += 1;
+    new.header.proposer = world.nodes[me].province();
+    let hash = new.hash();
+    if let Some(memory) = &mut world.nodes[me].memory {
+        memory.pool.insert(hash, Arc::new(new));
+    }
+    if let Some(proposal) = world.sign_proposal(me, place, hash) {
+        world.shout(me, &Message::Proposal(proposal));
     }
 }
 

@@ -33,9 +33,9 @@ fn caught_by(mutant: Mutant) -> (Catch, &'static str) {
     use Catch::{Rule, Runs};
     use Mutant as M;
     match mutant {
-        M::QuorumInRounds => (Runs(rough), "the certificate of height"),
+        M::QuorumInRounds => (Runs(calm), "the certificate of height"),
         M::QuorumInCertificates => (Runs(lying_sync_peer), "which decides nothing"),
-        M::LockDropped => (Runs(twins), "fork"),
+        M::LockDropped => (Runs(amnesiac), "fork"),
         M::FsyncSkipped => (Runs(crashes), "contradicted itself"),
         M::SentBeforeFsync => (Runs(crashes), "contradicted itself"),
         M::LogNotReplayed => (Runs(crashes), "contradicted itself"),
@@ -43,7 +43,7 @@ fn caught_by(mutant: Mutant) -> (Catch, &'static str) {
         M::DomainTagDropped => (Runs(replayer), "for what"),
         M::ChainDropped => (Runs(replayer), "for what"),
         M::RoundDropped => (Runs(replayer), "for what"),
-        M::MembersOfAnotherHeight => (Runs(rotates), "the certificate of height"),
+        M::MembersOfAnotherHeight => (Runs(rotates), "blames honest node"),
         M::SignersCountedTwice => (Runs(forger), "voters for enough"),
         M::TurnIgnored => (Runs(bad_builder), "propose out of turn"),
         M::ProposerIgnored => (Runs(bad_builder), "it was the turn of"),
@@ -61,6 +61,10 @@ fn caught_by(mutant: Mutant) -> (Catch, &'static str) {
     }
 }
 
+fn calm(seed: u64) -> Plan {
+    Plan::calm(seed, 4)
+}
+
 fn rough(seed: u64) -> Plan {
     Plan::rough(seed, 4)
 }
@@ -71,6 +75,17 @@ fn crashes(seed: u64) -> Plan {
 
 fn rotates(seed: u64) -> Plan {
     Plan { liars: Vec::new(), fragile: 0, rotates: true, ..Plan::rough(seed, 7) }
+}
+
+/// Many are locked, few decide, and a liar leads who proposes something new.
+fn amnesiac(seed: u64) -> Plan {
+    Plan {
+        crashes: false,
+        jumpers: 0,
+        loss: 30,
+        splits: Splits::AtRandom,
+        ..Plan::with_vice(Vice::Amnesiac, seed, 4)
+    }
 }
 
 fn twins(seed: u64) -> Plan {

@@ -35,14 +35,14 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    fn between(before: Facts, after: Facts, notes: Vec<String>) -> Self {
+    fn between(before: &Facts, after: &Facts, notes: Vec<String>) -> Self {
         let value = |facts: &Facts, name: &str| {
             facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
         };
-        let new = after.iter().filter(|(name, _)| value(&before, name).is_none());
+        let new = after.iter().filter(|(name, _)| value(before, name).is_none());
         let names: Vec<String> = before.iter().chain(new).map(|(name, _)| name.clone()).collect();
         let row = |name: String| {
-            let (old, new) = (value(&before, &name), value(&after, &name));
+            let (old, new) = (value(before, &name), value(after, &name));
             (name, old, new)
         };
         Self { rows: names.into_iter().map(row).collect(), notes }
@@ -94,12 +94,13 @@ pub(super) fn of(action: &Action, node: &Node) -> Result<Difference, Failure> {
                 parameters(now.idle_block_interval_ms, now.max_staleness_ms, now.bundle_max_age_ms),
                 parameters(*idle_block_interval_ms, *max_staleness_ms, *bundle_max_age_ms),
             );
-            Ok(Difference::between(before, after, Vec::new()))
+            Ok(Difference::between(&before, &after, Vec::new()))
         }
         Action::ActivateFeature { feature, height } => Ok(activate_feature(*feature, *height)),
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is shown is mostly made for it")]
 fn fact(name: impl Into<String>, value: impl ToString) -> (String, String) {
     (name.into(), value.to_string())
 }
@@ -112,7 +113,7 @@ fn add_province(new: &NewProvince) -> Difference {
     ];
     after.extend(new.status_key.map(|key| fact("key 1, status", key)));
     let note = "it has no vote until it has a validator; its origin can never be changed";
-    Difference::between(Vec::new(), after, vec![note.into()])
+    Difference::between(&Vec::new(), &after, vec![note.into()])
 }
 
 fn remove_province(code: ProvinceCode, node: &Node) -> Result<Difference, Failure> {
@@ -130,7 +131,7 @@ fn remove_province(code: ProvinceCode, node: &Node) -> Result<Difference, Failur
     if left.len() != set.validators().len() {
         notes.extend(quorums(&set, left.len()));
     }
-    Ok(Difference::between(before, facts_of(&left), notes))
+    Ok(Difference::between(&before, &facts_of(&left), notes))
 }
 
 fn set_validator(validator: &Validator, node: &Node) -> Result<Difference, Failure> {
@@ -144,14 +145,14 @@ fn set_validator(validator: &Validator, node: &Node) -> Result<Difference, Failu
          province {} votes with it",
         validator.province
     ));
-    Ok(Difference::between(facts_of_set(&set), facts_of(&after), notes))
+    Ok(Difference::between(&facts_of_set(&set), &facts_of(&after), notes))
 }
 
 fn remove_validator(code: ProvinceCode, node: &Node) -> Result<Difference, Failure> {
     let set = validators(node)?;
     let after = without(&set, code);
     let notes = quorums(&set, after.len());
-    Ok(Difference::between(facts_of_set(&set), facts_of(&after), notes))
+    Ok(Difference::between(&facts_of_set(&set), &facts_of(&after), notes))
 }
 
 fn validators(node: &Node) -> Result<ValidatorSet, Failure> {
@@ -196,7 +197,7 @@ fn set_licence_type(entry: &LicenceTypeRecord, node: &Node) -> Result<Difference
     } else {
         "licences that were issued stay as they are; new ones follow the new entry"
     };
-    Ok(Difference::between(before, catalogue::facts(entry), vec![note.into()]))
+    Ok(Difference::between(&before, &catalogue::facts(entry), vec![note.into()]))
 }
 
 fn rotate_province_key(
@@ -220,7 +221,7 @@ fn rotate_province_key(
     after.push(fact(name, format!("{}{until}", new.key)));
     let note =
         format!("province {code} signs transactions with the new key from the next block on");
-    Ok(Difference::between(before, after, vec![note]))
+    Ok(Difference::between(&before, &after, vec![note]))
 }
 
 /// A raw public key as it is shown everywhere on the command line.
@@ -242,7 +243,7 @@ fn activate_feature(feature: u32, height: u64) -> Difference {
     let after = vec![fact(format!("feature {feature}"), format!("from height {height} on"))];
     let note = "a node whose version does not know the feature stops at that height: bring all of \
                 them to one that does first (docs/spec/governance.md lists the features)";
-    Difference::between(Vec::new(), after, vec![note.into()])
+    Difference::between(&Vec::new(), &after, vec![note.into()])
 }
 
 #[cfg(test)]
@@ -253,7 +254,7 @@ mod tests {
     fn a_difference_shows_what_goes_what_comes_and_what_stays() {
         let before = vec![fact("a", 1), fact("b", 2), fact("c", 3)];
         let after = vec![fact("d", 4), fact("a", 1), fact("b", 5)];
-        let difference = Difference::between(before, after, vec!["a note".into()]);
+        let difference = Difference::between(&before, &after, vec!["a note".into()]);
         assert_eq!(difference.text(), "  a  1\n- b  2\n+ b  5\n- c  3\n+ d  4\nnote: a note");
         let changes = difference.json();
         assert_eq!(changes["changes"][0], json!({"name": "b", "before": "2", "after": "5"}));
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn orders_in_a_name_do_not_reach_the_terminal() {
         let after = vec![fact("a", "x\u{202e}y\u{1b}[2J")];
-        let text = Difference::between(Vec::new(), after, Vec::new()).text();
+        let text = Difference::between(&Vec::new(), &after, Vec::new()).text();
         assert_eq!(text, "+ a  x\\u{202e}y\\u{1b}[2J");
     }
 }
