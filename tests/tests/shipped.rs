@@ -1,8 +1,6 @@
 //! What is shipped cannot break itself: the feature `mutants` (ledger/src/mutants.rs) is in no
 //! program but the test that is made for it.
 
-mod tree;
-
 use std::process::Command;
 
 use symbolon_tests::devnet::binary;
@@ -14,7 +12,7 @@ const MARKER: &str = "deliberate breaks are compiled into this program";
 fn features(arguments: &[&str]) -> String {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.current_dir(tree::root());
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     command.args(["tree", "--offline", "--locked", "-e", "features,normal,build"]);
     let output = command.args(arguments).output().expect("cargo runs, since it runs this test");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -32,11 +32,11 @@ fn grown(licences: usize) -> (Chain, TempDir) {
     let mut left = licences;
     while left > 0 {
         let batch = left.min(1_500);
-        let operations = (0..batch).map(|_| chain.issue()).collect();
+        let operations: Vec<_> = (0..batch).map(|_| chain.issue()).collect();
         chain.commit(&operations);
         left -= batch;
     }
-    let revocations = (0..licences / 50).map(|_| chain.revoke()).collect();
+    let revocations: Vec<_> = (0..licences / 50).map(|_| chain.revoke()).collect();
     chain.commit(&revocations);
     chain.commit(&[]);
     (chain, folder)

@@ -101,7 +101,7 @@ fn grow(chain: &mut Chain, licences: usize) {
     let mut left = licences;
     while left > 0 {
         let batch = left.min(OF_A_BLOCK);
-        let operations = (0..batch).map(|_| chain.issue()).collect();
+        let operations: Vec<_> = (0..batch).map(|_| chain.issue()).collect();
         chain.commit(&operations);
         left -= batch;
     }

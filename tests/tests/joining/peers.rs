@@ -94,7 +94,7 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let mut chain = Chain::founded(&folder.path().join("theirs"));
         for _ in 0..8 {
-            let operations = (0..1_500).map(|_| chain.issue()).collect();
+            let operations: Vec<_> = (0..1_500).map(|_| chain.issue()).collect();
             chain.commit(&operations);
         }
         let path = folder.path().join("snapshot");
