@@ -49,7 +49,10 @@ fn snapshot(store: &Store, beside: &Path) -> Snapshot {
     Snapshot::open(&path).unwrap()
 }
 
-fn all(store: &Store, family: &str) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+/// Key and value.
+type Pair = (Box<[u8]>, Box<[u8]>);
+
+fn all(store: &Store, family: &str) -> Vec<Pair> {
     store.view().unwrap().entries(family, &[]).map(Result::unwrap).collect()
 }
 
@@ -220,11 +223,15 @@ fn a_manifest_leads_to_the_certified_header_or_nowhere() {
     check("Height", &|m| m.height += 1);
     check("Blocks", &|m| m.peaks.push([1; 32]));
     check("Blocks", &|m| m.blocks[1] = [1; 32]);
-    check("Blocks", &|m| drop(m.blocks.pop()));
+    check("Blocks", &|m| {
+        let _ = m.blocks.pop();
+    });
     check("Blocks", &|m| m.blocks.clear());
     check("History", &|m| m.history[0].blocks += 1);
     check("History", &|m| m.history[0].bytes = u32::MAX);
-    check("State", &|m| drop(m.state.pop()));
+    check("State", &|m| {
+        let _ = m.state.pop();
+    });
     check("State", &|m| m.state.clear());
     check("State", &|m| m.state[0].depth += 1);
     check("State", &|m| m.state[0].bytes = 0);
