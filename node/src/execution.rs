@@ -206,13 +206,23 @@ pub fn agrees(header: &Header, executed: &Executed) -> bool {
         && header.next_validators_hash == executed.next_validators.hash()
 }
 
-fn context(view: &View<'_>) -> Result<BlockContext, ExecutionError> {
-    let height = view.tip().height + 1;
-    // To execute without a rule that holds would give another state than the others have.
-    if let Some((feature, from)) = feature::unknown(view, height)? {
-        return Err(StorageError::Feature { feature, from }.into());
+/// Whether this version knows every rule that holds for the block after the view's tip: to execute
+/// it without one would give another state than the others have.
+///
+/// # Errors
+///
+/// [`StorageError::Feature`], or what the database says.
+pub fn check_features(view: &View<'_>) -> Result<(), StorageError> {
+    let next = view.tip().height.saturating_add(1);
+    match feature::unknown(view, next).map_err(|fault| StorageError::Damaged(fault.0))? {
+        Some((feature, from)) => Err(StorageError::Feature { feature, from }),
+        None => Ok(()),
     }
-    Ok(BlockContext { chain_id: view.chain_id(), height })
+}
+
+fn context(view: &View<'_>) -> Result<BlockContext, ExecutionError> {
+    check_features(view)?;
+    Ok(BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 })
 }
 
 fn finish(

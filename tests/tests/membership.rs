@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -42,7 +44,10 @@ impl Newcomer {
         std::fs::create_dir_all(&folder).unwrap();
         let this = Self { folder, base: free_base_port(1) + 1 };
         for (seed, name) in (0xa0..).zip(["authority", "validator", "next", "network"]) {
-            std::fs::write(this.file(name), Self::key(seed).to_pem().as_bytes()).unwrap();
+            let mut file = std::fs::OpenOptions::new();
+            let mut file =
+                file.write(true).create_new(true).mode(0o600).open(this.file(name)).unwrap();
+            file.write_all(Self::key(seed).to_pem().as_bytes()).unwrap();
         }
         this
     }

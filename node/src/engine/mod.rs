@@ -179,9 +179,10 @@ enum Event {
     Stop,
 }
 
-/// What governs the height after the tip.
+/// What governs the height after the tip. A node that does not know its rules does not begin it.
 fn height_start(store: &Store) -> Result<HeightStart, StorageError> {
     let view = store.view()?;
+    execution::check_features(&view)?;
     Ok(HeightStart {
         parent: view.tip().header.clone(),
         history_root: view.frontier()?.root(),
