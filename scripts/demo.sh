@@ -204,10 +204,12 @@ tell_import() {
     CID=$(basename "$CREDENTIAL" .sdjwt)
 }
 
-# A credential without an end date, so that this story can still be told in some years.
+# A credential without an end date, so that this story can still be told in some years; another one
+# than the story's own, once it has one.
 unending_credential() {
     local file payload
     for file in "$DIR"/licences/*.sdjwt; do
+        if [ "$(basename "$file" .sdjwt)" = "${CID:-}" ]; then continue; fi
         payload=$(cut -d. -f2 <"$file" | tr '_-' '/+')
         while [ $((${#payload} % 4)) -ne 0 ]; do payload=$payload=; done
         if ! base64 -d <<<"$payload" | grep -q '"exp"'; then
@@ -354,7 +356,7 @@ begin() {
 }
 
 stay() {
-    local running other
+    local running other=$DIR/try.sdjwt
     running=$(alive "$DIR")
     if [ "$running" -gt 0 ]; then
         echo "The demo is running already, with $running nodes:"
@@ -367,7 +369,7 @@ stay() {
     begin
     tell_story
     FINISHED=yes
-    other=$(find "$DIR/licences" -name '*.sdjwt' ! -name "$CID.*" -print -quit)
+    cp "$(unending_credential)" "$other" # a name that a page can print
     chapter "It stays up"
     tell_addresses
     cat <<END
@@ -377,7 +379,7 @@ stay() {
   Three commands to try (the third changes what the first one says):
     $SYMBOLON verify $other --node $(node 11 http)
     $SYMBOLON history $CID --node $(node 31 http)
-    $SYMBOLON suspend $(basename "$other" .sdjwt) --devnet $DIR --as 44
+    $SYMBOLON suspend $other --devnet $DIR --as 44
 END
 }
 

@@ -31,6 +31,8 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_PAGES: usize = 1_000;
 /// Entries asked for at once.
 const PAGE: usize = 1_000;
+/// Most characters of a problem document's text that are shown: a node's own have a few hundred.
+const MAX_PROBLEM_TEXT: usize = 1_000;
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -353,7 +355,7 @@ impl Node {
 }
 
 fn problem(status: u16, body: Value) -> Problem {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |name: &str| shown(body.get(name).and_then(Value::as_str).unwrap_or_default());
     let detail = match text("detail") {
         empty if empty.is_empty() => text("title"),
         detail => detail,
@@ -368,6 +370,14 @@ fn problem(status: u16, body: Value) -> Problem {
         operation_index: index.and_then(|i| usize::try_from(i).ok()),
         body,
     }
+}
+
+/// Text of a problem document for people: cut to [`MAX_PROBLEM_TEXT`], and with what would give a
+/// terminal orders written out. A link may lead to a stranger's node.
+fn shown(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_PROBLEM_TEXT).collect();
+    let mark = if cut.len() < text.len() { "…" } else { "" };
+    symbolon_verify::display::escaped(&cut) + mark
 }
 
 /// A node on this machine is never asked through a proxy that the environment names.
@@ -421,6 +431,12 @@ mod tests {
         assert_eq!(failure.status, Status::Refused);
         let failure = Failure::from(problem(503, json!({"code": "pool_full", "title": "full"})));
         assert_eq!((failure.status, failure.message.as_str()), (Status::Unreachable, "full"));
+        let long = "a".repeat(5_000);
+        let hostile = json!({"code": "x\u{1b}", "detail": "\u{1b}[2J\nVALID", "hint": long});
+        let failure = Failure::from(problem(404, hostile));
+        assert_eq!(failure.code, "x\\u{1b}");
+        assert_eq!(failure.message, "\\u{1b}[2J\\u{a}VALID");
+        assert_eq!(failure.hint.chars().count(), MAX_PROBLEM_TEXT + 1);
     }
 
     #[test]

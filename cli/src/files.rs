@@ -1,7 +1,8 @@
 //! Files as this program reads and writes them: never more than a bound, never half.
 //!
 //! Whatever is written appears under its name only when all of it is on the disk, and is readable
-//! by its owner only: credentials and journals hold personal data.
+//! by its owner only, whatever somebody may have put in its way: credentials and journals hold
+//! personal data.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -162,8 +163,11 @@ pub(crate) fn sync_filesystem(path: &Path) -> Result<(), Failure> {
     synced.map_err(|e| unwritable(path, &e))
 }
 
+/// A new file at `draft`. What lies there is of a run that was cut off, or was put there by somebody
+/// else: it goes, so that neither its mode counts nor is a link followed.
 fn open_draft(draft: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(draft)
+    discard(draft)?;
+    OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(draft)
 }
 
 fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -276,6 +280,31 @@ mod tests {
         write(&path, b"x").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
         assert!(!suffixed(&path, ".new").exists());
+    }
+
+    #[test]
+    fn what_was_put_in_the_way_of_a_file_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, b"precious").unwrap();
+        type Write = fn(&Path, &[u8]) -> Result<(), Failure>;
+        for (name, write) in [("now", write as Write), ("soon", write_soon as Write)] {
+            let path = dir.path().join(name);
+            let draft = suffixed(&path, ".new");
+            let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+
+            fs::write(&draft, b"prepared").unwrap();
+            fs::set_permissions(&draft, Permissions::from_mode(0o666)).unwrap();
+            write(&path, b"secret").unwrap();
+            assert_eq!((fs::read(&path).unwrap(), mode()), (b"secret".to_vec(), PRIVATE_FILE));
+
+            std::os::unix::fs::symlink(&victim, &draft).unwrap();
+            write(&path, b"second").unwrap();
+            assert_eq!((fs::read(&path).unwrap(), mode()), (b"second".to_vec(), PRIVATE_FILE));
+            assert!(!fs::symlink_metadata(&path).unwrap().is_symlink(), "{name}");
+            assert_eq!(fs::read(&victim).unwrap(), b"precious", "{name}");
+            assert!(!draft.exists(), "{name}");
+        }
     }
 
     #[test]

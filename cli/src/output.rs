@@ -3,6 +3,9 @@
 //! With `--json` exactly one line stands on standard output whatever the status. Commands return
 //! an [`Outcome`] and do not print; the one that shows its answer while it still runs
 //! (`devnet up`) calls [`Output::show`] itself, and a second answer is then left out.
+//!
+//! Text from elsewhere (a node's, a file's, a link's) reaches a terminal only with every character
+//! that would give it orders written out; that is done here, for whatever a command says.
 
 use std::{
     cell::Cell,
@@ -12,6 +15,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use symbolon_verify::display::escaped;
 
 /// The exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(crate) enum Status {
 pub(crate) struct Answer {
     /// For people; lines without the last line end.
     pub(crate) text: String,
+    /// What stands above the text as it is: a picture of this program's own making.
+    pub(crate) drawing: Option<String>,
     /// For programs.
     pub(crate) json: Value,
     /// How the program ends.
@@ -44,7 +50,12 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer with which the program ends well.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, status: Status::Done }
+        Self { text: text.into(), drawing: None, json, status: Status::Done }
+    }
+
+    /// The same answer under a picture.
+    pub(crate) fn with_drawing(self, drawing: Option<String>) -> Self {
+        Self { drawing, ..self }
     }
 
     /// The same answer with another exit status.
@@ -144,15 +155,19 @@ impl Output {
 
     /// A line beside the data: on standard error.
     pub(crate) fn note(&self, line: impl AsRef<str>) {
-        to_stderr(&format!("{}\n", line.as_ref()));
+        to_stderr(&format!("{}\n", harmless(line.as_ref())));
     }
 
     /// Shows an answer now; at most one is shown, so that `--json` stays one line.
     pub(crate) fn show(&self, answer: &Answer) {
         if self.json {
             self.show_line(&answer.json);
-        } else if !self.shown.replace(true) && !answer.text.is_empty() {
-            to_stdout(&format!("{}\n", answer.text));
+        } else if !self.shown.replace(true) {
+            let text = harmless(&answer.text);
+            let drawing = answer.drawing.as_deref().unwrap_or_default();
+            for part in [drawing, &text].into_iter().filter(|part| !part.is_empty()) {
+                to_stdout(&format!("{part}\n"));
+            }
         }
     }
 
@@ -182,11 +197,19 @@ impl Output {
 }
 
 fn failure_text(failure: &Failure) -> String {
-    let mut text = format!("error: {}\n", failure.message);
+    let mut text = format!("error: {}\n", harmless(&failure.message));
     if !failure.hint.is_empty() {
-        writeln!(text, "hint: {}", failure.hint).expect("writing to a string cannot fail");
+        let hint = harmless(&failure.hint);
+        writeln!(text, "hint: {hint}").expect("writing to a string cannot fail");
     }
     text
+}
+
+/// Text as a terminal may be given it: its own lines and tabs, and every other character that
+/// would move, hide or colour written out.
+fn harmless(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 // A closed pipe is the reader's choice; there is nobody left to tell.
@@ -202,6 +225,17 @@ fn to_stderr(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_gives_a_terminal_orders() {
+        let failure = Failure::refused("x", "a\u{1b}[2J\u{1b}[32mVALID\rb\nc", "d\u{202e}\u{9b}");
+        assert_eq!(
+            failure_text(&failure),
+            "error: a\\u{1b}[2J\\u{1b}[32mVALID\\u{d}b\nc\nhint: d\\u{202e}\\u{9b}\n"
+        );
+        assert_eq!(harmless("a\tb\n\n  c 有效"), "a\tb\n\n  c 有效");
+        assert_eq!(harmless(&harmless("\u{1b}")), "\\u{1b}", "what was written out stays so");
+    }
 
     #[test]
     fn a_failure_says_what_and_how_to_mend_it() {

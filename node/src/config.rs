@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,6 +22,8 @@ const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 const MAX_GENESIS_BYTES: u64 = 8 * 1024 * 1024;
 /// Most bytes of a key file.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
+/// Permissions of anybody but the owner.
+const OTHERS: u32 = 0o077;
 
 /// Whether the node votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -139,6 +142,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// All of them.
         problems: Vec<String>,
+    },
+    /// A private key that others may read.
+    #[error("the {what} {0} can be read by other users of this machine; run `chmod 600 {0}`, and change the key if somebody may have read it", .path.display())]
+    Exposed {
+        /// Which key.
+        what: &'static str,
+        /// Its file.
+        path: PathBuf,
     },
     /// A value that does not fit the others.
     #[error("{key}: {problem}")]
@@ -275,6 +286,11 @@ fn check_network_key(
 }
 
 fn read_key(what: &'static str, path: &Path) -> Result<SecretKey, ConfigError> {
+    let fail = |source| ConfigError::Read { what, path: path.to_owned(), source };
+    let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
+    if mode & OTHERS != 0 {
+        return Err(ConfigError::Exposed { what, path: path.to_owned() });
+    }
     let pem = read(what, path, MAX_KEY_BYTES)?;
     SecretKey::from_pem(&pem)
         .map_err(|error| ConfigError::Config { path: path.to_owned(), message: error.to_string() })

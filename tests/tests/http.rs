@@ -35,6 +35,9 @@ mod encrypted;
 #[path = "http/presenting.rs"]
 mod presenting;
 
+#[path = "http/tickets.rs"]
+mod tickets;
+
 #[path = "http/retries.rs"]
 mod retries;
 

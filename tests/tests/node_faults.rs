@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    fs::Permissions,
     io::Write as _,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -244,6 +246,19 @@ fn check_config_refuses_what_run_refuses() {
         assert_refused(&check(), expected);
         assert_refused(&lone.run(), expected);
     }
+    for name in ["validator.pem", "network.pem"] {
+        let key = lone.folder.path().join("node-1").join(name);
+        let mode = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        for exposed in [0o644, 0o640, 0o602] {
+            mode(exposed);
+            let expected = format!("{} can be read by other users of this machine", key.display());
+            std::fs::write(lone.config(), &good).unwrap();
+            assert_refused(&check(), &expected);
+            assert_refused(&lone.run(), "chmod 600");
+        }
+        mode(0o600);
+    }
+    assert!(check().status.success());
     let open = listen.replace("127.0.0.1", "0.0.0.0");
     std::fs::write(lone.config(), good.replacen(&listen, &open, 1)).unwrap();
     assert_refused(&check(), "plain HTTP");

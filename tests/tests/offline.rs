@@ -65,6 +65,13 @@ impl Bench {
         (cid, issued["transaction"].as_str().unwrap().to_owned())
     }
 
+    /// Judges a licence in Beijing without a node: exit status and answer.
+    fn verify(&self, cid: &str, more: &str) -> (Option<i32>, Value) {
+        let files = format!("gd/{cid}.sdjwt --offline --trust trust.bin {more}");
+        let output = self.run(&format!("--json verify {files} --province 11"));
+        (output.status.code(), json_of(&output))
+    }
+
     fn write(&self, name: &str, change: impl FnOnce(&mut Vec<u8>), from: &str) {
         let mut bytes = fs::read(self.net.folder().join(from)).unwrap();
         change(&mut bytes);
@@ -85,7 +92,13 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
     let first = bench.ask("--devnet . trust-bundle get --out trust.bin --genesis genesis.toml", 0);
     assert_eq!(first["done"], "pinned for the first time");
     let pin = first["height"].as_u64().unwrap();
+    for cid in [&active, &revoked] {
+        let line = format!("--staple {cid}.staple --province 11,44 --out {cid}.txt");
+        let shown = bench.ask(&format!("--devnet . present gd/{cid}.sdjwt {line}"), 0);
+        assert!(shown["staple"]["height"].as_u64().unwrap() >= pin, "{shown}");
+    }
     bench.sign(&format!("revoke {revoked} --as 44"));
+    bench.ask("--devnet . status-list get 44/0 --out list.jwt", 0);
     let gone = bench.ask(&format!("--devnet . verify gd/{revoked}.sdjwt --province 11"), 1);
     for cid in [&active, &revoked] {
         let line = format!("proof get gd/{cid}.sdjwt --province 11,44 --out {cid}.proof");
@@ -98,11 +111,7 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
     bench.ask(&format!("--devnet . {line}"), 0);
 
     bench.net.stop();
-    let verify = |cid: &str, more: &str| {
-        let files = format!("gd/{cid}.sdjwt --offline --trust trust.bin {more}");
-        let output = bench.run(&format!("--json verify {files} --province 11"));
-        (output.status.code(), json_of(&output))
-    };
+    let verify = |cid: &str, more: &str| bench.verify(cid, more);
     let (status, verdict) = verify(&active, &format!("--proof {active}.proof"));
     let age = verdict["evidence"]["proofs"][0]["age_ms"].as_u64().unwrap();
     let expected = if age <= MAX_STALENESS_MS { (0, "valid") } else { (5, "undetermined") };
@@ -120,6 +129,7 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
         let (status, verdict) = verify(&active, more);
         assert_eq!((status, &verdict["outcome"]), (Some(5), &"undetermined".into()), "{more}");
     }
+    with_a_status_list(&bench, &active, &revoked);
     let shown = bench.run(&format!(
         "verify gd/{revoked}.sdjwt --offline --trust trust.bin --proof {revoked}.proof --province 11"
     ));
@@ -136,6 +146,21 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
     let line = "receipt verify receipt.bin --trust trust.bin --inclusion receipt.inclusion";
     let held = bench.ask(line, 0);
     assert_eq!((&held["transaction"], &held["height"]), (&transaction.into(), &height.into()));
+}
+
+/// A staple from before the revocation, and the province's status list from after it.
+fn with_a_status_list(bench: &Bench, active: &str, revoked: &str) {
+    for (cid, expected) in [(active, (0, None)), (revoked, (1, Some("revoked")))] {
+        let staple = format!("--proof {cid}.staple --genesis genesis.toml");
+        let (status, verdict) = bench.verify(cid, &format!("{staple} --status-list list.jwt"));
+        let found = (status.unwrap(), verdict["reason"].as_str());
+        assert_eq!(found, expected, "{verdict}");
+        assert!(verdict["evidence"]["status_list"].is_object(), "{verdict}");
+        let (status, verdict) = bench.verify(cid, &staple);
+        assert_ne!(status, Some(1), "{verdict}");
+    }
+    let (status, refused) = bench.verify(active, "--status-list list.jwt");
+    assert_eq!((status, &refused["error"]["code"]), (Some(5), &"bad_status_list".into()));
 }
 
 #[test]

@@ -9,16 +9,18 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Command, Output, Stdio},
+    sync::mpsc,
     thread,
 };
 
 use serde_json::{Value, json};
-use symbolon_credential::{elc1, sd_jwt::Parsed};
+use symbolon_credential::{elc1, encoding::to_base64url, sd_jwt::Parsed};
 use symbolon_genesis::presets::catalogue;
+use symbolon_ledger::catalogue::{Disclosure, LicenceTypeRecord};
 use symbolon_tests::{
     devnet::{binary, json_of},
     elc1::samples::Sample,
@@ -38,7 +40,11 @@ struct Wallet {
 impl Wallet {
     fn new(code: &str, with_holder: bool) -> Self {
         let licence_type = catalogue().into_iter().find(|t| t.code.as_str() == code).unwrap();
-        let sample = Sample::new(&licence_type, with_holder, &mut Dice::new(7));
+        Self::of(&licence_type, with_holder)
+    }
+
+    fn of(licence_type: &LicenceTypeRecord, with_holder: bool) -> Self {
+        let sample = Sample::new(licence_type, with_holder, &mut Dice::new(7));
         let wallet = Self { folder: tempfile::tempdir().unwrap(), sample };
         fs::write(wallet.path("a.sdjwt"), &wallet.sample.issued.text).unwrap();
         if let Some(key) = &wallet.sample.holder {
@@ -92,34 +98,54 @@ fn strings(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
 }
 
-/// A node that answers one verification with `valid`, and gives what it was sent.
-fn node() -> (String, thread::JoinHandle<Value>) {
+/// A node that answers each request for a path which contains one of these words with the status and
+/// the JSON beside it, and anything else with 404; what it was sent comes out of the channel.
+fn node(answers: Vec<(&'static str, u16, Value)>) -> (String, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let served = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line.trim().is_empty() {
-                break;
-            }
+    let (sent, received) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (asked, body) = read_request(&stream);
+            let found = answers.iter().find(|(part, _, _)| asked.contains(part));
+            let (status, answer) =
+                found.map_or((404, json!({})), |(_, status, answer)| (*status, answer.clone()));
+            let _ = sent.send(serde_json::from_slice(&body).unwrap_or(Value::Null));
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            );
+            write!(stream, "{head}content-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
         }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let answer =
-            json!({"outcome": "valid", "message": {"en": "good", "zh": "有效"}}).to_string();
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
-        write!(stream, "{head}content-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
-        serde_json::from_slice(&body).unwrap()
     });
-    (url, served)
+    (url, received)
+}
+
+/// The first line of a request, and its body.
+fn read_request(stream: &TcpStream) -> (String, Vec<u8>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first).unwrap();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (first, body)
+}
+
+/// A licence type as a node gives it.
+fn entry_answer(entry: &LicenceTypeRecord) -> Value {
+    let record = to_base64url(&symbolon_ledger::records::Record::to_bytes(entry));
+    json!({"code": entry.code.as_str(), "record": record})
 }
 
 #[test]
@@ -140,10 +166,11 @@ fn a_licence_is_shown_and_its_picture_read_elsewhere() {
     let mode = fs::metadata(wallet.path("code.png")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let (url, sent) = node();
+    let valid = json!({"outcome": "valid", "message": {"en": "good", "zh": "有效"}});
+    let (url, sent) = node(vec![("/v1/verify", 200, valid)]);
     let verdict = wallet.ask(&format!("verify code.png --node {url}"), 0);
     assert_eq!(verdict["outcome"], "valid");
-    assert_eq!(sent.join().unwrap()["presentation"], shown["elc1"]);
+    assert_eq!(sent.recv().unwrap()["presentation"], shown["elc1"]);
 
     let again = wallet.ask("present a.sdjwt --qr code.png", 0);
     assert_ne!(again["presentation"], shown["presentation"], "the nonce is fresh each time");
@@ -211,11 +238,8 @@ fn a_licence_without_a_key_is_for_paper() {
 fn an_entry_that_the_program_does_not_know_comes_from_a_file() {
     let wallet = Wallet::new(DRIVING, true);
     let mut entry = wallet.sample.licence_type.clone();
-    entry.claims[1].disclosure = symbolon_ledger::catalogue::Disclosure::Never;
-    let record = symbolon_ledger::records::Record::to_bytes(&entry);
-    let record = symbolon_credential::encoding::to_base64url(&record);
-    fs::write(wallet.path("type.json"), json!({"code": DRIVING, "record": record}).to_string())
-        .unwrap();
+    entry.claims[1].disclosure = Disclosure::Never;
+    fs::write(wallet.path("type.json"), entry_answer(&entry).to_string()).unwrap();
     let line = "present a.sdjwt --licence-type-file type.json";
     let all = wallet.ask(&format!("{line} --all"), 0);
     assert!(!strings(&all["disclosed"]).contains(&"sex".to_owned()), "{all}");
@@ -223,6 +247,96 @@ fn an_entry_that_the_program_does_not_know_comes_from_a_file() {
     assert_eq!(refused["error"]["code"], "never_disclosed");
     let hint = refused["error"]["hint"].as_str().unwrap();
     assert!(hint.contains("vehicle_class") && !hint.contains("sex"), "{hint}");
+}
+
+/// The node may be the verifier's, who would like to see more.
+#[test]
+fn the_node_that_is_named_does_not_choose_what_is_shown() {
+    let wallet = Wallet::new(DRIVING, true);
+    let greedy = |mut entry: LicenceTypeRecord| {
+        for claim in &mut entry.claims {
+            claim.disclosure = Disclosure::Always;
+            claim.sensitivity = 1;
+        }
+        entry
+    };
+    let ticket = json!({"url": "https://node.example/t/AAAAAAAAAAAAAAAAAAAAAA", "expires_at": "x"});
+    let serve = |entry: LicenceTypeRecord| {
+        let answers =
+            vec![("licence-types", 200, entry_answer(&entry)), ("tickets", 200, ticket.clone())];
+        node(answers).0
+    };
+    let url = serve(greedy(wallet.sample.licence_type.clone()));
+    let plain = wallet.ask("present a.sdjwt", 0);
+    for line in ["", "--ticket"] {
+        let shown = wallet.ask(&format!("present a.sdjwt {line} --node {url}"), 0);
+        assert_eq!(shown["disclosed"], plain["disclosed"], "{line}");
+        let (mut read, _) = wallet.read(shown["presentation"].as_str().unwrap());
+        read.sort_unstable();
+        assert_eq!(read, ["name", "valid_until", "vehicle_class"], "{line}");
+    }
+
+    // A type that only the node knows: the holder names each claim, and what is forbidden stays so.
+    let mut entry = wallet.sample.licence_type.clone();
+    entry.code = "local:fishing-licence".parse().unwrap();
+    let wallet = Wallet::of(&entry, true);
+    let mut told = greedy(entry);
+    told.claims[1].disclosure = Disclosure::Never;
+    let url = serve(told);
+    for line in ["", "--all"] {
+        let refused = wallet.ask(&format!("present a.sdjwt {line} --node {url}"), 2);
+        assert_eq!(refused["error"]["code"], "unproven_licence_type", "{line}");
+    }
+    let shown = wallet.ask(&format!("present a.sdjwt --disclose vehicle_class --node {url}"), 0);
+    let (read, _) = wallet.read(shown["presentation"].as_str().unwrap());
+    assert_eq!(read, ["vehicle_class"]);
+    let refused = wallet.ask(&format!("present a.sdjwt --disclose sex --node {url}"), 1);
+    assert_eq!(refused["error"]["code"], "never_disclosed");
+}
+
+#[test]
+fn a_strangers_link_gives_the_terminal_no_orders_and_is_not_followed_offline() {
+    let wallet = Wallet::new(DRIVING, true);
+    let forged = "\u{1b}[2J\u{1b}[H\u{1b}[32mVALID  有效\r\n\u{202e}";
+    let problem = json!({"code": forged, "detail": forged, "hint": forged.repeat(1_000)});
+    let named = json!({"status": "active\u{1b}[2J", "height": 1, "issued_at": 1, "changed_at": 1,
+        "licence_type": {"name_en": forged, "name_zh": forged, "code": forged},
+        "issuer": {"name": forged, "uscc": forged, "province": forged}});
+    let (url, sent) = node(vec![("/t/", 404, problem), ("/v1/licences/", 200, named)]);
+    let link = format!("{url}/t/AAAAAAAAAAAAAAAAAAAAAA");
+    let status = format!("status {} --node {url}", "ab".repeat(32));
+    for (line, ends) in [(format!("verify {link} --node {url}"), 1), (status, 0)] {
+        let output = wallet.run(&line);
+        assert_eq!(output.status.code(), Some(ends), "{line}");
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let moves = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.contains(moves), "{said:?}");
+        assert!(said.contains("\\u{1b}[2J") && said.len() < 32 * 1024, "{said:?}");
+        sent.recv().unwrap();
+    }
+
+    fs::write(wallet.path("trust.bin"), b"x").unwrap();
+    let offline = "--offline --trust trust.bin --province 11";
+    let refused = wallet.ask(&format!("verify {link} {offline}"), 2);
+    assert_eq!(refused["error"]["code"], "link_offline");
+    assert!(sent.try_recv().is_err(), "the link was followed");
+}
+
+#[test]
+fn what_lies_in_the_way_of_a_presentation_neither_opens_it_nor_is_written_to() {
+    let wallet = Wallet::new(DRIVING, true);
+    fs::write(wallet.path("victim"), b"precious").unwrap();
+    fs::write(wallet.path("p.txt.new"), b"prepared").unwrap();
+    fs::set_permissions(wallet.path("p.txt.new"), fs::Permissions::from_mode(0o666)).unwrap();
+    std::os::unix::fs::symlink(wallet.path("victim"), wallet.path("q.txt.new")).unwrap();
+    for name in ["p.txt", "q.txt"] {
+        wallet.ask(&format!("present a.sdjwt --out {name}"), 0);
+        let metadata = fs::symlink_metadata(wallet.path(name)).unwrap();
+        assert!(metadata.is_file(), "{name}");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        assert!(wallet.read(&fs::read_to_string(wallet.path(name)).unwrap()).1.is_some());
+    }
+    assert_eq!(fs::read(wallet.path("victim")).unwrap(), b"precious");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn download(url: &str, accept: &str) -> Vec<u8> {
 
 /// Leaves a presentation at a node, fetches it, and has it verified and compared, with all that a
 /// node remembers of it for a while.
-fn leave_and_compare(http: &str, presentation: &str) {
+fn leave_and_compare(http: &str, presentation: &str, signed: &str) {
     let post = |path: &str, body: Value| {
         let key = format!("\"{}\"", sha256(body.to_string().as_bytes()));
         let url = format!("{http}{path}");
@@ -138,9 +138,10 @@ fn leave_and_compare(http: &str, presentation: &str) {
         assert!(answer.status().is_success(), "{url}");
         answer.body_mut().read_json::<Value>().unwrap()
     };
-    let left = post("/v1/tickets", json!({"presentation": presentation}));
+    let left = post("/v1/tickets", json!({"presentation": signed}));
     let fetched = download(left["url"].as_str().unwrap(), "application/dc+sd-jwt");
-    assert_eq!(fetched, presentation.as_bytes());
+    assert_eq!(fetched, signed.as_bytes());
+    assert_eq!(post("/v1/verify", json!({"presentation": signed}))["holder_bound"], true);
     let verdict = post("/v1/verify", json!({"presentation": presentation}));
     let claims = verdict["claims"].as_array().unwrap();
     let fields: BTreeMap<&str, &str> = claims
@@ -177,7 +178,9 @@ fn nothing_personal_is_in_blocks_files_logs_or_metrics() {
         ]);
         assert!(secrets.find(verdict.as_bytes()).is_some(), "the verdict shows the claims");
         let presentation = std::fs::read_to_string(file).unwrap();
-        leave_and_compare(node["http"].as_str().unwrap(), presentation.trim());
+        network.symbolon(&["present", &file.to_string_lossy(), "--all", "--out", "signed.txt"]);
+        let signed = std::fs::read_to_string(network.folder.path().join("signed.txt")).unwrap();
+        leave_and_compare(node["http"].as_str().unwrap(), presentation.trim(), &signed);
     }
 
     for node in &nodes {

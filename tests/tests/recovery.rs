@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -193,6 +194,7 @@ fn an_observer_follows_and_answers() {
     let key = SecretKey::from_seed(&[0x0b; 32]);
     let key_file = folder.path().join("network.pem");
     std::fs::write(&key_file, key.to_pem().as_bytes()).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     admit(&net, &["11", "44"], &key);
     let base = free_base_port(1) + 1;
     let text = format!(

@@ -192,6 +192,10 @@ fn next_step(reason: Reason) -> (&'static str, &'static str) {
             "请改问较近的日期，或向保留更久数据的节点查询",
             "Ask for a later date, or ask a node that keeps more",
         ),
+        Reason::StalePresentation => (
+            "如持证人签的是验证方给出的随机数，请先换一个新的",
+            "If the holder signed a challenge, make a new one first",
+        ),
         _ => ("请一分钟后重试，或改问其他节点", "Ask again in a minute, or ask another node"),
     }
 }
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
 
     /// Every reason, with the outcome that it goes with.
-    const REASONS: [(Outcome, Reason); 19] = [
+    const REASONS: [(Outcome, Reason); 20] = [
         (Outcome::Invalid, Reason::MalformedPresentation),
         (Outcome::Invalid, Reason::IssuerNotAuthorised),
         (Outcome::Invalid, Reason::BadSignature),
@@ -223,6 +227,7 @@ mod tests {
         (Outcome::Undetermined, Reason::StaleLedger),
         (Outcome::Undetermined, Reason::LedgerUnavailable),
         (Outcome::Undetermined, Reason::BeforeRetainedWindow),
+        (Outcome::Undetermined, Reason::StalePresentation),
     ];
 
     #[test]
@@ -292,6 +297,9 @@ mod tests {
             BeforeRetainedWindow
               暂时无法判定：所问时间早于本节点保留的数据。这不表示证照无效。请改问较近的日期，或向保留更久数据的节点查询。
               Cannot be decided now: the time asked for is before what this node keeps. This does not mean that the licence is invalid. Ask for a later date, or ask a node that keeps more.
+            StalePresentation
+              暂时无法判定：出示已过时，请持证人重新出示。这不表示证照无效。如持证人签的是验证方给出的随机数，请先换一个新的。
+              Cannot be decided now: the presentation is not fresh; ask the holder to show it anew. This does not mean that the licence is invalid. If the holder signed a challenge, make a new one first.
         "#]].assert_eq(&table);
     }
 }

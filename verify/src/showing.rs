@@ -28,8 +28,11 @@ pub struct Showing {
     /// Digest of holder's key, audience and nonce. Two showings have the same only when one is a
     /// copy of the other, or a holder used a nonce twice.
     pub digest: Digest,
-    /// The last second, since 1970-01-01T00:00Z, at which it counts as fresh: it must be
-    /// remembered to the end of it.
+    /// When the holder signed it, by the holder's clock, in seconds since 1970-01-01T00:00Z.
+    pub signed_at_s: u64,
+    /// The last second, since 1970-01-01T00:00Z, at which any request counts it as fresh: it must
+    /// be remembered to the end of it. A request with its nonce counts it longest, whatever this
+    /// one asked for.
     pub fresh_until_s: u64,
 }
 
@@ -44,21 +47,34 @@ pub enum Seen {
     ChallengeOver,
     /// Its challenge has the form of this verifier's, which never gave it to this audience.
     ChallengeUnknown,
+    /// It was signed before this verifier's memory begins, so it may have been shown here.
+    Forgotten,
+    /// Its challenge may have been given here before this verifier's memory begins.
+    ChallengeForgotten,
 }
 
 impl Seen {
-    fn fault(self) -> Option<(Reason, &'static str)> {
+    /// What follows for the check, if anything does. Only what is proven makes it invalid.
+    fn fault(self) -> Option<(Outcome, Reason, &'static str)> {
+        let invalid = |reason, detail| Some((Outcome::Invalid, reason, detail));
+        let doubt = |detail| Some((Outcome::Undetermined, Reason::StalePresentation, detail));
         match self {
             Self::First => None,
-            Self::Before => Some((Reason::Replayed, "this presentation was shown here before")),
-            Self::ChallengeOver => Some((
+            Self::Before => invalid(Reason::Replayed, "this presentation was shown here before"),
+            Self::ChallengeOver => invalid(
                 Reason::StalePresentation,
                 "the challenge is over; make a new one and ask the holder to sign it",
-            )),
-            Self::ChallengeUnknown => Some((
+            ),
+            Self::ChallengeUnknown => invalid(
                 Reason::BadHolderBinding,
                 "this node gave no such challenge; verify at the node that gave it",
-            )),
+            ),
+            Self::Forgotten => doubt(
+                "signed before this node was started, which does not know whether it was shown here; ask the holder to show it anew",
+            ),
+            Self::ChallengeForgotten => doubt(
+                "the challenge may be from before this node was started; make a new one and ask the holder to sign it",
+            ),
         }
     }
 }
@@ -91,18 +107,25 @@ impl Judged {
     #[must_use]
     pub fn verdict(self, seen: Seen) -> Verdict {
         let mut verdict = self.verdict;
-        let (Some(_), Some((reason, detail))) = (self.showing, seen.fault()) else {
+        let (Some(_), Some((outcome, reason, detail))) = (self.showing, seen.fault()) else {
             return verdict;
         };
+        let fails = outcome == Outcome::Invalid;
         if let Some(check) = verdict.checks.iter_mut().find(|c| c.name == CheckName::HolderBinding)
         {
-            check.result = CheckResult::Fail;
+            check.result = if fails { CheckResult::Fail } else { CheckResult::Skipped };
             detail.clone_into(&mut check.detail);
         }
-        verdict.holder_bound = Some(false);
-        // It is the last check: what was proven before stays the reason.
-        if verdict.outcome != Outcome::Invalid {
-            verdict.outcome = Outcome::Invalid;
+        verdict.holder_bound = fails.then_some(false);
+        // It is the last check: what was proven before stays the reason, and so does a doubt
+        // beside another one.
+        let stands = |found| match found {
+            Outcome::Invalid => true,
+            Outcome::Undetermined => !fails,
+            Outcome::Valid | Outcome::Unknown => false,
+        };
+        if !stands(verdict.outcome) {
+            verdict.outcome = outcome;
             verdict.reason = Some(reason);
             let said = answer(verdict.outcome, verdict.reason, None);
             verdict.message = joined(&self.lead, &said);
@@ -164,7 +187,7 @@ pub(crate) fn holder(checked: SignatureChecked<'_>, request: &Request) -> Holder
         reason: None,
         detail: "the holder signed this presentation".to_owned(),
         bound: Some(true),
-        showing: Some(showing(key, &binding, request)),
+        showing: Some(showing(key, &binding)),
     }
 }
 
@@ -201,11 +224,12 @@ fn fault(binding: &KeyBinding, request: &Request) -> Option<(Reason, &'static st
     None
 }
 
-fn showing(key: &PublicKey, binding: &KeyBinding, request: &Request) -> Showing {
+fn showing(key: &PublicKey, binding: &KeyBinding) -> Showing {
     let (audience, nonce) = (sha256(binding.audience.as_bytes()), sha256(binding.nonce.as_bytes()));
     Showing {
         digest: tagged_hash(SHOWING, &[key.as_bytes(), audience.as_bytes(), nonce.as_bytes()]),
-        fresh_until_s: binding.issued_at.saturating_add(max_age_s(request)),
+        signed_at_s: binding.issued_at,
+        fresh_until_s: binding.issued_at.saturating_add(MAX_CHALLENGE_AGE_S),
     }
 }
 

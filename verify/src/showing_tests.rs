@@ -154,9 +154,11 @@ fn what_a_memory_says_fails_the_last_check_and_no_other() {
         (absent, Outcome::Unknown, Some(Reason::NotOnLedger)),
     ];
     let memories = [
-        (Seen::Before, Reason::Replayed),
-        (Seen::ChallengeOver, Reason::StalePresentation),
-        (Seen::ChallengeUnknown, Reason::BadHolderBinding),
+        (Seen::Before, Outcome::Invalid, Reason::Replayed),
+        (Seen::ChallengeOver, Outcome::Invalid, Reason::StalePresentation),
+        (Seen::ChallengeUnknown, Outcome::Invalid, Reason::BadHolderBinding),
+        (Seen::Forgotten, Outcome::Undetermined, Reason::StalePresentation),
+        (Seen::ChallengeForgotten, Outcome::Undetermined, Reason::StalePresentation),
     ];
     for (i, (change, outcome, reason)) in changes.into_iter().enumerate() {
         let mut scene = asking(Some(POLICE), Some("n1"));
@@ -164,17 +166,24 @@ fn what_a_memory_says_fails_the_last_check_and_no_other() {
         let first = seen(&scene, Seen::First);
         assert_eq!((first.outcome, first.reason), (outcome, reason), "row {i}");
         assert_eq!(first.holder_bound, Some(true), "row {i}");
-        for (memory, fault) in memories {
+        for (memory, fault, why) in memories {
             let verdict = seen(&scene, memory);
-            // What was proven wrong before stays the reason; everything else gives way.
-            let expected = if outcome == Outcome::Invalid { reason } else { Some(fault) };
-            assert_eq!((verdict.outcome, verdict.reason), (Outcome::Invalid, expected), "row {i}");
-            assert_eq!(verdict.holder_bound, Some(false), "row {i}");
+            // What was proven wrong before stays the reason, and so does one doubt beside another;
+            // everything else gives way.
+            let stays = outcome == Outcome::Invalid || outcome == fault;
+            let expected = if stays { (outcome, reason) } else { (fault, Some(why)) };
+            assert_eq!((verdict.outcome, verdict.reason), expected, "row {i}");
+            let fails = fault == Outcome::Invalid;
+            assert_eq!(verdict.holder_bound, fails.then_some(false), "row {i}");
             let check = verdict.check(CheckName::HolderBinding).unwrap();
-            assert_eq!(check.result, CheckResult::Fail, "row {i}");
-            assert!(verdict.message.en.starts_with("Not recognised in Beijing: "), "row {i}");
-            assert!(verdict.message.en.contains("Invalid: "), "row {i}: {}", verdict.message.en);
-            assert!(verdict.message.zh.contains("无效："), "row {i}: {}", verdict.message.zh);
+            assert_eq!(check.result == CheckResult::Fail, fails, "row {i}");
+            assert_ne!(check.result, CheckResult::Pass, "row {i}");
+            let Message { zh, en } = &verdict.message;
+            assert!(en.starts_with("Not recognised in Beijing: "), "row {i}");
+            let invalid = verdict.outcome == Outcome::Invalid;
+            assert_eq!(en.contains("Invalid: "), invalid, "row {i}: {en}");
+            assert_eq!(zh.contains("无效："), invalid, "row {i}: {zh}");
+            assert_eq!(en.contains("Cannot be decided now: "), !invalid, "row {i}: {en}");
             let others = |v: &Verdict| v.checks[..8].to_vec();
             assert_eq!(others(&verdict), others(&first), "row {i}");
             assert_eq!((&verdict.claims, &verdict.cid), (&first.claims, &first.cid), "row {i}");
@@ -197,8 +206,8 @@ fn a_showing_is_named_by_holder_audience_and_nonce_and_by_nothing_else() {
     assert_ne!(named("b", "n", 0, &["name"]).digest, first.digest);
     assert_ne!(named("an", "", 0, &["name"]).digest, first.digest, "parts do not run together");
     let now = NOW_MS / 1_000;
-    assert_eq!(first.fresh_until_s, now + MAX_PRESENTATION_AGE_S);
-    assert_eq!(named("a", "n", 9, &["name"]).fresh_until_s, now - 9 + MAX_PRESENTATION_AGE_S);
+    assert_eq!((first.signed_at_s, first.fresh_until_s), (now, now + MAX_CHALLENGE_AGE_S));
+    assert_eq!(named("a", "n", 9, &["name"]).fresh_until_s, now - 9 + MAX_CHALLENGE_AGE_S);
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub enum Reason {
     Expired,
     /// Invalid: the holder's signature does not hold, or is for somebody else.
     BadHolderBinding,
-    /// Invalid: the holder's signature is too old or from the future.
+    /// Invalid: the holder's signature is too old or from the future. Undetermined: it is from
+    /// before the verifier's memory begins.
     StalePresentation,
     /// Invalid: the same presentation was shown before.
     Replayed,

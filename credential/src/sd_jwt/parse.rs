@@ -254,6 +254,12 @@ impl Parsed {
         Ok(names)
     }
 
+    /// Names of the claims that stand open: whoever gets this text reads them, whatever else is
+    /// shown. Nothing is checked.
+    pub fn claimed_open_names(&self) -> impl Iterator<Item = &str> {
+        self.payload.open.keys().map(String::as_str)
+    }
+
     /// The key-binding JWT, unchecked.
     #[must_use]
     pub fn key_binding_jwt(&self) -> Option<&str> {

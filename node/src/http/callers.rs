@@ -1,5 +1,5 @@
-//! One caller's share: how many connections or streams one address may hold, so that one of them
-//! cannot take the places of all.
+//! One caller's share: how many places of a kind (connections, requests, streams) or how many bytes
+//! of this node's memory one address may hold, so that one of them cannot take what is for all.
 //!
 //! An address is an IPv4 address or the first 64 bits of an IPv6 one, which is what one customer
 //! of a network is given. How many places there are in all, [`super::limits`] says.
@@ -19,7 +19,7 @@ use axum::{
 /// Bits of an IPv6 address that tell callers apart.
 const IPV6_PREFIX: u32 = 64;
 
-/// How many places one address may hold.
+/// How many places, or bytes, one address may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// An address of another machine.
@@ -28,17 +28,18 @@ pub struct Share {
     pub this_machine: usize,
 }
 
-/// Who holds how many places of one kind.
+/// Who holds how many places, or bytes, of one kind.
 #[derive(Debug, Clone)]
 pub(super) struct Callers {
     share: Share,
     held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
 }
 
-/// A place of one caller, free again when it is dropped.
+/// What one caller holds, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     address: IpAddr,
+    amount: usize,
     held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
 }
 
@@ -49,24 +50,43 @@ impl Callers {
 
     /// A place for `address`; none when it has its share.
     pub(super) fn take(&self, address: IpAddr) -> Option<Held> {
+        self.take_many(address, 1)
+    }
+
+    /// So many places, or bytes; none when that is more than is left of its share.
+    pub(super) fn take_many(&self, address: IpAddr, amount: usize) -> Option<Held> {
         let address = caller(address);
         let Share { other_machine, this_machine } = self.share;
         let share = if address.is_loopback() { this_machine } else { other_machine };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.get(&address).copied().unwrap_or(0);
-        if count >= share {
+        let count = held.get(&address).copied().unwrap_or(0).saturating_add(amount);
+        if count > share {
             return None;
         }
-        held.insert(address, count.saturating_add(1));
-        Some(Held { address, held: self.held.clone() })
+        held.insert(address, count);
+        Some(Held { address, amount, held: self.held.clone() })
+    }
+
+    /// As [`Self::take_many`], for a caller whose address may not be known, which then has no
+    /// share.
+    pub(super) fn take_for(
+        &self,
+        Caller(address): Caller,
+        amount: usize,
+    ) -> Result<Option<Held>, Spent> {
+        address.map(|address| self.take_many(address, amount).ok_or(Spent)).transpose()
     }
 }
+
+/// A caller holds its share already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spent;
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(count) if *count > self.amount => *count -= self.amount,
             _ => drop(held.remove(&self.address)),
         }
     }
@@ -112,6 +132,21 @@ mod tests {
         drop(held);
         assert!(take("192.0.2.1").is_some());
         assert!(callers.held.lock().unwrap().is_empty(), "an address is kept that holds nothing");
+    }
+
+    #[test]
+    fn bytes_are_counted_as_places_are() {
+        let callers = Callers::new(Share { other_machine: 10, this_machine: 20 });
+        let take = |amount| callers.take_many("192.0.2.1".parse().unwrap(), amount);
+        let (six, four) = (take(6).unwrap(), take(4).unwrap());
+        assert!(take(1).is_none());
+        drop(six);
+        assert!(take(7).is_none());
+        let _again = (take(5).unwrap(), take(1).unwrap());
+        drop(four);
+        assert!(take(5).is_none() && take(4).is_some());
+        let unknown = callers.take_for(Caller(None), usize::MAX);
+        assert!(unknown.is_ok_and(|held| held.is_none()), "who has no address has no share");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Without it, whoever lost the answer to a verification and asks again is told `replayed`. The
 //! answer is kept in memory for the window in which that could happen, and nowhere else; it may
 //! say what a presentation says of a person. Only answers of 200 are kept: whatever failed may
-//! be tried again under the same key.
+//! be tried again under the same key. An answer that is too long to be kept, or that its caller's
+//! share has no room for, is given once: a retry is then told so, and nothing is judged again.
 
 use std::{
     future::Future,
@@ -22,7 +23,9 @@ use symbolon_verify::judge::{MAX_CHALLENGE_AGE_S, MAX_CLOCK_LEAD_S};
 
 use super::{
     Server,
+    callers::{Caller, Callers, Held, Share, Spent},
     error::Problem,
+    limits::{MAX_ANSWER_BYTES, MAX_KEYS},
     memory::{Bounds, Memory},
 };
 
@@ -33,19 +36,38 @@ const MAX_KEY_LEN: usize = 128;
 /// How long an answer is kept, in milliseconds: as long as the presentation in it could otherwise
 /// be refused as shown before.
 const LIFETIME_MS: u64 = (MAX_CHALLENGE_AGE_S + MAX_CLOCK_LEAD_S) * 1_000;
-/// Answers kept at once. Their bytes may pass the bound by the answers that are being made.
-const ANSWERS: Bounds = Bounds { entries: 8_192, bytes: 64 * 1024 * 1024 };
+/// Keys remembered at once, and the bytes of their answers.
+const ANSWERS: Bounds = Bounds { entries: MAX_KEYS, bytes: MAX_ANSWER_BYTES };
+/// Longest answer that is kept: a verdict with its proof, or a batch of some twenty. Whoever sends
+/// many at once can send them again one by one.
+const MAX_KEPT_LEN: usize = 256 * 1024;
 
 /// What became of a request with a key.
 struct Kept {
     /// Digest of its body.
     body: Digest,
-    /// `None` while it is being worked on.
-    answer: Option<Bytes>,
+    became: Became,
+    /// Its place in its caller's share.
+    key: Option<Held>,
+}
+
+enum Became {
+    /// It is being worked on.
+    Open,
+    /// It was answered; the bytes are in its caller's share.
+    Answered { answer: Bytes, _held: Option<Held> },
+    /// It was answered, and the answer is not kept.
+    Gone,
 }
 
 /// The answers that are kept.
-pub(super) struct Answers(Mutex<Memory<Digest, Kept>>);
+pub(super) struct Answers {
+    kept: Mutex<Memory<Digest, Kept>>,
+    /// Whose keys they are.
+    asking: Callers,
+    /// Whose bytes they are.
+    filling: Callers,
+}
 
 /// What is known of a request with a key when it arrives.
 enum Begun {
@@ -61,62 +83,90 @@ struct Place {
     server: Arc<Server>,
     key: Digest,
     body: Digest,
+    caller: Caller,
     end_ms: u64,
 }
 
 impl Answers {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Memory::new(ANSWERS)))
+    pub(super) fn new(keys: Share, bytes: Share) -> Self {
+        let kept = Mutex::new(Memory::new(ANSWERS));
+        Self { kept, asking: Callers::new(keys), filling: Callers::new(bytes) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory<Digest, Kept>> {
         // Every change is complete when the lock is released, also by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
     /// Takes the place of `key`, or says what stands there.
-    fn take(server: &Arc<Server>, key: Digest, body: Digest) -> Result<Begun, Problem> {
+    fn take(
+        server: &Arc<Server>,
+        caller: Caller,
+        (key, body): (Digest, Digest),
+    ) -> Result<Begun, Problem> {
         let now_ms = (server.context.clock)();
         let end_ms = now_ms.saturating_add(LIFETIME_MS);
         let mut answers = server.answers.lock();
-        match answers.get(&key, now_ms) {
-            Some(kept) if kept.body != body => return Err(reused()),
-            Some(Kept { answer: Some(answer), .. }) => return Ok(Begun::Answered(answer.clone())),
-            Some(Kept { answer: None, .. }) => return Err(in_progress()),
-            None => {}
+        if let Some(kept) = answers.get(&key, now_ms) {
+            return match &kept.became {
+                _ if kept.body != body => Err(reused()),
+                Became::Answered { answer, .. } => Ok(Begun::Answered(answer.clone())),
+                Became::Open => Err(in_progress()),
+                Became::Gone => Err(not_kept()),
+            };
         }
-        let kept = Kept { body, answer: None };
+        let held = server.answers.asking.take_for(caller, 1);
+        let held = held.map_err(|_| Problem::overloaded("keys of one caller"))?;
+        let kept = Kept { body, became: Became::Open, key: held };
         let inserted = answers.insert(key, kept, 0, (now_ms, end_ms));
         inserted.map_err(|_| Problem::overloaded("answers that it must remember"))?;
-        Ok(Begun::First(Self { server: server.clone(), key, body, end_ms }))
+        Ok(Begun::First(Self { server: server.clone(), key, body, caller, end_ms }))
     }
 
-    /// Keeps the answer, before anybody gets it.
+    /// Keeps the answer, before anybody gets it, or that there was one.
     fn keep(&self, answer: &Bytes) {
-        let kept = Kept { body: self.body, answer: Some(answer.clone()) };
-        self.server.answers.lock().replace(self.key, kept, answer.len(), self.end_ms);
+        let Answers { filling, .. } = &self.server.answers;
+        let mut answers = self.server.answers.lock();
+        let fits = answer.len() <= MAX_KEPT_LEN && answers.fits(answer.len());
+        let held = if fits { filling.take_for(self.caller, answer.len()) } else { Err(Spent) };
+        let (became, bytes) = match held {
+            Ok(held) => (Became::Answered { answer: answer.clone(), _held: held }, answer.len()),
+            Err(Spent) => (Became::Gone, 0),
+        };
+        let key = answers.take(&self.key).and_then(|kept| kept.key);
+        answers.replace(self.key, Kept { body: self.body, became, key }, bytes, self.end_ms);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut answers = self.server.answers.lock();
-        let is_open = answers.get(&self.key, 0).is_some_and(|kept| kept.answer.is_none());
+        let is_open =
+            answers.get(&self.key, 0).is_some_and(|kept| matches!(kept.became, Became::Open));
         if is_open {
             answers.take(&self.key);
         }
     }
 }
 
-/// Answers a request of `route`: with `work`, or with what the same request got before.
+/// A request that may carry a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'r> {
+    pub(super) route: &'static str,
+    pub(super) headers: &'r HeaderMap,
+    pub(super) body: &'r Bytes,
+    pub(super) caller: Caller,
+}
+
+/// Answers a request: with `work`, or with what the same request got before.
 ///
 /// With a key, the work goes on when the caller hangs up: it may have used up a presentation, and
 /// the retry must find the answer.
 pub(super) async fn once<W>(
     server: &Arc<Server>,
-    (route, headers, bytes): (&'static str, &HeaderMap, &Bytes),
+    Asked { route, headers, body, caller }: Asked<'_>,
     work: W,
 ) -> Result<Response, Problem>
 where
@@ -124,8 +174,8 @@ where
 {
     let Some(key) = read_key(headers)? else { return work.await.map(json_answer) };
     let key = sha256(format!("{route} {key}").as_bytes());
-    let body = digest(bytes.clone()).await?;
-    let place = match Place::take(server, key, body)? {
+    let body = digest(body.clone()).await?;
+    let place = match Place::take(server, caller, (key, body))? {
         Begun::Answered(answer) => return Ok(json_answer(answer)),
         Begun::First(place) => place,
     };
@@ -180,6 +230,15 @@ fn reused() -> Problem {
         "idempotency_key_reused",
         "this idempotency-key was used for a request with another body",
         "give each request its own key, and only its retries the same",
+    )
+}
+
+fn not_kept() -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "answer_not_kept",
+        "the request with this idempotency-key was answered, and the answer was too much to keep",
+        "ask without a key what became of each presentation: one that was accepted is now replayed",
     )
 }
 

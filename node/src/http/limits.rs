@@ -5,10 +5,10 @@
 //! signatures runs on blocking threads behind a [`Gate`], so that it never holds up the tasks of
 //! network and consensus. A request that was given up keeps its place until its work ends.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -20,7 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Server, callers::Share, error::Problem, not_found};
+use super::{
+    Server,
+    callers::{Caller, Held, Share, Spent},
+    error::Problem,
+    not_found,
+};
 
 /// Most bytes of a body of `POST /v1/transactions`: a transaction of 64 KiB in base64url, with
 /// its JSON around it.
@@ -34,6 +39,17 @@ pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 pub(super) const MAX_LARGE_BODIES: usize = 4 * MAX_BATCH_BODY;
 /// Most presentations of one batch.
 pub(super) const MAX_BATCH: usize = 1_000;
+/// Longest presentation that may be left as a ticket. Those of the catalogue's licences have a few
+/// thousand bytes; whatever is longer is handed over as a file.
+pub(super) const MAX_TICKET_LEN: usize = 16 * 1024;
+/// Most bytes of a body of `POST /v1/tickets`: the longest of these, with room for JSON.
+pub(super) const MAX_TICKET_BODY: usize = MAX_TICKET_LEN + 4 * 1024;
+/// Tickets that can be open at once.
+pub(super) const MAX_TICKETS: usize = 8_192;
+/// Keys of requests that may be sent again, remembered at once.
+pub(super) const MAX_KEYS: usize = 8_192;
+/// Bytes of the answers kept under them.
+pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request's headers must be here in this time. A clerk's worst link needs well under a second.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,6 +115,14 @@ pub struct HttpLimits {
     pub connections_of_one: Share,
     /// Event streams of one address.
     pub streams_of_one: Share,
+    /// Requests being answered of one address.
+    pub requests_of_one: Share,
+    /// Tickets that one address may have left.
+    pub tickets_of_one: Share,
+    /// Keys of requests that may be sent again, of one address.
+    pub keys_of_one: Share,
+    /// Bytes of the answers kept under them, of one address.
+    pub answer_bytes_of_one: Share,
 }
 
 impl Default for HttpLimits {
@@ -116,6 +140,16 @@ impl Default for HttpLimits {
             // Browsers open six connections to one host; an office of clerks shares an address.
             connections_of_one: Share { other_machine: 128, this_machine: 1_024 },
             streams_of_one: Share { other_machine: 16, this_machine: 128 },
+            // All that one HTTP/2 connection can have open; sixteen addresses take all.
+            requests_of_one: Share { other_machine: 64, this_machine: 1_024 },
+            // Two a second; a company of telephones may share an address, too.
+            tickets_of_one: Share { other_machine: 128, this_machine: MAX_TICKETS },
+            // Three a second. Of keys and of bytes, eight addresses take all.
+            keys_of_one: Share { other_machine: 1_024, this_machine: MAX_KEYS },
+            answer_bytes_of_one: Share {
+                other_machine: MAX_ANSWER_BYTES / 8,
+                this_machine: MAX_ANSWER_BYTES,
+            },
         }
     }
 }
@@ -125,8 +159,15 @@ impl HttpLimits {
     /// proxy's to guard.
     pub(super) fn behind_a_proxy(self) -> Self {
         let all = |places| Share { other_machine: places, this_machine: places };
-        let (connections_of_one, streams_of_one) = (all(self.connections), all(self.streams));
-        Self { connections_of_one, streams_of_one, ..self }
+        Self {
+            connections_of_one: all(self.connections),
+            streams_of_one: all(self.streams),
+            requests_of_one: all(self.requests),
+            tickets_of_one: all(MAX_TICKETS),
+            keys_of_one: all(MAX_KEYS),
+            answer_bytes_of_one: all(MAX_ANSWER_BYTES),
+            ..self
+        }
     }
 }
 
@@ -179,7 +220,10 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    pass(&server, Some(&server.requests), request, next).await
+    let caller = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let caller = Caller(caller.map(|ConnectInfo(address)| address.ip()));
+    let places = Places { all: Some(&server.requests), own: server.requesting.take_for(caller, 1) };
+    pass(&server, places, request, next).await
 }
 
 /// What every request of the operator passes. Whether the process answers at all (`/livez`) does
@@ -189,16 +233,19 @@ pub(super) async fn guard_operator(
     request: Request,
     next: Next,
 ) -> Response {
-    let places = (request.uri().path() != "/livez").then_some(&server.operator_requests);
-    pass(&server, places, request, next).await
+    let all = (request.uri().path() != "/livez").then_some(&server.operator_requests);
+    pass(&server, Places { all, own: Ok(None) }, request, next).await
 }
 
-async fn pass(
-    server: &Server,
-    places: Option<&Semaphore>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Where a request finds its place.
+struct Places<'s> {
+    /// Among all; none is needed where there is none.
+    all: Option<&'s Semaphore>,
+    /// In its caller's share, until it is answered.
+    own: Result<Option<Held>, Spent>,
+}
+
+async fn pass(server: &Server, places: Places<'_>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_name(request.method());
     let route =
@@ -220,13 +267,16 @@ async fn pass(
 }
 
 async fn answer(
-    places: Option<&Semaphore>,
+    places: Places<'_>,
     route: &str,
     method: &'static str,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_place) = places.map(Semaphore::try_acquire).transpose() else {
+    let Ok(_own) = places.own else {
+        return Problem::overloaded("requests of one caller").into_response();
+    };
+    let Ok(_place) = places.all.map(Semaphore::try_acquire).transpose() else {
         return Problem::overloaded("requests").into_response();
     };
     let limit = time_limit(route, method);
@@ -286,6 +336,21 @@ mod tests {
         assert_eq!(second.unwrap_err().code, "overloaded");
         leave.send(()).unwrap();
         assert_eq!(first.await.unwrap().unwrap(), 1);
+    }
+
+    #[test]
+    fn behind_a_proxy_one_address_may_take_what_all_may() {
+        let limits = HttpLimits::default().behind_a_proxy();
+        for (share, all) in [
+            (limits.connections_of_one, limits.connections),
+            (limits.streams_of_one, limits.streams),
+            (limits.requests_of_one, limits.requests),
+            (limits.tickets_of_one, MAX_TICKETS),
+            (limits.keys_of_one, MAX_KEYS),
+            (limits.answer_bytes_of_one, MAX_ANSWER_BYTES),
+        ] {
+            assert_eq!(share, Share { other_machine: all, this_machine: all });
+        }
     }
 
     #[tokio::test]

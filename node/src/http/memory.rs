@@ -51,6 +51,11 @@ impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
         self.bounds.entries.saturating_sub(self.entries.len())
     }
 
+    /// Whether there is room for so many bytes more.
+    pub(super) fn fits(&self, bytes: usize) -> bool {
+        self.bytes.saturating_add(bytes) <= self.bounds.bytes
+    }
+
     /// What is remembered under `key`.
     pub(super) fn get(&mut self, key: &K, now_ms: u64) -> Option<&mut V> {
         self.forget(now_ms);
@@ -65,7 +70,7 @@ impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
         bytes: usize,
         (now_ms, end_ms): (u64, u64),
     ) -> Result<(), Full> {
-        if self.room(now_ms) == 0 || self.bytes.saturating_add(bytes) > self.bounds.bytes {
+        if self.room(now_ms) == 0 || !self.fits(bytes) {
             return Err(Full);
         }
         self.replace(key, value, bytes, end_ms);
@@ -89,7 +94,7 @@ impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
     }
 
     /// Forgets what has ended.
-    fn forget(&mut self, now_ms: u64) {
+    pub(super) fn forget(&mut self, now_ms: u64) {
         while let Some((end_ms, key)) = self.ends.first().copied() {
             if end_ms > now_ms {
                 break;

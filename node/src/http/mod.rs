@@ -206,6 +206,8 @@ struct Server {
     context: HttpContext,
     /// Places for requests being answered.
     requests: Semaphore,
+    /// Whose requests they are.
+    requesting: Callers,
     /// Places for the operator's requests being answered.
     operator_requests: Semaphore,
     /// Blocking reads of the database for the operator.
@@ -252,9 +254,11 @@ impl Server {
             .num_threads(cores)
             .thread_name(|n| format!("verify-{n}"))
             .build()?;
+        let recall = Recall::new((context.clock)());
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
+            requesting: Callers::new(limits.requests_of_one),
             operator_requests: Semaphore::new(limits::OPERATOR_REQUESTS),
             operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
@@ -265,9 +269,9 @@ impl Server {
             submissions: Gate::new(limits.submissions, "submissions"),
             large: Budget::new(MAX_LARGE_BODIES),
             batches: Gate::new(limits.batches, "batches"),
-            recall: Recall::new(),
-            tickets: Tickets::new(),
-            answers: Answers::new(),
+            recall,
+            tickets: Tickets::new(limits.tickets_of_one),
+            answers: Answers::new(limits.keys_of_one, limits.answer_bytes_of_one),
             encrypted,
             status_lists: status_lists::Shelf::default(),
             workers,

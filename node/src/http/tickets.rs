@@ -20,9 +20,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    callers::{Caller, Callers, Held, Share},
     error::{Problem, ProblemDocument},
     extract::{JsonBody, Named, PathPart},
-    limits::MAX_VERIFY_BODY,
+    limits::{MAX_TICKET_BODY, MAX_TICKET_LEN, MAX_TICKETS},
     memory::{Bounds, Memory},
     origin::{PublicOrigin, of_request},
     random_bytes,
@@ -33,8 +34,9 @@ use super::{
 /// How long a ticket can be used, in milliseconds: as long as a presentation that its holder
 /// signed for whoever scans it is fresh.
 const LIFETIME_MS: u64 = MAX_PRESENTATION_AGE_S * 1_000;
-/// Tickets that can be open at once, and the bytes of their presentations.
-const TICKETS: Bounds = Bounds { entries: 8_192, bytes: 32 * 1024 * 1024 };
+/// Tickets that can be open at once, and the bytes of their presentations: a quarter of what the
+/// longest ones would take.
+const TICKETS: Bounds = Bounds { entries: MAX_TICKETS, bytes: 32 * 1024 * 1024 };
 /// Random bytes of a ticket: 128 bits, so that none is ever guessed.
 const TICKET_LEN: usize = 16;
 /// Media type of SD-JWT text.
@@ -46,21 +48,31 @@ type Ticket = [u8; TICKET_LEN];
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     let leave = OpenApiRouter::default()
         .routes(routes!(leave_ticket))
-        .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
+        .layer(DefaultBodyLimit::max(MAX_TICKET_BODY));
     leave.routes(routes!(take_ticket))
 }
 
+/// A presentation, in its holder's share.
+struct Kept {
+    presentation: String,
+    _held: Option<Held>,
+}
+
 /// The tickets that are open.
-pub(super) struct Tickets(Mutex<Memory<Ticket, String>>);
+pub(super) struct Tickets {
+    kept: Mutex<Memory<Ticket, Kept>>,
+    /// Whose they are.
+    leaving: Callers,
+}
 
 impl Tickets {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Memory::new(TICKETS)))
+    pub(super) fn new(share: Share) -> Self {
+        Self { kept: Mutex::new(Memory::new(TICKETS)), leaving: Callers::new(share) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Memory<Ticket, String>> {
+    fn lock(&self) -> MutexGuard<'_, Memory<Ticket, Kept>> {
         // Every change is complete when the lock is released, also by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,7 +89,8 @@ impl PathPart for TicketPart {
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TicketBody {
-    /// A presentation: SD-JWT text, or the same packed for QR codes.
+    /// A presentation that its holder signed, of at most 16 KiB: SD-JWT text, or the same packed
+    /// for QR codes.
     presentation: String,
 }
 
@@ -97,21 +110,49 @@ pub(super) struct Left {
         (status = 501, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(super) async fn leave_ticket(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     JsonBody(body): JsonBody<TicketBody>,
 ) -> Result<(StatusCode, Json<Left>), Problem> {
     let origin = origin(&server, &uri, &headers)?;
-    let parsed = unpack::parse(&body.presentation)?;
-    let presentation = parsed.sd_jwt() + parsed.key_binding_jwt().unwrap_or_default();
+    let presentation = presentation(&body)?;
     let now_ms = (server.context.clock)();
     let end_ms = now_ms.saturating_add(LIFETIME_MS);
     let ticket: Ticket = random_bytes()?;
     let bytes = presentation.len();
-    let left = server.tickets.lock().insert(ticket, presentation, bytes, (now_ms, end_ms));
+    let mut tickets = server.tickets.lock();
+    // What is over gives its holder's share back.
+    tickets.forget(now_ms);
+    let held = server.tickets.leaving.take_for(caller, 1);
+    let held = held.map_err(|_| Problem::overloaded("tickets of one caller"))?;
+    let left = tickets.insert(ticket, Kept { presentation, _held: held }, bytes, (now_ms, end_ms));
     left.map_err(|_| Problem::overloaded("tickets"))?;
+    drop(tickets);
     let url = format!("{origin}/t/{}", to_base64url(&ticket));
     Ok((StatusCode::CREATED, Json(Left { url, expires_at: instant(end_ms) })))
+}
+
+/// What is to be left: only what can be of use to whoever fetches it.
+fn presentation(body: &TicketBody) -> Result<String, Problem> {
+    let parsed = unpack::parse(&body.presentation)?;
+    let Some(binding) = parsed.key_binding_jwt() else {
+        return Err(Problem::bad(
+            "no_holder_binding",
+            "a ticket is for a presentation that its holder signed",
+            "sign it with the holder's key; a paper licence is shown on paper",
+        ));
+    };
+    let presentation = parsed.sd_jwt() + binding;
+    if presentation.len() > MAX_TICKET_LEN {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("a ticket is for a presentation of at most {MAX_TICKET_LEN} bytes"),
+            "show fewer claims, or hand it over as a file",
+        ));
+    }
+    Ok(presentation)
 }
 
 fn origin(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<PublicOrigin, Problem> {
@@ -148,7 +189,7 @@ pub(super) async fn take_ticket(
     })?;
     let presentation = match method {
         Method::HEAD => String::new(),
-        _ => tickets.take(&ticket).unwrap_or_default(),
+        _ => tickets.take(&ticket).map(|kept| kept.presentation).unwrap_or_default(),
     };
     Ok(([(header::CONTENT_TYPE, DC_SD_JWT)], presentation).into_response())
 }

@@ -29,9 +29,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     bodies::{AtMost, LargeBody, parse_list},
+    callers::Caller,
     error::{Problem, ProblemDocument},
     extract::{JsonBytes, must_be_json, parse_json},
-    idempotency::{json_bytes, once},
+    idempotency::{Asked, json_bytes, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
 };
@@ -111,19 +112,21 @@ impl From<Problem> for ItemError {
 ///
 /// Anything that can be parsed gets 200 and a verdict, also when the answer is no. A presentation
 /// that its holder signed is accepted once at this node; a retry with the same `Idempotency-Key`
-/// and body gets the same answer.
+/// and body gets the same answer, or 410 when it was too much to keep.
 #[utoipa::path(post, path = "/v1/verify", tag = "verification", request_body = VerifyBody,
     params(("idempotency-key" = Option<String>, Header, description = "A random text of 1 to 128 characters, new for each request and the same for its retries")),
     responses((status = 200, body = VerdictBody), (status = 400, body = ProblemDocument),
-        (status = 409, body = ProblemDocument), (status = 413, body = ProblemDocument),
-        (status = 415, body = ProblemDocument), (status = 422, body = ProblemDocument),
-        (status = 503, body = ProblemDocument)))]
+        (status = 409, body = ProblemDocument), (status = 410, body = ProblemDocument),
+        (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
+        (status = 422, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     JsonBytes { headers, bytes }: JsonBytes,
 ) -> Result<Response, Problem> {
     let work = judge_one(server.clone(), bytes.clone());
-    once(&server, ("/v1/verify", &headers, &bytes), work).await
+    let asked = Asked { route: "/v1/verify", headers: &headers, body: &bytes, caller };
+    once(&server, asked, work).await
 }
 
 async fn judge_one(server: Arc<Server>, bytes: Bytes) -> Result<Bytes, Problem> {
@@ -138,22 +141,24 @@ async fn judge_one(server: Arc<Server>, bytes: Bytes) -> Result<Bytes, Problem> 
 /// Verifies up to 1,000 presentations, all at one height.
 ///
 /// An item that cannot be read has `{"error": {code, detail, hint}}` in its place. A retry with
-/// the same `Idempotency-Key` and body gets the same answer.
+/// the same `Idempotency-Key` and body gets the same answer, or 410 when it was too much to keep.
 #[utoipa::path(post, path = "/v1/verify/batch", tag = "verification", request_body = BatchBody,
     params(("idempotency-key" = Option<String>, Header, description = "As for one presentation")),
     responses((status = 200, body = Verdicts), (status = 400, body = ProblemDocument),
-        (status = 409, body = ProblemDocument), (status = 413, body = ProblemDocument),
-        (status = 415, body = ProblemDocument), (status = 422, body = ProblemDocument),
-        (status = 503, body = ProblemDocument)))]
+        (status = 409, body = ProblemDocument), (status = 410, body = ProblemDocument),
+        (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
+        (status = 422, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify_batch(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     must_be_json(request.headers())?;
     let headers = request.headers().clone();
     let body = server.large.read(request, MAX_BATCH_BODY).await?;
     let bytes = body.bytes.clone();
-    once(&server, ("/v1/verify/batch", &headers, &bytes), judge_batch(server.clone(), body)).await
+    let asked = Asked { route: "/v1/verify/batch", headers: &headers, body: &bytes, caller };
+    once(&server, asked, judge_batch(server.clone(), body)).await
 }
 
 async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Problem> {

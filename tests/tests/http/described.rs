@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 use symbolon_ledger::{
     hash::sha256,
+    keys::SecretKey,
     operation::{Operation, RevocationClass},
 };
 
-use crate::support::{Answer, Node, TYPE, request};
+use crate::support::{Answer, Licence, Node, TYPE, request};
 
 const CBOR: (&str, &str) = ("accept", "application/cbor");
 const COSE: (&str, &str) = ("content-type", "application/cose");
@@ -168,7 +169,8 @@ fn every_answer_is_among_those_described() {
         }
     }
     description.check("GET", "/v1/events", &node.get("/v1/events?from=x"));
-    check_posts(&node, &description, &licence.text);
+    let signed = node.issue_to("44", 2, &SecretKey::from_seed(&[61; 32]));
+    check_posts(&node, &description, (&licence.text, &signed));
     let paths = description.document["paths"].as_object().unwrap();
     for (pattern, method) in [
         ("/v1/status", "POST"),
@@ -186,7 +188,9 @@ fn every_answer_is_among_those_described() {
     }
 }
 
-fn check_posts(node: &Node, description: &Description, presentation: &str) {
+fn check_posts(node: &Node, description: &Description, (presentation, held): (&str, &Licence)) {
+    let shown = (&["name"][..], &SecretKey::from_seed(&[61; 32]));
+    let signed = node.present(held, shown, ("urn:elic:qr", "n1"));
     let good = json!({"presentation": presentation});
     let (never, _) = node.prepare_licence("44", 1);
     for body in [good.clone(), json!({"presentation": never.text}), json!({"presentation": "x"})] {
@@ -201,6 +205,7 @@ fn check_posts(node: &Node, description: &Description, presentation: &str) {
     let cid = symbolon_credential::sd_jwt::Parsed::parse(presentation).unwrap().claimed_cid();
     for (path, good) in [
         ("/v1/challenges", json!({"audience": "https://a.example"})),
+        ("/v1/tickets", json!({"presentation": signed})),
         ("/v1/tickets", json!({"presentation": presentation})),
         ("/v1/compat/verifyCertInfo", compared),
         ("/v1/compat/queryCertInfo", json!({"data": {"cid": cid.unwrap().to_string()}})),

@@ -1,5 +1,5 @@
-//! Presentations that holders sign: the levels, what is remembered of them, challenges, tickets.
-//! The clock is the test's.
+//! Presentations that holders sign: the levels, what is remembered of them, challenges. Tickets are
+//! in [`super::tickets`]. The clock is the test's.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -11,39 +11,39 @@ use symbolon_ledger::{
     operation::{Operation, RevocationClass},
 };
 
-use crate::support::{Answer, Licence, Node, START_MS, TYPE, exchange, request};
+use crate::support::{Answer, Licence, Node, START_MS, TYPE, request};
 
-const SELF: &str = "urn:elic:qr";
+pub(crate) const SELF: &str = "urn:elic:qr";
 const SHOWN: &[&str] = &["name", "vehicle_class", "address"];
 
-fn holder() -> SecretKey {
+pub(crate) fn holder() -> SecretKey {
     SecretKey::from_seed(&[61; 32])
 }
 
 /// A node, and a licence of Guangdong that has a holder.
-fn scene() -> (Node, Licence) {
+pub(crate) fn scene() -> (Node, Licence) {
     let node = Node::start();
     node.reserve_slots("44");
     let licence = node.issue_to("44", 0, &holder());
     (node, licence)
 }
 
-fn shown(node: &Node, licence: &Licence, audience: &str, nonce: &str) -> String {
+pub(crate) fn shown(node: &Node, licence: &Licence, audience: &str, nonce: &str) -> String {
     node.present(licence, (SHOWN, &holder()), (audience, nonce))
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str) {
+pub(crate) fn refused(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.problem().as_str(), answer.status), (code, status), "{}", answer.json());
 }
 
 /// Outcome, reason and holder of a verdict.
-fn of(verdict: &Value) -> (&str, &str, Option<bool>) {
+pub(crate) fn of(verdict: &Value) -> (&str, &str, Option<bool>) {
     let text = |name: &str| verdict[name].as_str().unwrap_or_default();
     (text("outcome"), text("reason"), verdict["holder_bound"].as_bool())
 }
 
-const VALID: (&str, &str, Option<bool>) = ("valid", "", Some(true));
+pub(crate) const VALID: (&str, &str, Option<bool>) = ("valid", "", Some(true));
 
 fn invalid(reason: &str) -> (&str, &str, Option<bool>) {
     ("invalid", reason, Some(false))
@@ -131,6 +131,97 @@ fn no_presentation_is_accepted_twice_whenever_it_comes() {
             assert!(["replayed", "stale_presentation"].contains(&reason), "{reason}");
         }
     }
+}
+
+/// The same presentation, asked about in other words: its nonce is a challenge's, the verifier's own,
+/// or not asked for.
+#[test]
+fn no_presentation_is_accepted_twice_however_it_is_asked_about() {
+    let (node, licence) = scene();
+    let police = "https://police.example";
+    let challenge = node.post_json("/v1/challenges", &json!({"audience": police})).json();
+    let given = challenge["nonce"].as_str().unwrap();
+    let valid_then_replayed = |audience: &str, nonce: &str, asked: [(bool, bool); 2]| {
+        let presentation = shown(&node, &licence, audience, nonce);
+        let verdicts = asked.map(|(by_audience, by_nonce)| {
+            let mut body = json!({"presentation": presentation});
+            if by_audience {
+                body["audience"] = json!(audience);
+            }
+            if by_nonce {
+                body["nonce"] = json!(nonce);
+            }
+            node.verify(&body).json()
+        });
+        assert_eq!(of(&verdicts[0]), VALID, "{audience} {nonce} {asked:?}");
+        assert_eq!(of(&verdicts[1]), invalid("replayed"), "{audience} {nonce} {asked:?}");
+    };
+    valid_then_replayed(police, given, [(false, true), (true, false)]);
+    let another = node.post_json("/v1/challenges", &json!({"audience": police})).json();
+    let given = another["nonce"].as_str().unwrap();
+    valid_then_replayed(police, given, [(true, false), (false, true)]);
+    valid_then_replayed(police, "mine", [(true, true), (true, false)]);
+    valid_then_replayed(police, "mine too", [(true, false), (true, true)]);
+    valid_then_replayed(SELF, "n1", [(false, false), (false, true)]);
+    valid_then_replayed(SELF, "n2", [(false, true), (false, false)]);
+
+    // A nonce makes it count as fresh for longer than a minute, so it is remembered for longer.
+    for audience in [police, SELF] {
+        let presentation = shown(&node, &licence, audience, "late");
+        let first = json!({"presentation": presentation, "audience": audience});
+        let second = json!({"presentation": presentation, "audience": audience, "nonce": "late"});
+        assert_eq!(of(&node.verify(&first).json()), VALID);
+        node.wait_and_commit(200);
+        assert_eq!(of(&node.verify(&second).json()), invalid("replayed"), "{audience}");
+    }
+}
+
+#[test]
+fn what_may_be_from_before_the_start_is_neither_accepted_nor_refused() {
+    let (node, licence) = scene();
+    let undetermined = ("undetermined", "stale_presentation", None);
+    // Signed while the node, or the one that ran here before it, was not yet started.
+    node.now_ms.store(START_MS - 1_000, SeqCst);
+    let early = shown(&node, &licence, SELF, "n1");
+    let early_own = shown(&node, &licence, SELF, "mine");
+    let before = Node::start();
+    let old = before.post_json("/v1/challenges", &json!({})).json();
+    before.wait(1);
+    let foreign = before.post_json("/v1/challenges", &json!({})).json();
+    node.now_ms.store(START_MS, SeqCst);
+    for body in
+        [json!({"presentation": early}), json!({"presentation": early_own, "nonce": "mine"})]
+    {
+        for _ in 0..2 {
+            let verdict = node.verify(&body).json();
+            assert_eq!(of(&verdict), undetermined, "{verdict}");
+            let check = &verdict["checks"][8];
+            assert_eq!(check["result"], "skipped", "{check}");
+            assert!(check["detail"].as_str().unwrap().contains("ask the holder to show it anew"));
+        }
+    }
+    let answer = |challenge: &Value| {
+        let (audience, nonce) =
+            (challenge["audience"].as_str().unwrap(), challenge["nonce"].as_str().unwrap());
+        json!({"presentation": shown(&node, &licence, audience, nonce), "nonce": nonce})
+    };
+    let verdict = node.verify(&answer(&old)).json();
+    assert_eq!(of(&verdict), undetermined, "{verdict}");
+    let detail = verdict["checks"][8]["detail"].as_str().unwrap();
+    assert!(detail.contains("make a new one"), "{detail}");
+    // A second later it cannot be this node's any more.
+    assert_eq!(of(&node.verify(&answer(&foreign)).json()), invalid("bad_holder_binding"));
+
+    // What is proven wrong stays so, and what is new is judged as ever.
+    let fresh = json!({"presentation": shown(&node, &licence, SELF, "n2")});
+    assert_eq!(of(&node.verify(&fresh).json()), VALID);
+    assert_eq!(of(&node.verify(&fresh).json()), invalid("replayed"));
+    let given = node.post_json("/v1/challenges", &json!({})).json();
+    assert_eq!(of(&node.verify(&answer(&given)).json()), VALID);
+    let revoke = Operation::Revoke { cid: licence.cid, class: RevocationClass::Withdrawn };
+    node.apply(&node.by_agency("44", vec![revoke]));
+    let verdict = node.verify(&json!({"presentation": early})).json();
+    assert_eq!(of(&verdict), ("invalid", "revoked", None), "{verdict}");
 }
 
 #[test]
@@ -267,8 +358,9 @@ fn a_challenge_that_is_over_or_was_never_given_is_named_as_such() {
     let detail = verdict["checks"][8]["detail"].as_str().unwrap();
     assert!(detail.contains("the challenge is over"), "{detail}");
 
-    // Another node's, or one from before this node was started again.
+    // Another node's. At the moment of this one's start it could be from before that.
     let elsewhere = Node::start();
+    elsewhere.wait(1);
     let foreign = elsewhere.post_json("/v1/challenges", &json!({})).json();
     node.now_ms.store(START_MS, SeqCst);
     let verdict = node.verify(&ask(&foreign)).json();
@@ -317,91 +409,6 @@ fn in_a_batch_the_second_of_two_equal_ones_is_refused() {
     assert_eq!(of(&verdicts[43]), invalid("replayed"));
     assert_eq!(of(&verdicts[44]), invalid("replayed"));
     assert_eq!(of(&node.verify(&json!({"presentation": one})).json()), invalid("replayed"));
-}
-
-#[test]
-fn a_ticket_gives_the_presentation_once_and_within_a_minute() {
-    let (node, licence) = scene();
-    let presentation = shown(&node, &licence, SELF, "n1");
-    let leave = |text: &str| node.post_json("/v1/tickets", &json!({"presentation": text}));
-    let left = leave(&format!(" {presentation}\n"));
-    assert_eq!(left.status, 201);
-    let left = left.json();
-    assert_eq!(left["expires_at"], "2026-11-23T00:01:00.000Z");
-    let url = left["url"].as_str().unwrap();
-    let path = url.strip_prefix(&format!("http://{}", node.public)).unwrap();
-    assert_eq!((path.len(), &path[..3]), (3 + 22, "/t/"), "{path}");
-
-    for _ in 0..2 {
-        let head = request(node.public, "HEAD", path, &[], b"");
-        assert_eq!((head.status, head.body.len()), (200, 0), "HEAD uses nothing up");
-    }
-    let taken = node.get(path);
-    assert_eq!(taken.status, 200);
-    assert_eq!(taken.headers["content-type"], "application/dc+sd-jwt");
-    assert_eq!(taken.headers["cache-control"], "no-store");
-    assert_eq!(taken.body, presentation.as_bytes());
-    assert_eq!(of(&node.verify(&json!({"presentation": presentation})).json()), VALID);
-
-    // Used, over, never given, and of no form: one answer.
-    let over = leave(&presentation).json()["url"].as_str().unwrap().to_owned();
-    let over = over.strip_prefix(&format!("http://{}", node.public)).unwrap().to_owned();
-    node.wait(60);
-    let used = node.get(path);
-    refused(&used, 404, "unknown_ticket");
-    for path in
-        [over.as_str(), "/t/AAAAAAAAAAAAAAAAAAAAAA", "/t/x", "/t/%00", "/t/AAAAAAAAAAAAAAAAAAAAAAA"]
-    {
-        let answer = node.get(path);
-        assert_eq!((answer.status, &answer.body), (404, &used.body), "{path}");
-        assert_eq!(request(node.public, "HEAD", path, &[], b"").status, 404, "{path}");
-    }
-}
-
-#[test]
-fn of_many_who_fetch_a_ticket_at_once_one_gets_it() {
-    let (node, licence) = scene();
-    let left = node.post_json("/v1/tickets", &json!({"presentation": licence.text})).json();
-    let url = left["url"].as_str().unwrap();
-    let path = url.strip_prefix(&format!("http://{}", node.public)).unwrap();
-    let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| node.get(path).status)).collect();
-        asked.into_iter().map(|a| a.join().unwrap()).collect()
-    });
-    assert_eq!(statuses.iter().filter(|s| **s == 200).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|s| **s == 404).count(), 7, "{statuses:?}");
-}
-
-#[test]
-fn what_is_no_presentation_gets_no_ticket_and_no_link_leads_astray() {
-    let node = Node::start();
-    let (licence, _) = node.prepare_licence("44", 0);
-    let body = |text: &str| json!({"presentation": text});
-    for text in ["", "no licence", &licence.text[..200]] {
-        refused(&node.post_json("/v1/tickets", &body(text)), 400, "malformed_presentation");
-    }
-    refused(&node.post_json("/v1/tickets", &json!({})), 400, "bad_json");
-    let bytes = serde_json::to_vec(&body(&licence.text)).unwrap();
-    // Another host than this machine, in the clear; or no host at all.
-    for host in ["evil.example", "127.0.0.1.evil.example", "a/b", ""] {
-        let head = format!(
-            "POST /v1/tickets HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            bytes.len()
-        );
-        let answer = exchange(node.public, &[head.as_bytes(), &bytes].concat());
-        assert!([400, 501].contains(&answer.status), "{host}: {}", answer.status);
-        assert!(!String::from_utf8_lossy(&answer.body).contains("/t/"), "{host}");
-    }
-}
-
-#[test]
-fn the_configured_origin_stands_in_every_link() {
-    let node = Node::start_at("https://licences.guangdong.example");
-    let (licence, _) = node.prepare_licence("44", 0);
-    let left = node.post_json("/v1/tickets", &json!({"presentation": licence.text})).json();
-    let url = left["url"].as_str().unwrap();
-    assert!(url.starts_with("https://licences.guangdong.example/t/"), "{url}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use symbolon_ledger::keys::SecretKey;
+use symbolon_node::http::{HttpLimits, Share};
 
 use crate::support::{Answer, Licence, Node, request};
 
@@ -68,6 +69,55 @@ fn a_batch_is_retried_like_one() {
     // One key at two addresses is two requests.
     let one = ask(&node, "/v1/verify", "\"k1\"", &shown(&node, &licence, "other")).json();
     assert_eq!(one["outcome"], "valid");
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_keep_is_given_once_and_keeps_nobody_out() {
+    let (node, licence) = scene();
+    let mut items: Vec<Value> = (0..60).map(|_| json!({"presentation": licence.text})).collect();
+    items.push(shown(&node, &licence, "n1"));
+    let body = json!({"items": items});
+    let first = ask(&node, "/v1/verify/batch", "\"k1\"", &body);
+    assert_eq!(first.status, 200);
+    assert!(first.body.len() > 256 * 1024, "{} bytes", first.body.len());
+    refused(&ask(&node, "/v1/verify/batch", "\"k1\"", &body), 410, "answer_not_kept");
+    // Nothing was judged again, and whoever asks without a key is told what became of it.
+    let again = node.post_json("/v1/verify/batch", &body).json();
+    assert_eq!(again["verdicts"][0]["outcome"], "valid");
+    assert_eq!(again["verdicts"][60]["reason"], "replayed");
+    node.wait_and_commit(310);
+    assert_eq!(ask(&node, "/v1/verify/batch", "\"k1\"", &body).status, 200);
+}
+
+#[test]
+fn one_caller_has_a_share_of_the_keys_and_of_the_bytes_under_them() {
+    let share = |this_machine| Share { other_machine: 0, this_machine };
+    let start = |limits| {
+        let node = Node::start_with(limits);
+        node.reserve_slots("44");
+        let licence = node.issue_to("44", 0, &holder());
+        (node, licence)
+    };
+    let (node, licence) = start(HttpLimits { keys_of_one: share(1), ..HttpLimits::default() });
+    let (one, two) = (shown(&node, &licence, "n1"), shown(&node, &licence, "n2"));
+    let first = ask(&node, "/v1/verify", "\"k1\"", &one);
+    assert_eq!(first.json()["outcome"], "valid");
+    refused(&ask(&node, "/v1/verify", "\"k2\"", &two), 503, "overloaded");
+    assert_eq!(ask(&node, "/v1/verify", "\"k1\"", &one).body, first.body);
+    assert_eq!(node.verify(&two).json()["outcome"], "valid", "without a key, as ever");
+    node.wait_and_commit(310);
+    let later = ask(&node, "/v1/verify", "\"k2\"", &shown(&node, &licence, "n3"));
+    assert_eq!(later.json()["outcome"], "valid");
+
+    let bytes = first.body.len() * 3 / 2;
+    let limits = HttpLimits { answer_bytes_of_one: share(bytes), ..HttpLimits::default() };
+    let (node, licence) = start(limits);
+    let (one, two) = (shown(&node, &licence, "n1"), shown(&node, &licence, "n2"));
+    for (key, body) in [("\"k1\"", &one), ("\"k2\"", &two)] {
+        assert_eq!(ask(&node, "/v1/verify", key, body).json()["outcome"], "valid", "{key}");
+    }
+    assert_eq!(ask(&node, "/v1/verify", "\"k1\"", &one).json()["outcome"], "valid");
+    refused(&ask(&node, "/v1/verify", "\"k2\"", &two), 410, "answer_not_kept");
 }
 
 #[test]

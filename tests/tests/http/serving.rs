@@ -156,6 +156,37 @@ fn one_caller_cannot_take_the_places_of_all() {
 }
 
 #[test]
+fn one_caller_cannot_take_every_place_of_a_request() {
+    let share = Share { other_machine: 0, this_machine: 2 };
+    let node = Node::start_with(HttpLimits { requests_of_one: share, ..HttpLimits::default() });
+    // Bodies that never come: each holds its request's place until it is let go.
+    let head = b"POST /v1/verify HTTP/1.1\r\nhost: n\r\ncontent-type: application/json\r\n\
+        content-length: 100\r\n\r\n{";
+    let hold = || {
+        let mut stream = TcpStream::connect(node.public).unwrap();
+        stream.write_all(head).unwrap();
+        stream
+    };
+    let full = || {
+        let answer = node.get("/v1/status");
+        answer.status == 503 && answer.problem() == "overloaded"
+    };
+    // One that comes while a question is being answered is itself refused, so more are sent.
+    let mut held = Vec::new();
+    let is_full = (0..100).any(|_| {
+        held.push(hold());
+        full()
+    });
+    assert!(is_full, "one caller has more than its share");
+    // The operator's listener counts by itself.
+    assert_eq!(request(node.admin, "GET", "/version", &[], b"").status, 200);
+    drop(held);
+    while node.get("/v1/status").status == 503 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn nobody_waits_for_blocks_that_are_far_off() {
     let node = Node::start();
     for (path, header) in [

@@ -188,14 +188,14 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
         "staple": staple.map(|height| json!({"file": args.staple, "height": height})),
     });
     let elc1 = packed.map(|(text, _)| text);
-    let mut text = text(&presented, elc1, drawn, args, drawing.as_ref());
+    let mut text = text(&presented, elc1, args, drawing.as_ref());
     if let Some(ticket) = &ticket {
         text = match drawing.is_some() || args.out.is_some() {
             true => format!("{text}\n{}", ticket.lines()),
             false => ticket.lines(),
         };
     }
-    Ok(Answer::new(text, answer))
+    Ok(Answer::new(text, answer).with_drawing(drawn))
 }
 
 /// Writes the proof of how the licence stands now; gives the height that it is of.
@@ -217,11 +217,10 @@ fn fetch_staple(
     Ok(staple.height)
 }
 
-/// For people: the drawn code, or the text, or where the files are.
+/// For people: the text, or where the files are.
 fn text(
     presented: &Presented,
     elc1: Option<String>,
-    drawn: Option<String>,
     args: &PresentArgs,
     drawing: Option<&Drawing>,
 ) -> String {
@@ -230,10 +229,10 @@ fn text(
         ("SD-JWT", args.out.as_deref()),
         ("staple", args.staple.as_deref()),
     ];
-    let mut lines: Vec<String> = drawn.into_iter().collect();
     if drawing.is_none() && args.out.is_none() {
         return elc1.unwrap_or_default();
     }
+    let mut lines: Vec<String> = Vec::new();
     for (what, path) in files {
         lines.extend(path.map(|path| format!("{what:<8} {}", path.display())));
     }
@@ -246,11 +245,8 @@ fn present(
     context: &Context,
     credential: &Parsed,
 ) -> Result<Presented, Failure> {
-    let (licence_type, origin) =
+    let licence_type =
         choice::licence_type(credential, args.licence_type_file.as_deref(), context)?;
-    if let Some(note) = origin {
-        context.output.note(note);
-    }
     let wanted = match (&args.disclose, args.all) {
         (Some(wanted), _) => Wanted::These(wanted),
         (None, true) => Wanted::All,

@@ -174,19 +174,30 @@ pub(super) fn header_hint(error: &HeaderError) -> String {
 
 /// Block 0 and the validators of a founding document.
 fn read_genesis(path: &Path) -> Result<(Header, ValidatorSet), Failure> {
-    let text = files::read_text(path, MAX_GENESIS_BYTES, "the founding document")?;
-    let refuse = |what: String| {
-        Failure::usage(
-            "bad_genesis",
-            format!("{} is no founding document: {what}", path.display()),
-            "`symbolon genesis check` lists everything that is wrong with it",
-        )
-    };
-    let genesis = Genesis::parse(&text).map_err(|problems| {
-        refuse(problems.first().map(ToString::to_string).unwrap_or_default())
-    })?;
-    let root = genesis.state_root().map_err(|e| refuse(e.to_string()))?;
+    let genesis = read_founding(path)?;
+    let root = genesis.state_root().map_err(|e| no_founding(path, &e.to_string()))?;
     Ok((genesis.block_zero(root), genesis.validator_set()))
+}
+
+/// A founding document.
+///
+/// # Errors
+///
+/// When it cannot be read, or is none.
+pub(super) fn read_founding(path: &Path) -> Result<Genesis, Failure> {
+    let text = files::read_text(path, MAX_GENESIS_BYTES, "the founding document")?;
+    Genesis::parse(&text).map_err(|problems| {
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        no_founding(path, &first)
+    })
+}
+
+fn no_founding(path: &Path, what: &str) -> Failure {
+    Failure::usage(
+        "bad_genesis",
+        format!("{} is no founding document: {what}", path.display()),
+        "`symbolon genesis check` lists everything that is wrong with it",
+    )
 }
 
 /// What the founding document alone vouches for.

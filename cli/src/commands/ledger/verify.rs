@@ -64,7 +64,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
     let Some(presentation) = &args.presentation else {
         return challenge::run(args.audience.as_deref(), context);
     };
-    let presentation = read(presentation)?;
+    let presentation = read(presentation, args.offline.is_asked())?;
     if args.offline.is_asked() {
         return without_node(args, &presentation, context);
     }
@@ -115,10 +115,11 @@ fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Out
 }
 
 /// The presentation that the argument is, or that the file or the ticket which it names holds or
-/// shows.
-fn read(argument: &str) -> Result<String, Failure> {
+/// shows. A ticket lies at a node, so none is fetched `offline`.
+fn read(argument: &str, offline: bool) -> Result<String, Failure> {
+    let fetch = |link: &str| if offline { Err(not_offline()) } else { ticket::fetch(link) };
     if ticket::is_link(argument) {
-        return ticket::fetch(argument);
+        return fetch(argument);
     }
     let path = Path::new(argument);
     let is_text = argument.starts_with(elc1::PREFIX) || argument.contains('~');
@@ -129,11 +130,19 @@ fn read(argument: &str) -> Result<String, Failure> {
     let bytes = files::read(path, picture::MAX_BYTES, what)?;
     if picture::form(&bytes).is_some() {
         let code = picture::read(&bytes)?;
-        return if ticket::is_link(&code) { ticket::fetch(&code) } else { Ok(code) };
+        return if ticket::is_link(&code) { fetch(&code) } else { Ok(code) };
     }
     files::within(&bytes, MAX_PRESENTATION_LEN as u64 + 2, path, what)?;
     let content = files::utf8(bytes, path, what)?;
     Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
+}
+
+fn not_offline() -> Failure {
+    Failure::usage(
+        "link_offline",
+        "this is a link to a presentation, which lies at a node, and --offline asks none",
+        "ask the holder for a code that holds the licence itself, or leave --offline out",
+    )
 }
 
 /// A verdict for people: claims masked, or with `show_all` whole.
@@ -249,9 +258,11 @@ mod tests {
 
     #[test]
     fn text_is_told_from_files() {
-        assert_eq!(read("ELC1:ABC").unwrap(), "ELC1:ABC");
-        assert_eq!(read("a.b.c~d~").unwrap(), "a.b.c~d~");
-        assert_eq!(read("no-such-file").unwrap_err().code, "unreadable_file");
-        assert_eq!(read("https://a.example/x").unwrap_err().code, "no_ticket_link");
+        assert_eq!(read("ELC1:ABC", false).unwrap(), "ELC1:ABC");
+        assert_eq!(read("a.b.c~d~", true).unwrap(), "a.b.c~d~");
+        assert_eq!(read("no-such-file", false).unwrap_err().code, "unreadable_file");
+        assert_eq!(read("https://a.example/x", false).unwrap_err().code, "no_ticket_link");
+        let link = "http://127.0.0.1:1/t/AAAAAAAAAAAAAAAAAAAAAA";
+        assert_eq!(read(link, true).unwrap_err().code, "link_offline");
     }
 }

@@ -76,8 +76,19 @@ impl OwnNonce {
     /// Whether its own word for its end is past. Nobody signed that word: it only chooses between
     /// two reasons for a refusal.
     pub(super) fn is_over(&self, now_ms: u64) -> bool {
+        self.end_s() <= now_ms / 1_000
+    }
+
+    /// Whether it may have been given before `start_ms`: it ends within the life of a challenge
+    /// that was given at that moment. Nobody signed that either.
+    pub(super) fn may_be_from_before(&self, start_ms: u64) -> bool {
+        self.end_s() <= start_ms.saturating_add(CHALLENGE_LIFETIME_MS) / 1_000
+    }
+
+    /// The second at which it ends, by its own word.
+    fn end_s(&self) -> u64 {
         let [a, b, c, d, ..] = self.0;
-        u64::from(u32::from_be_bytes([a, b, c, d])) <= now_ms / 1_000
+        u64::from(u32::from_be_bytes([a, b, c, d]))
     }
 }
 
@@ -184,5 +195,7 @@ mod tests {
         let nonce = OwnNonce::new(1_000_000, [0; RANDOM_LEN]);
         assert!(!nonce.is_over(999_999));
         assert!(nonce.is_over(1_000_000));
+        assert!(nonce.may_be_from_before(700_000));
+        assert!(!nonce.may_be_from_before(699_999));
     }
 }

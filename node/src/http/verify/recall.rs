@@ -3,7 +3,9 @@
 //!
 //! Only what issuer and holder signed is remembered, as digests, and only as long as it would
 //! count as fresh. None of it names a person, reaches a disk, or is told to another node: the same
-//! presentation can be shown once at each node. `docs/spec/presentation.md` says what follows.
+//! presentation can be shown once at each node. A node that was started again has forgotten it all:
+//! what may be from before its start is then neither accepted nor refused.
+//! `docs/spec/presentation.md` says what follows.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +24,8 @@ use crate::http::{
 /// Challenges that can be open at once: a hundred a second for their five minutes. A verifier
 /// that gets none makes its own nonce, so a flood of them stops nobody.
 const CHALLENGES: Bounds = Bounds { entries: 32_768, bytes: 8 * 1024 * 1024 };
-/// Showings remembered at once: over two thousand a second, each for its minute and the margin.
-/// Each costs whoever wants to fill it a licence of the ledger and a signature. About 40 MiB.
+/// Showings remembered at once: over seven hundred a second, each for its five minutes and the
+/// margin. Each costs whoever wants to fill it a licence of the ledger and a signature. About 40 MiB.
 const SHOWINGS: Bounds = Bounds { entries: 262_144, bytes: 64 * 1024 * 1024 };
 /// Bytes of one showing, with what the memory needs to find it.
 const SHOWING_BYTES: usize = 160;
@@ -38,6 +40,8 @@ struct Given {
 }
 
 struct Inner {
+    /// When this memory begins, in milliseconds since 1970-01-01T00:00Z.
+    began_ms: u64,
     challenges: Memory<OwnNonce, Given>,
     showings: Memory<Digest, ()>,
 }
@@ -54,17 +58,18 @@ pub(in crate::http) struct Heard {
 }
 
 impl Heard {
-    /// The showing that will have to be remembered, if there is one. A challenge has its place
-    /// already.
-    fn to_remember(&self) -> Option<&Showing> {
-        let open = self.nonce.is_none() && !self.judged.is_undetermined();
-        self.judged.showing().filter(|_| open)
+    /// The showing that may have to be remembered, if there is one. Also that of a challenge: the
+    /// same presentation could come again without its nonce.
+    fn to_remember(&self) -> Option<Showing> {
+        self.judged.showing().copied().filter(|_| !self.judged.is_undetermined())
     }
 }
 
 impl Recall {
-    pub(in crate::http) fn new() -> Self {
+    /// A memory that begins at `now_ms`.
+    pub(in crate::http) fn new(now_ms: u64) -> Self {
         Self(Mutex::new(Inner {
+            began_ms: now_ms,
             challenges: Memory::new(CHALLENGES),
             showings: Memory::new(SHOWINGS),
         }))
@@ -106,32 +111,40 @@ impl Recall {
 
 impl Inner {
     fn close(&mut self, heard: Heard, now_ms: u64) -> Verdict {
-        let seen = match (heard.judged.showing(), heard.nonce) {
-            (None, _) => Seen::First,
-            (Some(_), Some(nonce)) => self.answer(&nonce, !heard.judged.is_undetermined(), now_ms),
-            (Some(showing), None) => {
-                let (digest, end_ms) = (showing.digest, end_ms(showing));
-                let seen = self.showings.get(&digest, now_ms).is_some();
-                if heard.to_remember().is_some() && !seen {
-                    self.showings.replace(digest, (), SHOWING_BYTES, end_ms);
-                }
-                if seen { Seen::Before } else { Seen::First }
+        let seen = self.seen(&heard, now_ms);
+        if let (Seen::First, Some(showing)) = (seen, heard.to_remember()) {
+            self.showings.replace(showing.digest, (), SHOWING_BYTES, end_ms(&showing));
+            let given = heard.nonce.and_then(|nonce| self.challenges.get(&nonce, now_ms));
+            if let Some(given) = given {
+                given.answered = true;
             }
-        };
+        }
         let mut verdict = heard.judged.verdict(seen);
         verdict.proof = heard.proof;
         verdict
     }
 
-    /// What is remembered of a challenge that a holder signed; with `decided`, it is answered now.
-    fn answer(&mut self, nonce: &OwnNonce, decided: bool, now_ms: u64) -> Seen {
+    /// What is remembered of a showing and of the challenge that its holder signed.
+    fn seen(&mut self, heard: &Heard, now_ms: u64) -> Seen {
+        let Some(showing) = heard.judged.showing() else { return Seen::First };
+        if self.showings.get(&showing.digest, now_ms).is_some() {
+            return Seen::Before;
+        }
+        match heard.nonce {
+            Some(nonce) => self.challenge(&nonce, now_ms),
+            None if showing.signed_at_s.saturating_mul(1_000) < self.began_ms => Seen::Forgotten,
+            None => Seen::First,
+        }
+    }
+
+    /// What is remembered of a challenge. One that is remembered was given after the start, and so
+    /// was signed after it, whatever the holder's clock says.
+    fn challenge(&mut self, nonce: &OwnNonce, now_ms: u64) -> Seen {
         match self.challenges.get(nonce, now_ms) {
             Some(given) if given.answered => Seen::Before,
-            Some(given) => {
-                given.answered = decided;
-                Seen::First
-            }
+            Some(_) => Seen::First,
             None if nonce.is_over(now_ms) => Seen::ChallengeOver,
+            None if nonce.may_be_from_before(self.began_ms) => Seen::ChallengeForgotten,
             None => Seen::ChallengeUnknown,
         }
     }

@@ -1,4 +1,7 @@
 //! Which claims are shown: what the holder asks for, as far as the catalogue allows it.
+//!
+//! A node is not believed here: it may be the verifier's, which would like to see more. What it says
+//! of a type that this program does not know can forbid a claim and never show one.
 
 use std::path::Path;
 
@@ -17,7 +20,7 @@ use symbolon_ledger::{
 use super::super::shared::plain;
 use crate::{
     args::Context,
-    client::{Node, NodeError, from_base64url, text},
+    client::{Node, from_base64url, text},
     files,
     output::Failure,
 };
@@ -36,10 +39,24 @@ pub(super) enum Wanted<'a> {
     These(&'a [String]),
 }
 
-/// The catalogue entry of a credential, and what is to be said of where it comes from.
+/// The catalogue entry of a credential.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    record: LicenceTypeRecord,
+    /// Whether it may say what is shown when the holder does not. A node's word may not.
+    is_believed: bool,
+}
+
+impl Entry {
+    const fn believed(record: LicenceTypeRecord) -> Self {
+        Self { record, is_believed: true }
+    }
+}
+
+/// The catalogue entry of a credential.
 ///
-/// The file that was named wins, then the node that was named, then the catalogue that this
-/// program carries: a citizen on the road has no network.
+/// The file that was named wins, then the catalogue that this program carries; a node is asked only
+/// for a type that is in neither.
 ///
 /// # Errors
 ///
@@ -48,7 +65,7 @@ pub(super) fn licence_type(
     credential: &Parsed,
     file: Option<&Path>,
     context: &Context,
-) -> Result<(LicenceTypeRecord, Option<String>), Failure> {
+) -> Result<Entry, Failure> {
     let Some((code, _)) = credential.claimed_type() else {
         return Err(Failure::refused(
             "not_a_credential",
@@ -57,25 +74,25 @@ pub(super) fn licence_type(
         ));
     };
     if let Some(path) = file {
-        return Ok((read_type(path, &code)?, None));
+        return read_type(path, &code).map(Entry::believed);
     }
-    let carried = || presets::catalogue().into_iter().find(|entry| entry.code == code);
-    let names_node = context.global.node.is_some() || context.global.devnet.is_some();
-    if !names_node {
-        return carried().map(|entry| (entry, None)).ok_or_else(|| unknown_type(&code));
+    if let Some(record) = presets::catalogue().into_iter().find(|entry| entry.code == code) {
+        return Ok(Entry::believed(record));
+    }
+    if context.global.node.is_none() && context.global.devnet.is_none() {
+        return Err(unknown_type(&code));
     }
     let node = Node::of(context)?;
-    match node.get(&format!("/v1/licence-types/{code}")) {
-        Ok(answer) => Ok((node.record(&answer)?, None)),
-        Err(NodeError::Unreachable(failure)) => match carried() {
-            Some(entry) => {
-                let note = "note: the node does not answer; the catalogue of this program is used";
-                Ok((entry, Some(note.to_owned())))
-            }
-            None => Err(failure),
-        },
-        Err(problem) => Err(problem.into()),
+    let answer = node.get(&format!("/v1/licence-types/{code}"))?;
+    let record: LicenceTypeRecord = node.record(&answer)?;
+    if record.code != code {
+        return Err(Failure::unreachable(
+            "strange_answer",
+            format!("{} gave another type than {code}", node.url()),
+            "ask another node, or give the type with --licence-type-file",
+        ));
     }
+    Ok(Entry { record, is_believed: false })
 }
 
 /// A node's answer about a licence type, kept in a file.
@@ -111,19 +128,35 @@ fn unknown_type(code: &TypeCode) -> Failure {
 ///
 /// # Errors
 ///
-/// When the credential has no such claim, or the catalogue forbids it.
+/// When the credential has no such claim, the catalogue forbids it, or only a node says what would
+/// be shown.
 pub(super) fn choose(
     credential: &Parsed,
-    licence_type: &LicenceTypeRecord,
+    entry: &Entry,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<String>, Failure> {
+    let Entry { record: licence_type, is_believed } = entry;
     let names = credential.claimed_names().map_err(|e| faulty(&e))?;
-    let rule = |key: &str| licence_type.claim(key).map_or(Disclosure::Allowed, |c| c.disclosure);
+    let rule = |key: &str| match licence_type.claim(key).map(|claim| claim.disclosure) {
+        None => Disclosure::Allowed,
+        Some(Disclosure::Always) if !is_believed => Disclosure::Allowed,
+        Some(rule) => rule,
+    };
     let showable: Vec<&String> =
         names.iter().filter(|name| rule(name) != Disclosure::Never).collect();
     let listed =
         || -> String { showable.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ") };
     let chosen: Vec<&str> = match wanted {
+        Wanted::All | Wanted::Default if !is_believed => {
+            return Err(Failure::usage(
+                "unproven_licence_type",
+                format!(
+                    "this program's catalogue has no type {}, and a node does not say what is shown",
+                    licence_type.code
+                ),
+                format!("name the claims with --disclose, among: {}", listed()),
+            ));
+        }
         Wanted::All => showable.iter().map(|name| name.as_str()).collect(),
         Wanted::Default => {
             licence_type.shown_by_default().map(|claim| claim.key.as_str()).collect()
@@ -131,7 +164,11 @@ pub(super) fn choose(
         Wanted::These(given) => {
             let mut keys = Vec::new();
             for name in given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-                let labelled = licence_type.claims.iter().find(|c| c.label_zh.as_str() == name);
+                // A node could put a label on another claim.
+                let labelled = licence_type
+                    .claims
+                    .iter()
+                    .find(|c| *is_believed && c.label_zh.as_str() == name);
                 let key = labelled.map_or(name, |claim| claim.key.as_str());
                 if rule(key) == Disclosure::Never {
                     return Err(Failure::refused(
@@ -152,8 +189,11 @@ pub(super) fn choose(
             keys
         }
     };
-    let shown =
-        |name: &&&String| chosen.contains(&name.as_str()) || rule(name) == Disclosure::Always;
+    let open: Vec<&str> = credential.claimed_open_names().collect();
+    let shown = |name: &&&String| {
+        let name = name.as_str();
+        chosen.contains(&name) || open.contains(&name) || rule(name) == Disclosure::Always
+    };
     Ok(showable.iter().filter(shown).map(|name| (*name).clone()).collect())
 }
 
@@ -175,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    fn business(never: &str) -> (LicenceTypeRecord, Parsed) {
+    fn business(never: &str) -> (Entry, Parsed) {
         let catalogue = presets::catalogue();
         let code = "11100000MB0143028R001";
         let mut entry = catalogue.into_iter().find(|t| t.code.as_str() == code).unwrap();
@@ -209,7 +249,7 @@ mod tests {
         for claim in entry.claims.iter_mut().filter(|claim| claim.key.as_str() == never) {
             claim.disclosure = Disclosure::Never;
         }
-        (entry, Parsed::parse(&issued.text).unwrap())
+        (Entry::believed(entry), Parsed::parse(&issued.text).unwrap())
     }
 
     #[test]
@@ -236,10 +276,31 @@ mod tests {
     }
 
     #[test]
+    fn a_nodes_entry_can_forbid_a_claim_and_never_show_one() {
+        let (mut entry, credential) = business("legal_representative");
+        entry.is_believed = false;
+        for claim in entry.record.claims.iter_mut().filter(|c| c.key.as_str() == "address") {
+            claim.disclosure = Disclosure::Always;
+        }
+        let check = |wanted: Wanted<'_>, expected: Result<&str, &str>| {
+            let chosen = choose(&credential, &entry, &wanted);
+            let chosen = chosen.map(|keys| keys.join(" ")).map_err(|failure| failure.code);
+            assert_eq!(chosen.as_deref().map_err(String::as_str), expected, "{wanted:?}");
+        };
+        let these = |name: &str| [name.to_owned()];
+        check(Wanted::Default, Err("unproven_licence_type"));
+        check(Wanted::All, Err("unproven_licence_type"));
+        check(Wanted::These(&these("established")), Ok("name uscc established"));
+        check(Wanted::These(&these("住所")), Err("no_such_claim"));
+        check(Wanted::These(&these("legal_representative")), Err("never_disclosed"));
+    }
+
+    #[test]
     fn what_is_sensitive_is_not_shown_by_default() {
         let (mut entry, credential) = business("");
-        entry.public_subject = false;
-        for claim in entry.claims.iter_mut().filter(|claim| claim.key.as_str() == "address") {
+        entry.record.public_subject = false;
+        for claim in entry.record.claims.iter_mut().filter(|claim| claim.key.as_str() == "address")
+        {
             claim.sensitivity = 3;
         }
         let shown = choose(&credential, &entry, &Wanted::Default).unwrap();

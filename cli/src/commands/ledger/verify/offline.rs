@@ -32,7 +32,7 @@ use symbolon_verify::{
 
 use super::super::{
     shared::parse_province,
-    trusted::{Inclusions, Pin, Source, dated, header_hint, instant},
+    trusted::{Inclusions, Pin, Source, dated, header_hint, instant, read_founding},
 };
 use crate::{
     args::Context,
@@ -104,7 +104,7 @@ impl OfflineArgs {
         let now_ms = clock::now_ms();
         let trust = self.read_trust().map_err(no_answer)?;
         let states = self.read_proofs(&trust)?;
-        let limits = Limits::of(&states);
+        let limits = Limits::of(&states, self.genesis.as_deref()).map_err(no_answer)?;
         let request = question.request(now_ms, &limits, context)?;
         let parsed = read_presentation(presentation)?;
         let list = match &self.status_list {
@@ -199,30 +199,33 @@ fn no_answer(failure: Failure) -> Failure {
     Failure { status, ..failure }
 }
 
-/// The ages up to which evidence counts: the chain's own where the newest proof has them, and
-/// otherwise those that a chain is founded with unless its founders say otherwise.
+/// The ages up to which evidence counts: the chain's own where the newest proof has them, otherwise
+/// those of its founding document, and without one those that a chain is founded with unless its
+/// founders say otherwise.
 struct Limits {
     max_staleness_ms: u64,
     bundle_max_age_ms: u64,
 }
 
 impl Limits {
-    fn of(states: &[CheckedState]) -> Self {
+    fn of(states: &[CheckedState], genesis: Option<&Path>) -> Result<Self, Failure> {
         let proven = |state: &CheckedState| {
             let record = state.get::<ParametersRecord>(&StateKey::Parameters).ok().flatten()?;
             Some((state.header().header().height, record))
         };
         let newest = states.iter().filter_map(proven).max_by_key(|(height, _)| *height);
-        match newest {
-            Some((_, record)) => Self {
-                max_staleness_ms: record.max_staleness_ms,
-                bundle_max_age_ms: record.bundle_max_age_ms,
-            },
-            None => Self {
-                max_staleness_ms: DEFAULT_MAX_STALENESS_MS,
-                bundle_max_age_ms: DEFAULT_BUNDLE_MAX_AGE_MS,
-            },
+        if let Some((_, ParametersRecord { max_staleness_ms, bundle_max_age_ms, .. })) = newest {
+            return Ok(Self { max_staleness_ms, bundle_max_age_ms });
         }
+        let founded = genesis.map(read_founding).transpose()?.map(|genesis| genesis.chain);
+        Ok(Self {
+            max_staleness_ms: founded
+                .as_ref()
+                .map_or(DEFAULT_MAX_STALENESS_MS, |chain| chain.max_staleness_ms),
+            bundle_max_age_ms: founded
+                .as_ref()
+                .map_or(DEFAULT_BUNDLE_MAX_AGE_MS, |chain| chain.bundle_max_age_ms),
+        })
     }
 }
 
@@ -327,6 +330,8 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
+    use symbolon_genesis::presets;
+
     use super::*;
 
     #[test]
@@ -336,6 +341,22 @@ mod tests {
         for bad in ["", "now", "2026-02-30", "1969-12-31"] {
             assert_eq!(read_instant(bad).unwrap_err().code, "bad_at", "{bad}");
         }
+    }
+
+    #[test]
+    fn without_a_proof_of_them_the_ages_are_those_of_the_founding_document() {
+        let limits = |path: Option<&Path>| {
+            let Limits { max_staleness_ms, bundle_max_age_ms } = Limits::of(&[], path).unwrap();
+            (max_staleness_ms, bundle_max_age_ms)
+        };
+        assert_eq!(limits(None), (DEFAULT_MAX_STALENESS_MS, DEFAULT_BUNDLE_MAX_AGE_MS));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("genesis.toml");
+        let (mut genesis, _) = presets::devnet_from_seed(4, &[7; 32], 1_795_392_000_000, 20_000);
+        genesis.chain.max_staleness_ms = 90_000;
+        genesis.chain.bundle_max_age_ms = 3_600_000;
+        files::write(&path, genesis.to_toml().as_bytes()).unwrap();
+        assert_eq!(limits(Some(&path)), (90_000, 3_600_000));
     }
 
     #[test]
