@@ -36,8 +36,8 @@ pub(crate) struct Global {
     /// Folder of a development network: takes the node and the key from its devnet.json
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) devnet: Option<PathBuf>,
-    /// With --devnet: the province as whose agency or authority to act, such as 44
-    #[arg(long = "as", global = true, value_name = "PROVINCE")]
+    /// With --devnet: the province as whose agency or authority to act, such as 44; or the agency
+    #[arg(long = "as", global = true, value_name = "PROVINCE|USCC")]
     pub(crate) acting_as: Option<String>,
     /// Exactly one line of JSON on standard output
     #[arg(long, global = true)]
@@ -77,8 +77,8 @@ impl Context {
                 "give --node URL, such as --node http://127.0.0.1:8101, or --devnet DIR",
             ));
         };
-        let node = match &self.global.acting_as {
-            Some(province) => network.nodes.iter().find(|n| n.province == *province),
+        let node = match self.acting_province(&network) {
+            Some(province) => network.nodes.iter().find(|n| n.province == province),
             None => network.nodes.first(),
         };
         node.map(|n| n.http.clone()).ok_or_else(|| self.no_such_province(&network))
@@ -115,14 +115,23 @@ impl Context {
         if let Some(path) = &self.global.key {
             return Ok(path.clone());
         }
-        let (Some(network), Some(province)) = (self.network()?, &self.global.acting_as) else {
+        let network = self.network()?;
+        let province = network.as_ref().and_then(|network| self.acting_province(network));
+        let (Some(network), Some(province)) = (&network, province) else {
             return Err(Failure::usage(
                 "no_key",
                 "this command signs, and no key was named",
                 "give --key FILE, or --devnet DIR --as PROVINCE",
             ));
         };
-        find(&network, province).ok_or_else(|| self.no_such_province(&network))
+        find(network, province).ok_or_else(|| self.no_such_province(network))
+    }
+
+    /// The province that `--as` names, or whose agency it names by its credit code.
+    fn acting_province<'a>(&'a self, network: &'a DevnetFile) -> Option<&'a str> {
+        let named = self.global.acting_as.as_deref()?;
+        let agency = network.agencies.iter().find(|agency| agency.uscc == named);
+        Some(agency.map_or(named, |agency| agency.province.as_str()))
     }
 
     fn no_such_province(&self, network: &DevnetFile) -> Failure {

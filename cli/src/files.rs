@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::output::Failure;
+use crate::output::{Failure, Status};
 
 /// Mode of every file written here: personal data and secrets are the owner's alone.
 const PRIVATE_FILE: u32 = 0o600;
@@ -49,7 +49,7 @@ pub(crate) fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failu
         file.take(limit + 1).read_to_end(&mut bytes).map_err(refuse)?;
     }
     if bytes.is_empty() {
-        return Err(Failure::refused(
+        return Err(Failure::usage(
             "empty_file",
             format!("{what} {name} is empty"),
             "check that it was written completely",
@@ -83,7 +83,7 @@ pub(crate) fn within(bytes: &[u8], limit: u64, path: &Path, what: &str) -> Resul
     if bytes.len() as u64 <= limit {
         return Ok(());
     }
-    Err(Failure::refused(
+    Err(Failure::usage(
         "file_too_large",
         format!("{what} {} has more than the {limit} bytes that are read", path.display()),
         "check that it is the right file; split it if it is",
@@ -97,7 +97,7 @@ pub(crate) fn within(bytes: &[u8], limit: u64, path: &Path, what: &str) -> Resul
 /// When they are not UTF-8.
 pub(crate) fn utf8(bytes: Vec<u8>, path: &Path, what: &str) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|e| {
-        Failure::refused(
+        Failure::usage(
             "not_utf8",
             format!(
                 "{what} {} is not UTF-8 text (byte {})",
@@ -246,7 +246,16 @@ pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 
 /// The failure of a file that cannot be written.
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::refused(
+    use io::ErrorKind as Kind;
+    // A place where nothing can be written is a wrong name; a full or broken disk is not.
+    let status = match error.kind() {
+        Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory | Kind::PermissionDenied => {
+            Status::Usage
+        }
+        _ => Status::Refused,
+    };
+    Failure::new(
+        status,
         "unwritable_file",
         format!("{} cannot be written: {error}", path.display()),
         "choose a place that you may write to, on a disk that is not full",

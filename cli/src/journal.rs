@@ -173,6 +173,11 @@ impl Journal {
         self.out.join(format!("{cid}.holder.pem"))
     }
 
+    /// Where the list of the rows of an import lies.
+    pub(crate) fn rows_path(&self) -> PathBuf {
+        self.folder.join("rows.csv")
+    }
+
     /// Where a transaction's receipt lies, or will lie.
     pub(crate) fn receipt_path(&self, id: &TransactionId) -> PathBuf {
         self.folder.join("receipts").join(format!("{id}.receipt"))

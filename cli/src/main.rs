@@ -19,6 +19,8 @@ mod clock;
 
 mod files;
 
+mod targets;
+
 mod entropy;
 
 mod client;

@@ -184,7 +184,7 @@ codes! {
         "act on its successor, or issue a new licence"
     35 LicenceSuspended "licence_suspended" for_now
         "the licence is suspended"
-        "resume it first"
+        "to suspend it there is nothing left to do; for anything else, resume it first"
     36 TransferPending "transfer_pending" for_now
         "the licence is released to another agency"
         "wait until that agency takes it over, or cancel the transfer"

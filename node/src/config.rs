@@ -206,6 +206,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         .province
         .parse()
         .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") })?;
+    check_province(&config, &genesis, province)?;
     let identity = identity(&config, &genesis, province)?;
     let network_key = read_key("network key", &config.network_key)?;
     check_network_key(&config, &genesis, province, &network_key)?;
@@ -232,6 +233,28 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
     })
 }
 
+/// Refuses a province that the chain does not have, and a validator for which nobody counts votes:
+/// it would run, and never vote.
+fn check_province(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    province: ProvinceCode,
+) -> Result<(), ConfigError> {
+    let refuse = |problem: String| Err(ConfigError::Value { key: "province", problem });
+    let listed = |codes: Vec<&str>| codes.join(" ");
+    if !genesis.provinces.iter().any(|p| p.code == province) {
+        let known = listed(genesis.provinces.iter().map(|p| p.code.as_str()).collect());
+        return refuse(format!("genesis has no province {province}; it has: {known}"));
+    }
+    if config.role == Role::Validator && genesis.validator_set().get(province).is_none() {
+        let voting = listed(genesis.validators.iter().map(|v| v.province.as_str()).collect());
+        return refuse(format!(
+            "genesis gives province {province} no vote; set role = \"observer\", or name the province of the validator key: one of {voting}"
+        ));
+    }
+    Ok(())
+}
+
 fn identity(
     config: &NodeConfig,
     genesis: &Genesis,
@@ -250,8 +273,6 @@ fn identity(
             let key = read_key("validator key", path)?;
             let set = genesis.validator_set();
             let founded: Option<PublicKey> = set.get(province).map(|v| v.key);
-            // Membership may change after genesis, so only a province that is a founding
-            // validator with another key is a mistake for certain.
             if founded.is_some_and(|founded| founded != key.public_key()) {
                 return Err(refuse(format!(
                     "{} is not the key that genesis names for province {province}",

@@ -115,7 +115,7 @@ async fn wait_for_signal() {
 
 fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
-    node::check_http(&loaded, insecure_public)?;
+    node::check_addresses(&loaded, insecure_public)?;
     say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
     Ok(())
 }

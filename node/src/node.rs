@@ -8,7 +8,7 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use symbolon_consensus::Timing;
+use symbolon_consensus::{Timing, timing::CLOCK_TOLERANCE_MS};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
     hash::BlockHash,
@@ -67,6 +67,16 @@ pub enum NodeError {
         /// The address.
         address: String,
     },
+    /// The chain begins later than now.
+    #[error(
+        "genesis: the chain is founded at {founded}, and this machine's clock says {now}; start the node then, or set the clock"
+    )]
+    NotFounded {
+        /// The founding time.
+        founded: jiff::Timestamp,
+        /// The machine's clock.
+        now: jiff::Timestamp,
+    },
     /// Only one of certificate and key is configured.
     #[error("http: tls_certificate and tls_key belong together; give both or none")]
     HalfTls,
@@ -85,6 +95,7 @@ pub async fn run(
     insecure_public: bool,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
+    check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
     let store = Arc::new(Store::open(&loaded.config.data_dir, &loaded.genesis)?);
@@ -158,6 +169,19 @@ pub async fn run(
     outcome
 }
 
+/// Refuses to run before the founding time: a chain that begins in the future would stamp every
+/// block with it, and verdicts would be given for days that have not come.
+fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
+    if founded_ms <= now_ms.saturating_add(CLOCK_TOLERANCE_MS) {
+        return Ok(());
+    }
+    let instant = |ms: u64| {
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
+    };
+    Err(NodeError::NotFounded { founded: instant(founded_ms), now: instant(now_ms) })
+}
+
 /// Opens the network, and lets what it hears in.
 fn open(
     network: Network,
@@ -169,14 +193,15 @@ fn open(
     Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
-/// Checks what HTTP is configured with, as [`run`] does before it listens.
+/// Checks the addresses that are configured, as [`run`] does before it listens.
 ///
 /// # Errors
 ///
-/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, or plain HTTP for
-/// other machines.
-pub fn check_http(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
+/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, plain HTTP for other
+/// machines, or what is no multiaddr or peer id.
+pub fn check_addresses(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
     http_addresses(loaded, insecure_public)?.check()?;
+    network_config(loaded)?;
     Ok(())
 }
 

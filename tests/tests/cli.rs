@@ -14,6 +14,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use base64::Engine as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -110,6 +111,9 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
     bench.sign(&format!("suspend {cid} --as 44"));
     let verdict = bench.ask(&format!("verify {file} --as 51"), 1);
     assert_eq!(verdict["reason"], "suspended");
+    let twice = bench.ask(&format!("suspend {cid} --as 44"), 1)["error"].clone();
+    assert_eq!(twice["code"], "licence_suspended");
+    assert!(!twice.to_string().contains("resume"), "that would make it valid: {twice}");
     bench.sign(&format!("resume {file} --as 44"));
     assert_eq!(bench.ask(&format!("verify {file} --as 51"), 0)["outcome"], "valid");
     let again = bench.ask(&format!("resume {cid} --as 44"), 1);
@@ -196,6 +200,22 @@ fn every_sample_file_is_imported_and_bad_rows_are_named() {
     let errors = bench.path("bad.csv.errors.csv").display().to_string();
     assert_eq!(places(errors), places(format!("{DATA}/driving-with-bad-rows.expected.csv")));
 
+    // Which credential is of which row, and nothing else.
+    let rows = fs::read_to_string(bench.path("bad/.import/rows.csv")).unwrap();
+    let mut rows = rows.lines();
+    assert_eq!(rows.next(), Some("row,cid"));
+    let cids: BTreeSet<String> = rows
+        .map(|line| {
+            let (row, cid) = line.split_once(',').unwrap();
+            assert!((2..=201).contains(&row.parse::<u32>().unwrap()), "{line}");
+            assert!(bench.path(&format!("bad/{cid}.sdjwt")).exists(), "{line}");
+            cid.to_owned()
+        })
+        .collect();
+    assert_eq!(cids.len(), 188);
+    let shown = text(&bench.run(&format!("--devnet . {line}")).stdout);
+    assert!(shown.contains("\n  and 2 more\n"), "{shown}");
+
     let again = bench.ask(&line, 1);
     assert_eq!((&again["issued"], &again["skipped"]), (&0.into(), &188.into()), "{again}");
     assert_eq!(again["rejected"], 12);
@@ -264,9 +284,12 @@ fn a_copied_list_of_slots_costs_a_retry_and_nothing_else() {
     assert_eq!(count(&bench.path("gd2"), ".sdjwt"), 1);
 }
 
+fn hex_bytes(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+}
+
 /// A block's bitmap, base64url, in which only the slot at `offset` is free.
 fn bitmap_with_one_free(offset: usize) -> String {
-    use base64::Engine as _;
     let mut used = [0xff_u8; 512];
     used[offset / 8] &= !(1 << (offset % 8));
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(used)
@@ -280,6 +303,15 @@ fn provinces_keep_their_agencies_and_what_they_recognise() {
         let made = bench.run(&format!("keys new {name}"));
         assert!(made.status.success(), "{}", text(&made.stderr));
     }
+    // The public half is shown the same, whichever file is named.
+    let secret = fs::read_to_string(bench.path("t.pem")).unwrap();
+    let public = symbolon_ledger::keys::SecretKey::from_pem(&secret).unwrap().public_key();
+    let spki = hex_bytes("302a300506032b6570032100").into_iter().chain(*public.as_bytes());
+    let pem = base64::engine::general_purpose::STANDARD.encode(spki.collect::<Vec<u8>>());
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n");
+    fs::write(bench.path("t.pub.pem"), pem).unwrap();
+    let shown = ["t.pem", "t.pub.pem"].map(|f| bench.ask(&format!("keys show {f}"), 0));
+    assert_eq!(shown[0]["public_key"], shown[1]["public_key"]);
     let register = format!(
         "agency register {uscc} --name 测试局 --type {DRIVING} --transaction-key t.pem --credential-key t.credential.pem --as 44"
     );
@@ -306,6 +338,12 @@ fn provinces_keep_their_agencies_and_what_they_recognise() {
     issue("t2.pem", 0);
     bench.sign(&format!("agency scope {uscc} --type local:marriage-certificate --as 44"));
     assert_eq!(issue("t2.pem", 1)["error"]["code"], "out_of_scope");
+    let without = bench.ask(&format!("agency scope {uscc} --as 44"), 2);
+    assert_eq!(without["error"]["code"], "usage");
+    let shown = || text(&bench.run(&format!("--devnet . --as 44 agency show {uscc}")).stdout);
+    assert!(shown().contains("issues     local:marriage-certificate\n"), "{}", shown());
+    bench.sign(&format!("agency scope {uscc} --none --as 44"));
+    assert!(shown().contains("issues     nothing\n"), "{}", shown());
     bench.sign(&format!("agency suspend {uscc} --as 44"));
     bench.sign(&format!("agency resume {uscc} --as 44"));
     bench.sign(&format!("agency deregister {uscc} --as 44"));
@@ -319,9 +357,15 @@ fn provinces_keep_their_agencies_and_what_they_recognise() {
         (verdict["outcome"].clone(), verdict["recognised"]["value"].clone())
     };
     assert_eq!(recognised(0), ("valid".into(), false.into()));
+    let first = || {
+        let output = bench.run(&format!("--devnet . verify gd/{cid}.sdjwt --as 11"));
+        text(&output.stdout).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(first(), "VALID  有效, NOT RECOGNISED in Beijing 北京市不承认");
     let of = format!("--from-province 44 --type {DRIVING} --as 11");
     bench.sign(&format!("recognition recognise {of}"));
     assert_eq!(recognised(0), ("valid".into(), true.into()));
+    assert_eq!(first(), "VALID  有效");
     let list = bench.ask("recognition list --recognising 11", 0);
     assert_eq!(list["recognition"].as_array().unwrap().len(), 1);
     bench.sign(&format!("recognition withdraw {of}"));
@@ -348,6 +392,15 @@ fn receipts_verify_without_a_node() {
     let output = bench.run("--json receipt verify r.bin --genesis genesis.toml");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json_of(&output)["error"]["code"], "bad_receipt");
+
+    // What a network leaves behind is removed; what else lies there stays.
+    assert!(bench.run("devnet reset --dir .").status.success());
+    let left: Vec<_> =
+        fs::read_dir(bench.net.folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let ours =
+        |name: &str| ["node-", "keys", "genesis", "devnet"].iter().any(|n| name.starts_with(n));
+    assert!(!left.iter().any(|name| ours(&name.to_string_lossy())), "{left:?}");
+    assert!(bench.path("gd").exists() && bench.path("r.bin").exists());
 }
 
 #[test]
@@ -355,7 +408,13 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     let bench = Bench::new();
     let cid = bench.issue("gd");
     let credential = fs::read(bench.path(&format!("gd/{cid}.sdjwt"))).unwrap();
-    let files: [(&str, &[u8]); 8] = [
+    let line = format!("--devnet . issue --as {GUANGDONG} --type {DRIVING} --out gd claims.json");
+    let twice = bench.run(&line);
+    assert!(twice.status.success(), "{}", text(&twice.stderr));
+    let note = format!("note: {cid} in gd was issued with the same claims");
+    assert!(text(&twice.stderr).contains(&note), "{}", text(&twice.stderr));
+    let files: [(&str, &[u8]); 9] = [
+        ("tabs.csv", "姓名\t性别\n1\t2\n".as_bytes()),
         ("empty.csv", b""),
         ("book.csv", b"PK\x03\x04"),
         ("unknown.csv", "姓名,乱\n1,2\n".as_bytes()),
@@ -371,11 +430,13 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     let import = |file: &str| format!("import {file} --type {DRIVING} --out bad --as 44");
     let issue = |more: &str| format!("issue --type {DRIVING} --out bad --as 44 {more}");
     let nobody = "0".repeat(64);
+    let admin = &bench.net.node("11").admin;
     for (line, status, code) in [
-        (import("empty.csv"), 1, "empty_file"),
-        (import("book.csv"), 1, "spreadsheet"),
+        (import("empty.csv"), 2, "empty_file"),
+        (import("book.csv"), 2, "spreadsheet"),
         (import("unknown.csv"), 1, "unknown_column"),
         (import("few.csv"), 1, "missing_column"),
+        (import("tabs.csv"), 2, "other_separator"),
         (import("none.csv"), 2, "unreadable_file"),
         (import("."), 2, "unreadable_file"),
         (
@@ -385,7 +446,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         ),
         ("import few.csv --type NOPE --out bad --as 44".to_owned(), 2, "usage"),
         (issue(""), 2, "no_claims"),
-        (issue("claims.txt"), 1, "bad_claims_file"),
+        (issue("claims.txt"), 2, "bad_claims_file"),
         (issue("--claim name=x"), 1, "bad_claims"),
         (issue("claims.json --holder-key claims.txt"), 2, "bad_public_key"),
         (
@@ -393,11 +454,15 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
             1,
             "foreign_journal",
         ),
-        ("verify binary.sdjwt".to_owned(), 1, "not_utf8"),
+        ("verify binary.sdjwt".to_owned(), 2, "not_utf8"),
         ("verify short.sdjwt".to_owned(), 1, "malformed_presentation"),
-        ("verify long.sdjwt".to_owned(), 1, "file_too_large"),
+        ("verify long.sdjwt".to_owned(), 2, "file_too_large"),
         ("verify a~b".to_owned(), 1, "malformed_presentation"),
-        (format!("verify gd/{cid}.sdjwt --at never"), 1, "bad_at"),
+        (format!("verify gd/{cid}.sdjwt --at never"), 2, "bad_at"),
+        (format!("verify gd/{cid}.sdjwt --province 99"), 2, "bad_province"),
+        (format!("verify gd/{cid}.sdjwt --node {admin}"), 2, "not_found"),
+        ("verify claims.txt".to_owned(), 2, "no_presentation"),
+        ("verify empty.csv".to_owned(), 2, "empty_file"),
         ("status 123".to_owned(), 2, "bad_cid"),
         (format!("history {nobody}"), 1, "unknown_licence"),
         (format!("revoke {nobody} --as 44"), 1, "unknown_licence"),

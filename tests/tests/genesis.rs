@@ -84,10 +84,35 @@ fn a_document_is_checked_against_the_parts_of_all_provinces() {
              --address /dns/p{code}.example/tcp/9000 --out part-{code}.toml"
         ));
     }
-    ok("finish draft.toml part-11.toml part-31.toml part-44.toml --out genesis.toml");
+    let (status, finished) =
+        run("finish draft.toml part-11.toml part-31.toml part-44.toml --out genesis.toml");
+    assert_eq!((status, finished["parts"].as_array().unwrap().len()), (0, 3), "{finished}");
     ok("finish draft.toml part-11.toml part-31.toml --out smaller.toml");
     ok("check genesis.toml");
-    ok("check genesis.toml --part part-11.toml part-31.toml part-44.toml");
+    let fingerprints = ["11", "31", "44"].map(|code| {
+        let (status, part) = run(&format!("show part-{code}.toml"));
+        assert_eq!((status, &part["province"]), (0, &json!(code)), "{part}");
+        part["fingerprint"].clone()
+    });
+    let named = |answer: serde_json::Value| {
+        let parts = answer["parts"].as_array().unwrap().clone();
+        parts.iter().map(|part| part["fingerprint"].clone()).collect::<Vec<_>>()
+    };
+    let (status, checked) = run("check genesis.toml --part part-11.toml part-31.toml part-44.toml");
+    assert_eq!((status, named(checked)), (0, fingerprints.to_vec()));
+    assert_eq!(named(run("check genesis.toml").1), Vec::<serde_json::Value>::new());
+    let plain = |line: &str| {
+        let mut command = std::process::Command::new(binary("symbolon"));
+        let output =
+            command.arg("genesis").args(line.split_whitespace()).current_dir(folder.path());
+        String::from_utf8(output.output().unwrap().stdout).unwrap()
+    };
+    assert!(plain("check genesis.toml").contains("warning: held against no part"));
+    let all = plain("check genesis.toml --part part-11.toml part-31.toml part-44.toml");
+    assert!(all.contains(&format!("  44 {}", fingerprints[2].as_str().unwrap())), "{all}");
+    let bad = "join draft.toml --province 51 --keys keys-51 --origin https://p51.example \
+               --address nonsense --out part-51.toml";
+    assert_eq!(run(bad).0, 2, "{}", run(bad).1);
     ok("check genesis.toml --part part-11.toml --part part-31.toml --part part-44.toml");
     let refused = |line: &str, code: &str, named: &[&str]| {
         let (status, answer) = run(line);

@@ -260,9 +260,50 @@ fn check_config_refuses_what_run_refuses() {
     }
     assert!(check().status.success());
     let open = listen.replace("127.0.0.1", "0.0.0.0");
-    std::fs::write(lone.config(), good.replacen(&listen, &open, 1)).unwrap();
-    assert_refused(&check(), "plain HTTP");
-    assert_refused(&lone.run(), "plain HTTP");
+    let p2p = format!("[\"/ip4/127.0.0.1/tcp/{}\"]", lone.http + 200);
+    let observer = "role = \"observer\"\nprovince = \"12\"";
+    for (from, to, expected) in [
+        (listen.as_str(), open.as_str(), "plain HTTP"),
+        (
+            "province = \"11\"",
+            "province = \"12\"",
+            "genesis has no province 12; it has: 11 31 44 51",
+        ),
+        ("role = \"validator\"\nprovince = \"11\"", observer, "genesis has no province 12"),
+        ("province = \"11\"", "province = \"31\"", "not the key that genesis names"),
+        (p2p.as_str(), "[\"foo\"]", "foo is not a multiaddr"),
+        (p2p.as_str(), &format!("{p2p}\npeers = [\"zzz\"]"), "zzz is not a multiaddr"),
+        (p2p.as_str(), &format!("{p2p}\nobservers = [\"zzz\"]"), "zzz is not a peer id"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        std::fs::write(lone.config(), good.replacen(from, to, 1)).unwrap();
+        assert_refused(&check(), expected);
+        assert_refused(&lone.run(), expected);
+    }
+}
+
+#[test]
+fn a_validator_of_a_province_without_a_vote_is_refused() {
+    let lone = Lone::new();
+    let document = lone.folder.path().join("genesis.toml");
+    let text = std::fs::read_to_string(&document).unwrap();
+    // The table of Beijing's validator is taken out; Beijing stays a province.
+    let table =
+        text.split("\n\n").find(|t| t.starts_with("[[validators]]") && t.contains("\"11\""));
+    std::fs::write(&document, text.replacen(&format!("\n\n{}", table.unwrap()), "", 1)).unwrap();
+    assert_refused(&lone.run(), "genesis gives province 11 no vote");
+}
+
+#[test]
+fn a_chain_that_is_founded_in_the_future_is_not_started() {
+    let lone = Lone::new();
+    let document = lone.folder.path().join("genesis.toml");
+    let text = std::fs::read_to_string(&document).unwrap();
+    let time = text.lines().find(|line| line.starts_with("genesis_time")).unwrap();
+    let later = text.replacen(time, "genesis_time = \"2100-01-01T00:00:00Z\"", 1);
+    std::fs::write(&document, later).unwrap();
+    std::fs::remove_dir_all(lone.folder.path().join("node-1/data")).unwrap();
+    assert_refused(&lone.run(), "founded at 2100-01-01T00:00:00Z");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
+use symbolon_credential::encoding::from_base64url;
 use symbolon_tests::devnet::{Devnet, binary, json_of};
 
 const DRIVING: &str = "local:driving-licence";
@@ -140,7 +141,9 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
         assert!(shown.contains(part), "{part:?} in\n{shown}");
     }
 
-    let refused = bench.ask("receipt verify receipt.bin --trust trust.bin", 1);
+    let refused = bench.ask("receipt verify receipt.bin --trust trust.bin", 5);
+    assert_eq!(refused["error"]["code"], "more_needed");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("cannot be checked yet"));
     let hint = refused["error"]["hint"].as_str().unwrap();
     assert!(hint.contains(&format!("proof inclusion {height} --head {pin}")), "{hint}");
     let line = "receipt verify receipt.bin --trust trust.bin --inclusion receipt.inclusion";
@@ -207,7 +210,9 @@ fn a_kept_trust_bundle_is_extended_and_never_replaced() {
 #[test]
 fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence() {
     let bench = Bench::new();
-    let (cid, _) = bench.issue();
+    let (cid, transaction) = bench.issue();
+    let old = bench.ask(&format!("--devnet . proof get {cid} --out old.proof"), 0);
+    bench.net.await_height(old["height"].as_u64().unwrap() + 1);
     bench.ask("--devnet . trust-bundle get --out trust.bin --genesis genesis.toml", 0);
     let at = bench.net.height("11").unwrap();
     bench.net.await_height(at + 1);
@@ -217,7 +222,12 @@ fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence(
     bench.write("short.proof", |bytes| bytes.truncate(100), "good.proof");
     bench.write("flipped.trust", flip, "trust.bin");
     bench.write("empty", |bytes| bytes.clear(), "good.proof");
+    let (_, absent) = bench.net.get("11", "/v1/provinces/99?proof=true").unwrap();
+    let absent = from_base64url(absent["proof"].as_str().unwrap()).unwrap();
+    fs::write(bench.net.folder().join("no-99.proof"), absent).unwrap();
     let verify = format!("verify gd/{cid}.sdjwt --offline");
+    let (good, old) =
+        ("--trust trust.bin --proof good.proof", "--trust trust.bin --proof old.proof");
     let rows = [
         (format!("{verify} --trust trust.bin --proof flipped.proof --province 11"), 2, "bad_proof"),
         (format!("{verify} --trust trust.bin --proof short.proof --province 11"), 2, "bad_proof"),
@@ -228,12 +238,25 @@ fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence(
         (format!("{verify} --trust trust.bin --proof good.proof"), 2, "no_province"),
         (format!("{verify} --province 11"), 2, "usage"),
         (format!("verify gd/{cid}.sdjwt --trust trust.bin"), 2, "usage"),
-        (format!("{verify} --trust trust.bin --province 11 --at never"), 1, "bad_at"),
+        (format!("{verify} --trust trust.bin --province 11 --at never"), 2, "bad_at"),
+        (format!("{verify} {old} --province 11"), 5, "more_needed"),
+        (format!("{verify} {good} --proof no-99.proof --province 99"), 2, "no_such_province"),
+        (format!("--devnet . proof get {cid} --province 99"), 1, "bad_province"),
+        (format!("--devnet . proof get {cid} --out gd/{cid}.sdjwt"), 2, "would_overwrite"),
+        (format!("--devnet . proof get {cid} --out gd/{cid}.holder.pem"), 2, "would_overwrite"),
+        (
+            format!("--devnet . proof inclusion 1 --head {at} --out good.proof"),
+            2,
+            "would_overwrite",
+        ),
+        (format!("--devnet . receipt get {transaction} --out good.proof"), 2, "would_overwrite"),
+        (format!("--devnet . status-list get 44/0 --out gd/{cid}.sdjwt"), 2, "would_overwrite"),
         (
             "verify a~b --offline --trust trust.bin --province 11".to_owned(),
             1,
             "malformed_presentation",
         ),
+        ("verify empty --offline --trust trust.bin --province 11".to_owned(), 2, "empty_file"),
         ("receipt verify good.proof".to_owned(), 2, "nothing_believed"),
         ("receipt verify good.proof --trust trust.bin".to_owned(), 1, "bad_receipt"),
         ("trust-bundle verify trust.bin".to_owned(), 2, "usage"),
@@ -251,6 +274,18 @@ fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence(
             assert!(!error[part].as_str().unwrap().is_empty(), "{line}: no {part}");
         }
     }
+    assert!(
+        fs::read_to_string(bench.net.folder().join(format!("gd/{cid}.sdjwt")))
+            .unwrap()
+            .contains('~')
+    );
+    // A proof that was made for another province says nothing of this one's agreements.
+    bench.ask(&format!("--devnet . proof get {cid} --province 51 --out for-51.proof"), 0);
+    let shown =
+        bench.run(&format!("{verify} --trust trust.bin --proof for-51.proof --province 11"));
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("\nrecognised  not determined\n"), "{shown}");
+
     let nobody = "0".repeat(64);
     let absent = bench.ask(&format!("--devnet . proof get {nobody} --out absent.proof"), 4);
     assert_eq!(absent["is_there"], false);

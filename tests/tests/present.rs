@@ -340,6 +340,35 @@ fn what_lies_in_the_way_of_a_presentation_neither_opens_it_nor_is_written_to() {
 }
 
 #[test]
+fn what_is_written_never_replaces_a_credential_a_key_or_anything_of_another_kind() {
+    let wallet = Wallet::new(DRIVING, true);
+    fs::write(wallet.path("renamed.png"), &wallet.sample.issued.text).unwrap();
+    fs::write(wallet.path("notes.txt"), "notes").unwrap();
+    let names = ["a.sdjwt", "a.holder.pem", "renamed.png", "notes.txt"];
+    let before = names.map(|name| fs::read(wallet.path(name)).unwrap());
+    // Nobody is asked for a staple, nor is anything shown, before this is known.
+    let staple = "--node http://127.0.0.1:1 --staple";
+    for more in [
+        "--out a.sdjwt",
+        "--out a.holder.pem",
+        "--out renamed.png",
+        "--out notes.txt",
+        "--qr renamed.png",
+        &format!("{staple} a.sdjwt"),
+        &format!("{staple} a.holder.pem"),
+        &format!("{staple} notes.txt"),
+    ] {
+        let refused = wallet.ask(&format!("present a.sdjwt {more}"), 2);
+        assert_eq!(refused["error"]["code"], "would_overwrite", "{more}");
+        assert_eq!(names.map(|name| fs::read(wallet.path(name)).unwrap()), before, "{more}");
+    }
+    for _ in [1, 2] {
+        wallet.ask("present a.sdjwt --out shown.txt --qr code.png", 0);
+        wallet.ask("present a.sdjwt --qr code.svg", 0);
+    }
+}
+
+#[test]
 fn bad_input_is_answered_with_what_where_and_a_hint() {
     let wallet = Wallet::new(DRIVING, true);
     let other = Wallet::new(CONSTRUCTION, true);
@@ -359,7 +388,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     }
     for (line, status, code) in [
         ("present none.sdjwt", 2, "unreadable_file"),
-        ("present noise", 1, "not_utf8"),
+        ("present noise", 2, "not_utf8"),
         ("present type.json", 1, "malformed_presentation"),
         ("present a.sdjwt --qr code.gif", 2, "unknown_picture_form"),
         ("present a.sdjwt --disclose name,age", 1, "no_such_claim"),
@@ -369,11 +398,14 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         ("present a.sdjwt --holder-key none.pem", 2, "key_unreadable"),
         ("present b.sdjwt", 2, "no_holder_key"),
         ("present a.sdjwt --licence-type-file type.json", 1, "bad_licence_type_file"),
-        ("present a.sdjwt --qr no/such/folder.png", 1, "unwritable_file"),
-        ("verify noise --node http://127.0.0.1:1", 1, "not_utf8"),
-        ("verify noise.png --node http://127.0.0.1:1", 1, "bad_picture"),
-        ("verify a.gif --node http://127.0.0.1:1", 1, "picture_form"),
-        ("verify code.svg --node http://127.0.0.1:1", 1, "picture_form"),
+        ("present a.sdjwt --qr no/such/folder.png", 2, "unwritable_file"),
+        ("verify noise --node http://127.0.0.1:1", 2, "not_utf8"),
+        ("verify noise.png --node http://127.0.0.1:1", 2, "bad_picture"),
+        ("verify a.gif --node http://127.0.0.1:1", 2, "picture_form"),
+        ("verify code.svg --node http://127.0.0.1:1", 2, "picture_form"),
+        ("verify type.json --node http://127.0.0.1:1", 2, "no_presentation"),
+        ("verify - --node http://127.0.0.1:1", 2, "empty_file"),
+        ("verify a.sdjwt --node http://127.0.0.1:1", 3, "unreachable"),
     ] {
         let error = wallet.ask(line, status)["error"].clone();
         assert_eq!(error["code"], code, "{line}: {error}");

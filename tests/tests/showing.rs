@@ -114,6 +114,8 @@ fn a_challenge_is_asked_for_signed_and_answered_once() {
     let answer = format!("code.png {asked}");
     assert_eq!(street.verify(&answer, "31", 1), invalid("bad_holder_binding", false), "elsewhere");
     assert_eq!(street.verify("code.png", "51", 1), invalid("bad_holder_binding", false), "as A");
+    let other = format!("verify code.png --nonce {nonce} --audience urn:other --as 51");
+    assert_eq!(street.ask(&other, 2)["error"]["code"], "bad_audience");
     assert_eq!(street.verify(&answer, "51", 0), valid());
     assert_eq!(street.verify(&answer, "51", 1), invalid("replayed", false));
 
@@ -138,7 +140,7 @@ fn a_ticket_is_left_at_one_node_and_verified_at_another() {
     assert_eq!(street.verify("ticket.png", "51", 0), valid());
     let link = left["ticket"]["url"].as_str().unwrap();
     for used in ["ticket.png", link] {
-        let error = street.ask(&format!("verify {used} --as 51"), 1);
+        let error = street.ask(&format!("verify {used} --as 51"), 5);
         assert_eq!(error["error"]["code"], "unknown_ticket", "{used}");
     }
 

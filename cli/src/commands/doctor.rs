@@ -3,6 +3,8 @@
 //! It asks the nodes of `--devnet` or the one of `--node`, and looks at this machine: clock, disk,
 //! open files, the node's program. It changes nothing.
 
+mod validators;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -200,6 +202,7 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
     if let Some(time) = time.and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
         findings.push(freshness(&name, answered, time));
     }
+    findings.extend(validators::missing(agent, origin, &name, status.as_ref()));
     if let Some(date) = date.and_then(|d| DateTimeParser::new().parse_timestamp(&d).ok()) {
         findings.push(offset(&name, asked, answered, date));
     }
@@ -209,10 +212,19 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
 /// How old the newest block is.
 fn freshness(name: &str, now_ms: u64, block: Timestamp) -> Finding {
     let age = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(block.as_millisecond());
+    let name = format!("newest block of {name}");
+    if age < -CLOCK_TOLERANCE_MS {
+        return Finding {
+            name,
+            health: Health::Bad,
+            found: format!("from the future: {} s ahead of this machine's clock", -(age / 1000)),
+            hint: "set this machine's clock, or the founding time of the chain was in the future",
+        };
+    }
     Finding {
-        name: format!("newest block of {name}"),
+        name,
         health: if age <= STALE_MS { Health::Good } else { Health::Bad },
-        found: format!("{} s old", age / 1000),
+        found: format!("{} s old", age.max(0) / 1000),
         hint: "the node is behind, or too few validators run: its verdicts are undetermined",
     }
 }
@@ -320,6 +332,20 @@ mod tests {
         check(101_000, "0 s");
         check(90_000, "-9 s");
         check(120_000, "18 s");
+    }
+
+    #[test]
+    fn a_block_from_the_future_is_a_problem() {
+        let at = |ms: i64| Timestamp::from_millisecond(ms).expect("a small number");
+        let check = |block: i64, health: Health, found: &str| {
+            let finding = freshness("n", 1_000_000, at(block));
+            assert_eq!((finding.health, finding.found.as_str()), (health, found), "{block}");
+        };
+        check(1_000_000, Health::Good, "0 s old");
+        check(1_004_000, Health::Good, "0 s old");
+        check(1_367_918, Health::Bad, "from the future: 367 s ahead of this machine's clock");
+        check(990_000, Health::Good, "10 s old");
+        check(900_000, Health::Bad, "100 s old");
     }
 
     #[test]

@@ -54,9 +54,9 @@ pub(crate) enum GenesisCommand {
         #[arg(long = "part", value_name = "FILE", num_args = 1..)]
         parts: Vec<PathBuf>,
     },
-    /// Show a founding document or a draft in words, with its chain id or digest
+    /// Show a founding document, a draft or a part in words, with its chain id, digest or fingerprint
     Show {
-        /// The document or the draft
+        /// The document, the draft or the part
         file: PathBuf,
     },
 }
@@ -153,7 +153,12 @@ fn finish(draft: &Path, parts: &[PathBuf], out: &Path) -> Outcome {
         refuse_all(&problems)
     })?;
     write_new(out, &genesis.to_toml())?;
-    Ok(show::document(out, &genesis))
+    let read = |(file, text): (&PathBuf, &&str)| {
+        let part = Part::parse(text).map_err(|problems| refuse(file, &problems))?;
+        Ok((file.clone(), part))
+    };
+    let parts = parts.iter().zip(&texts).map(read).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(show::with_parts(show::document(out, &genesis), &parts))
 }
 
 fn check(file: &Path, part_files: &[PathBuf]) -> Outcome {
@@ -171,9 +176,10 @@ fn check(file: &Path, part_files: &[PathBuf]) -> Outcome {
         }
         parts.push(part);
     }
+    let named = part_files.iter().cloned().zip(parts.iter().cloned()).collect::<Vec<_>>();
     let strangers = ceremony::strangers(&genesis, &parts);
     if parts.is_empty() || strangers.is_empty() {
-        return Ok(show::document(file, &genesis));
+        return Ok(show::with_parts(show::document(file, &genesis), &named));
     }
     let what = format!("{} has members that none of these parts brought", file.display());
     let hint = "give the parts of all provinces after --part, each from the province itself; whom \

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 use symbolon_genesis::peer_id::PeerId;
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::keys::PublicKey;
 
 use crate::{
     args::Context,
+    files,
+    issuer::read_public_key,
     keyfile,
     output::{Answer, Failure, Outcome},
 };
+
+/// What the PEM of a public key begins with.
+const PUBLIC_PEM: &[u8] = b"-----BEGIN PUBLIC KEY-----";
 
 /// Make or show keys.
 #[derive(Debug, Subcommand)]
@@ -21,9 +26,9 @@ pub(crate) enum KeysCommand {
         /// Where to write it (PKCS#8 PEM, mode 0600)
         file: PathBuf,
     },
-    /// Show the public key and the peer id of a private key
+    /// Show the public key and the peer id of a key
     Show {
-        /// The private key; --key does as well
+        /// The private key, or the public one (PEM); --key does as well
         file: Option<PathBuf>,
     },
 }
@@ -38,20 +43,24 @@ pub(crate) fn run(command: KeysCommand, context: &Context) -> Outcome {
         KeysCommand::New { file } => {
             let key = keyfile::generate()?;
             keyfile::write_new(&file, &key)?;
-            Ok(describe(&file, &key))
+            Ok(describe(&file, &key.public_key()))
         }
         KeysCommand::Show { file } => {
             let file = file.or_else(|| context.global.key.clone()).ok_or_else(|| {
                 Failure::usage("no_key", "no key was named", "give its file: keys show FILE")
             })?;
-            Ok(describe(&file, &keyfile::read(&file)?))
+            // A public key may be read by anybody, and is no private key that went wrong.
+            let public = match files::begins_with(&file, PUBLIC_PEM) {
+                true => read_public_key(&file)?,
+                false => keyfile::read(&file)?.public_key(),
+            };
+            Ok(describe(&file, &public))
         }
     }
 }
 
-fn describe(file: &Path, key: &SecretKey) -> Answer {
-    let public = key.public_key();
-    let peer_id = PeerId::of(&public);
+fn describe(file: &Path, public: &PublicKey) -> Answer {
+    let peer_id = PeerId::of(public);
     let text =
         format!("file        {}\npublic key  {public}\npeer id     {peer_id}", file.display());
     let json = json!({

@@ -31,7 +31,7 @@ pub(crate) enum LedgerCommand {
     /// Suspend an active licence
     Suspend(licence::ChangeArgs),
     /// End a licence's suspension
-    Resume(licence::ChangeArgs),
+    Resume(licence::ResumeArgs),
     Revoke(licence::RevokeArgs),
     /// Move a licence to another agency
     #[command(subcommand)]

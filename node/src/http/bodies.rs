@@ -121,6 +121,8 @@ pub(super) fn parse_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn request(body: Body) -> Request {
@@ -161,8 +163,12 @@ mod tests {
 
     #[test]
     fn the_parser_stops_at_the_first_item_too_many() {
-        let parse = |text: &str| parse_list::<AtMost<u8, 3>>(text.as_bytes());
-        assert_eq!(parse("[1, 2, 3]").unwrap().0, [1, 2, 3]);
+        let parse = |items: &str| {
+            let body = format!("{{\"items\": {items}}}");
+            let mut read = parse_list::<BTreeMap<String, AtMost<u8, 3>>>(body.as_bytes())?;
+            Ok::<_, Problem>(read.remove("items").unwrap().0)
+        };
+        assert_eq!(parse("[1, 2, 3]").unwrap(), [1, 2, 3]);
         // What follows is no JSON, and nobody looks at it.
         assert_eq!(parse("[1, 2, 3, 4, ?").unwrap_err().code, "too_many_items");
         assert_eq!(parse("[1, 2, ?").unwrap_err().code, "bad_json");

@@ -2,7 +2,7 @@
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
-//! [`extract`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
+//! [`extract`], [`queries`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
 //! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
 //! [`tickets`], [`compat`], [`agencies`], [`registries`], [`blocks`], [`trust`], [`events`]; then
 //! [`status_lists`], [`well_known`] and [`type_metadata`], which are read without any knowledge of
@@ -62,6 +62,8 @@ mod events;
 
 mod openapi;
 
+mod queries;
+
 mod admin;
 
 mod tls;
@@ -81,8 +83,9 @@ use std::{
 
 use axum::{
     Router,
+    extract::{MatchedPath, Request},
     http::{HeaderName, Method, StatusCode, header},
-    middleware,
+    middleware::{self, Next},
 };
 use axum_server::{
     Handle,
@@ -371,7 +374,12 @@ fn all_routes() -> (Router<Arc<Server>>, OpenApi) {
     // Reading and verifying are open to web pages of any origin: there are no cookies, and what
     // they get is public or their own. Submitting is for programs that hold a key. The fallback
     // comes before the layer, which then answers a preflight to an address that takes no OPTIONS.
-    let open = open.method_not_allowed_fallback(wrong_method).layer(cors());
+    let without = queries::WithoutQuery::of(&description);
+    let check = move |pattern: Option<MatchedPath>, request: Request, next: Next| {
+        queries::refuse_unread(without.clone(), pattern, request, next)
+    };
+    let open = open.method_not_allowed_fallback(wrong_method);
+    let open = open.layer(middleware::from_fn(check)).layer(cors());
     (open.merge(submit), description)
 }
 

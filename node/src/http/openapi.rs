@@ -53,7 +53,7 @@ const COMMON_REFUSALS: [(&str, &str); 3] = [
     ("500", "A fault of the node"),
     ("503", "Overloaded, or going down: come back after Retry-After seconds"),
 ];
-/// What an address that reads something of its caller may give besides.
+/// What any address may give to a query or a path that it does not take.
 const BAD_REQUEST: (&str, &str) = ("400", "A part of the address or of the query is wrong");
 /// What an address that takes a body may give besides.
 const BODY_REFUSALS: [(&str, &str); 4] = [
@@ -75,13 +75,11 @@ pub(super) fn complete(description: &mut utoipa::openapi::OpenApi) {
 
 fn complete_operation(operation: &mut Operation) {
     let mut refusals = COMMON_REFUSALS.to_vec();
-    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
-        refusals.push(BAD_REQUEST);
-    }
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         refusals.extend(BODY_REFUSALS);
         body.content.iter_mut().for_each(|(_, content)| write_bytes(content));
     }
+    refusals.push(BAD_REQUEST);
     let responses = &mut operation.responses.responses;
     for (status, when) in refusals {
         responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(Response::new(when)));

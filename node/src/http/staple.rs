@@ -105,6 +105,20 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Refuses provinces that are not on this chain, which recognise nothing.
+    fn refuse_unknown(&self, view: &View<'_>) -> Result<(), Problem> {
+        for province in &self.asking {
+            if view.raw(&StateKey::Province(*province))?.is_none() {
+                let detail = format!("recognising_province: no province {province}");
+                let hint = "GET /v1/provinces lists the provinces of this chain";
+                return Err(Problem::bad("bad_province", detail, hint));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Places of the state, each once.
 struct Places<'a, 'v> {
     view: &'a View<'v>,
@@ -206,6 +220,7 @@ pub(super) async fn get_staple(
     let wanted = Wanted::read(&query, server.context.province)?;
     let cbor = wants_cbor(&headers);
     let look = move |view: &View<'_>| {
+        wanted.refuse_unknown(view)?;
         let (keys, is_there) = places(view, cid, &wanted)?;
         let proof = view.state_proof(&keys)?;
         let height = view.tip().height;

@@ -124,6 +124,9 @@ fn bodies_that_cannot_be_read_are_named() {
         );
         refused(&post(path, &[JSON], b""), 400, "bad_json");
         refused(&post(path, &[JSON], b"{"), 400, "bad_json");
+        let list = post(path, &[JSON], b"[\"x\", null, null, null, null]");
+        refused(&list, 400, "bad_json");
+        assert_eq!(list.json()["detail"], "the body is no JSON object", "{path}");
         refused(&post(path, &[JSON], b"[]"), 400, "bad_json");
         refused(&post(path, &[JSON], b"null"), 400, "bad_json");
         refused(&post(path, &[JSON], b"{\"unknown\": 1}"), 400, "bad_json");

@@ -244,6 +244,52 @@ fn check_posts(node: &Node, description: &Description, (presentation, held): (&s
     }
 }
 
+/// A value of the right form for each variable part of a path.
+fn filled(pattern: &str, node: &Node) -> String {
+    let none = sha256(b"nothing").to_string();
+    let code = if pattern.starts_with("/v1/provinces") { "44" } else { TYPE };
+    let parts = [
+        ("{cid}", none.clone()),
+        ("{id}", none),
+        ("{uscc}", node.agency("44").to_string()),
+        ("{code}", code.to_owned()),
+        ("{height}", "1".to_owned()),
+        ("{ticket}", "AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+        ("{province}", "44".to_owned()),
+        ("{list}", "0".to_owned()),
+        ("{type}", TYPE.to_owned()),
+    ];
+    let path =
+        parts.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value));
+    assert!(!path.contains('{'), "{path}: a part has no value here");
+    path
+}
+
+#[test]
+fn no_address_ignores_a_name_after_the_question_mark() {
+    let node = Node::start();
+    let description = Description::of(&node);
+    let mut seen = 0;
+    for (pattern, item) in description.document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys().map(|m| m.to_uppercase()) {
+            let path = filled(pattern, &node);
+            for query in ["nonce=abc", "x", "recognizing_province=11"] {
+                let path = format!("{path}?{query}");
+                let answer = request(node.public, &method, &path, &[JSON], b"{}");
+                assert_eq!(answer.problem(), "bad_query", "{method} {path}: {}", answer.json());
+                assert_eq!(answer.status, 400, "{method} {path}");
+                description.check(&method, pattern, &answer);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 90, "{seen} requests");
+    // Nothing after the mark is no name, and an address of which nothing is known is not there.
+    assert_eq!(node.get("/v1/status?").status, 200);
+    assert_eq!(node.get("/v1/nothing?x=1").status, 404);
+    assert_eq!(request(node.public, "GET", "/v1/verify?x=1", &[], b"").status, 405);
+}
+
 #[test]
 fn an_overloaded_node_answers_as_described() {
     let limits = symbolon_node::http::HttpLimits::default();

@@ -271,6 +271,8 @@ fn a_staple_that_cannot_be_asked_for_is_refused_with_a_reason() {
         ("/v1/licences/AB/proof".to_owned(), "bad_cid"),
         (format!("/v1/licences/{cid}/proof?recognising_province=1"), "bad_province"),
         (format!("/v1/licences/{cid}/proof?recognising_province=11,"), "bad_province"),
+        (format!("/v1/licences/{cid}/proof?recognising_province=99"), "bad_province"),
+        (format!("/v1/licences/{cid}/proof?recognising_province=11,99"), "bad_province"),
         (format!("/v1/licences/{cid}/proof?recognising_province={many}"), "bad_query"),
         (format!("/v1/licences/{cid}/proof?issuer=1"), "bad_uscc"),
         (format!("/v1/licences/{cid}/proof?licence_type=x"), "bad_licence_type"),

@@ -8,6 +8,7 @@ use symbolon_tests::devnet::{Devnet, json_of};
 use tempfile::TempDir;
 
 use crate::{
+    by_hand::tells_good_receipts_from_damaged_ones,
     programs::{answer, node},
     proofs::hex,
 };
@@ -122,6 +123,7 @@ fn javascript_checks_what_a_network_gives_and_refuses_it_when_damaged() {
 
     damage(&net, &desk, &receipt, &proof, &bytes_of(&licence["record"]));
     another_chain(&desk, &receipt, &trust(&net));
+    tells_good_receipts_from_damaged_ones(&net, &transaction, &receipt);
 }
 
 fn damage(net: &Devnet, desk: &Desk, receipt: &[u8], proof: &[u8], record: &[u8]) {

@@ -172,6 +172,7 @@ impl Layout {
         for number in self.node_numbers() {
             ours.extend([self.data(number), self.log(number), self.pid_file(number)]);
             ours.extend([self.validator_key(number), self.network_key(number)]);
+            ours.push(self.status_key(number));
             ours.push(self.config(number));
         }
         ours.extend([self.dir.join(devnet_file::FILE_NAME), self.genesis()]);

@@ -18,7 +18,7 @@ use symbolon_ledger::{
 use super::{read_text, refuse, write_new};
 use crate::{
     files, keyfile,
-    output::{Answer, Failure, Outcome},
+    output::{Answer, Failure, Outcome, Status},
 };
 
 /// Arguments of `genesis join`.
@@ -79,7 +79,10 @@ pub(super) fn run(args: &JoinArgs) -> Outcome {
     };
     let text = part.to_toml();
     // What is written is what will be read: wrong addresses are refused here, not at the end.
-    let part = Part::parse(&text).map_err(|problems| refuse(&args.out, &problems))?;
+    let part = Part::parse(&text).map_err(|problems| {
+        // The part is made of the command line alone, so that is what is wrong.
+        Failure { status: Status::Usage, ..refuse(&args.out, &problems) }
+    })?;
     write_new(&args.out, &text)?;
     let fingerprint = part.fingerprint().to_string();
     let (out, keys) = (args.out.display(), args.keys.display());

@@ -1,12 +1,12 @@
-//! A founding document or a draft in words.
+//! A founding document, a draft or a part in words.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use symbolon_genesis::{
     Genesis,
-    ceremony::Draft,
+    ceremony::{Draft, Part},
     document::{Chain, Scope},
 };
 use symbolon_ledger::catalogue::LicenceTypeRecord;
@@ -14,17 +14,64 @@ use symbolon_ledger::catalogue::LicenceTypeRecord;
 use super::{read_genesis, read_text};
 use crate::output::{Answer, Outcome};
 
-/// Shows the document, or the draft, in `file`.
+/// Shows the document, the draft or the part in `file`.
 ///
 /// # Errors
 ///
-/// When it is neither.
+/// When it is none of them.
 pub(super) fn run(file: &Path) -> Outcome {
     let text = read_text(file, "the document")?;
-    match Draft::parse(&text) {
-        Ok(draft) => Ok(draft_answer(file, &draft)),
-        Err(_) => Ok(document(file, &read_genesis(file)?)),
+    match (Draft::parse(&text), Part::parse(&text)) {
+        (Ok(draft), _) => Ok(draft_answer(file, &draft)),
+        (_, Ok(part)) => Ok(part_answer(file, &part)),
+        _ => Ok(document(file, &read_genesis(file)?)),
     }
+}
+
+/// A document's answer with the parts that it was held against, each with the fingerprint that the
+/// provinces compare; or with a warning that there were none.
+pub(super) fn with_parts(mut answer: Answer, parts: &[(PathBuf, Part)]) -> Answer {
+    if parts.is_empty() {
+        answer
+            .text
+            .push_str("\nwarning: held against no part: give those of all provinces after --part");
+    } else {
+        answer.text.push_str("\n\nsays what these parts said");
+    }
+    for (_, part) in parts {
+        answer.text.push_str(&format!("\n  {} {}", part.province.code, part.fingerprint()));
+    }
+    let as_json = |(file, part): &(PathBuf, Part)| {
+        let (province, fingerprint) = (part.province.code.as_str(), part.fingerprint().to_string());
+        json!({"file": file, "province": province, "fingerprint": fingerprint})
+    };
+    answer.json["parts"] = parts.iter().map(as_json).collect();
+    answer
+}
+
+fn part_answer(file: &Path, part: &Part) -> Answer {
+    let Part { draft, province, validator, agencies } = part;
+    let fingerprint = part.fingerprint().to_string();
+    let vote = validator.as_ref().map_or_else(|| "no vote".to_owned(), |v| v.addresses.join(" "));
+    let mut text = format!(
+        "part            {}\nfingerprint     {fingerprint}\nof the draft    {draft}\n\n\
+         province        {} {} {}\norigin          {}\nauthority       {}\nnode            {vote}",
+        file.display(),
+        province.code,
+        province.name_zh,
+        province.name_en,
+        province.issuer_origin,
+        province.authority_key,
+    );
+    for agency in agencies {
+        text.push_str(&format!("\nagency          {} {}", agency.uscc, agency.name));
+    }
+    let json = json!({
+        "file": file, "fingerprint": fingerprint, "draft": draft.to_string(),
+        "province": province.code.as_str(), "validator": validator.is_some(),
+        "agencies": agencies.iter().map(|a| a.uscc.as_str()).collect::<Vec<_>>(),
+    });
+    Answer::new(text, json)
 }
 
 /// A founding document in words.

@@ -106,9 +106,12 @@ pub(crate) struct RegisterArgs {
 pub(crate) struct ScopeArgs {
     #[command(flatten)]
     agency: Named,
-    /// A type that it may issue from now on; may be repeated, and none takes all away
-    #[arg(long = "type", value_name = "CODE", value_parser = parse_type)]
+    /// A type that it may issue from now on; may be repeated
+    #[arg(long = "type", value_name = "CODE", value_parser = parse_type, required_unless_present = "none")]
     scope: Vec<TypeCode>,
+    /// It may issue nothing any more
+    #[arg(long, conflicts_with = "scope")]
+    none: bool,
 }
 
 /// An agency and its successor.
@@ -342,7 +345,11 @@ fn show(args: &Named, node: &Node) -> Outcome {
     if let Some(successor) = answer["successor"].as_str() {
         lines.push(format!("successor  {successor}"));
     }
-    for code in answer["scope"].as_array().into_iter().flatten() {
+    let scope = answer["scope"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if scope.is_empty() {
+        lines.push("issues     nothing".to_owned());
+    }
+    for code in scope {
         lines.push(format!("issues     {}", code.as_str().unwrap_or_default()));
     }
     for key in answer["keys"].as_array().into_iter().flatten() {

@@ -6,6 +6,7 @@
 
 mod faults_file;
 mod rows;
+mod rows_file;
 mod source;
 
 pub(super) use self::rows::tag;
@@ -140,6 +141,8 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
         context.output.note(no_holder_note());
     }
     let outcome = job.issue_all(context, &mut checked, &mut totals);
+    let issued = |row: &GoodRow| Some((row.place.row, job.journal.issued(&row.tag)?));
+    rows_file::write(&job.journal, checked.good.iter().filter_map(issued))?;
     faults_file::write(&errors, &args.file, &checked.faults)?;
     totals.errors_file = (!checked.faults.is_empty()).then(|| errors.clone());
     match outcome {
@@ -292,6 +295,9 @@ fn answer(args: &ImportArgs, mut totals: Totals, faults: &[Fault], errors: &Path
             "  row {}{column}{}: {}: {}",
             fault.row, fault.column, fault.code, fault.hint
         ));
+    }
+    if faults.len() > SHOWN_FAULTS {
+        lines.push(format!("  and {} more", faults.len() - SHOWN_FAULTS));
     }
     if !faults.is_empty() {
         lines.push(format!(

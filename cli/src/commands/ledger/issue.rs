@@ -196,6 +196,12 @@ fn make(
             return Ok(answer(&journal, &entry, report.transactions.pop().as_ref()));
         }
     }
+    if let (Continues::Nothing, Some(earlier)) = (continues, journal.issued(&tag)) {
+        context.output.note(format!(
+            "note: {earlier} in {} was issued with the same claims, and this makes a second licence; to replace one, `symbolon supersede`",
+            args.out.display()
+        ));
+    }
     let item = || -> Result<Item, Failure> {
         let slot = issuer.take_slots(1)?.into_iter().next().unwrap_or_default();
         let draft = issuer.draft(&claims, holder, continues, slot)?;
@@ -244,7 +250,7 @@ fn read_claims(args: &NewArgs) -> Result<BTreeMap<String, String>, Failure> {
     if let Some(path) = &args.claims {
         let text = files::read_text(path, MAX_CLAIMS_BYTES, "the file of claims")?;
         let bad = |what: String| {
-            Failure::refused(
+            Failure::usage(
                 "bad_claims_file",
                 format!("{}: {what}", path.display()),
                 "write one JSON object of texts, such as {\"name\": \"...\", \"sex\": \"...\"}",
@@ -286,7 +292,11 @@ fn bad_claims(errors: &[claims::ClaimError]) -> Failure {
             |e| json!({"key": e.key, "label": e.label_zh, "code": e.code.as_str(), "hint": e.hint}),
         )
         .collect();
-    let message = format!("{} claims are at fault\n{}", errors.len(), lines.join("\n"));
+    let count = match errors.len() {
+        1 => "one claim is at fault".to_owned(),
+        count => format!("{count} claims are at fault"),
+    };
+    let message = format!("{count}\n{}", lines.join("\n"));
     let hint = "mend these claims and run the command again; nothing was issued";
     let error = json!({"code": "bad_claims", "message": "claims are at fault", "hint": hint, "claims": json});
     Failure::refused("bad_claims", message, hint).with_json(json!({ "error": error }))

@@ -40,6 +40,14 @@ pub(crate) struct ChangeArgs {
     by_province: bool,
 }
 
+/// Which licence. Only its agency may end a suspension, also one by the province.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The licence: its cid, or its .sdjwt file
+    #[arg(value_name = "CID|FILE")]
+    licence: String,
+}
+
 /// End a licence for good
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
@@ -175,9 +183,21 @@ fn change(
     } else {
         Signer::agency(context, &node)?
     };
-    let committed = signing::commit(&node, &signer, vec![operation])?;
+    let suspends = matches!(operation, Operation::Suspend { .. });
+    let committed = signing::commit(&node, &signer, vec![operation])
+        .map_err(|failure| if suspends { or_already_suspended(failure) } else { failure })?;
     let first = format!("{done} {cid}");
     Ok(committed_answer(&committed, &first, json!({ "cid": cid.to_string() })))
+}
+
+/// The ledger's refusal to suspend a licence twice, in the words of who wanted it suspended. The
+/// hint of the other operations, to resume it first, would make the licence valid.
+fn or_already_suspended(failure: Failure) -> Failure {
+    if failure.code != "licence_suspended" {
+        return failure;
+    }
+    let message = "the licence is suspended already".to_owned();
+    Failure { message, hint: "nothing to do: it stays suspended".to_owned(), ..failure }
 }
 
 /// `symbolon suspend`.
@@ -187,9 +207,9 @@ pub(super) fn suspend(args: &ChangeArgs, context: &Context) -> Outcome {
 }
 
 /// `symbolon resume`.
-pub(super) fn resume(args: &ChangeArgs, context: &Context) -> Outcome {
+pub(super) fn resume(args: &ResumeArgs, context: &Context) -> Outcome {
     let cid = parse_cid(&args.licence)?;
-    change(context, cid, args.by_province, "resumed", Operation::Resume { cid })
+    change(context, cid, false, "resumed", Operation::Resume { cid })
 }
 
 /// `symbolon revoke`.

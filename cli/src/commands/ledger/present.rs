@@ -29,9 +29,10 @@ use super::{
 use crate::{
     args::Context,
     client::Node,
-    clock, entropy, files, keyfile,
+    clock, entropy, keyfile,
     output::{Answer, Failure, Outcome},
     qr::Code,
+    targets::{self, Kind},
 };
 
 mod choice;
@@ -139,6 +140,7 @@ struct Presented {
 pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     let drawing = args.qr.as_deref().map(Drawing::parse).transpose()?;
     let credential = read_credential(&args.file)?;
+    check_targets(args, drawing.as_ref())?;
     let presented = present(args, context, &credential)?;
     let packed = match packed(&presented) {
         Err(failure) if !args.ticket && (drawing.is_some() || args.out.is_none()) => {
@@ -153,7 +155,7 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     let link = ticket.as_ref().and_then(|ticket| drawing::code(&ticket.url, true));
     let code = if args.ticket { link.as_ref() } else { packed.as_ref().map(|(_, code)| code) };
     if let Some(path) = &args.out {
-        files::write(path, presented.text.as_bytes())?;
+        targets::write(path, presented.text.as_bytes(), Kind::Presentation)?;
     }
     let drawn = match (&drawing, code) {
         (Some(drawing), Some(code)) => drawing.draw(code)?,
@@ -196,6 +198,17 @@ pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
         };
     }
     Ok(Answer::new(text, answer).with_drawing(drawn))
+}
+
+/// Refuses, before anything is shown to a node, to write over what cannot be made again.
+fn check_targets(args: &PresentArgs, drawing: Option<&Drawing>) -> Result<(), Failure> {
+    let targets = [
+        (args.out.as_deref(), Kind::Presentation),
+        (drawing.and_then(Drawing::path), Kind::Picture),
+        (args.staple.as_deref(), Kind::StateProof),
+    ];
+    let named = targets.into_iter().filter_map(|(path, kind)| Some((path?, kind)));
+    named.into_iter().try_for_each(|(path, kind)| targets::check(path, kind))
 }
 
 /// Writes the proof of how the licence stands now; gives the height that it is of.

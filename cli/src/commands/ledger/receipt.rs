@@ -11,13 +11,17 @@ use symbolon_credential::encoding::to_base64url;
 use symbolon_ledger::{hash::TransactionId, receipt::MAX_RECEIPT_BYTES};
 use symbolon_verify::receipt::{self, ReceiptError};
 
-use super::trusted::{Believed, Inclusions, dated, header_hint};
+use super::trusted::{Believed, Inclusions, dated, header_hint, is_unreached};
 use crate::{
     args::Context,
     client::Node,
     files,
-    output::{Answer, Failure, Outcome},
+    output::{Answer, Failure, Outcome, Status},
+    targets::{self, Kind},
 };
+
+/// What to do about a receipt that is none.
+const ASK_AGAIN: &str = "ask for it again with `symbolon receipt get`";
 
 /// Receipts: proofs that transactions are final
 #[derive(Debug, Subcommand)]
@@ -69,7 +73,7 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     let text = match &args.out {
         None => receipt.clone(),
         Some(path) => {
-            files::write(path, &bytes)?;
+            targets::write(path, &bytes, Kind::Receipt)?;
             format!("{} bytes written to {}", bytes.len(), path.display())
         }
     };
@@ -77,17 +81,26 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     Ok(Answer::new(text, answer))
 }
 
+fn refused(message: String, hint: impl Into<String>) -> Failure {
+    Failure::refused("bad_receipt", message, hint)
+}
+
 fn verify(args: &VerifyArgs) -> Outcome {
     let trust = args.believed.trust()?;
     let bytes = files::read(&args.file, MAX_RECEIPT_BYTES as u64, "the receipt")?;
     let inclusions = Inclusions::read(args.inclusion.as_slice())?;
     let checked = receipt::check_included(&bytes, &trust, inclusions.first()).map_err(|e| {
-        let hint = match &e {
-            ReceiptError::Header(error) => header_hint(error),
-            _ => "ask for it again with `symbolon receipt get`".to_owned(),
-        };
-        let message = format!("{} proves nothing: {e}", args.file.display());
-        Failure::refused("bad_receipt", message, hint)
+        let name = args.file.display();
+        match &e {
+            ReceiptError::Header(error) if is_unreached(error) => {
+                let message = format!("{name} cannot be checked yet: {e}");
+                Failure::new(Status::Undetermined, "more_needed", message, header_hint(error))
+            }
+            ReceiptError::Header(error) => {
+                refused(format!("{name} proves nothing: {e}"), header_hint(error))
+            }
+            _ => refused(format!("{name} proves nothing: {e}"), ASK_AGAIN),
+        }
     })?;
     let header = checked.header().header();
     let (id, chain_id) = (checked.transaction(), trust.chain_id());

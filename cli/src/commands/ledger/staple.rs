@@ -22,8 +22,8 @@ use super::{
 use crate::{
     args::Context,
     client::{Node, NodeError, escape, from_base64url, text},
-    files,
     output::{Answer, Failure, Outcome, Status},
+    targets::{self, Kind},
 };
 
 /// Proofs to carry: of a licence's state, and of a block's place in the chain
@@ -144,7 +144,7 @@ pub(crate) fn fetch(
 ///
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, staple: &Staple) -> Result<(), Failure> {
-    files::write(path, &staple.proof)
+    targets::write(path, &staple.proof, Kind::StateProof)
 }
 
 /// Runs the command.
@@ -198,7 +198,7 @@ fn inclusion(args: &InclusionArgs, context: &Context) -> Outcome {
     let said = match &args.out {
         None => inclusion.clone(),
         Some(path) => {
-            files::write(path, &bytes)?;
+            targets::write(path, &bytes, Kind::Inclusion)?;
             format!(
                 "{} bytes written to {}: block {height} under block {head}",
                 bytes.len(),

@@ -26,6 +26,7 @@ use crate::{
     client::{Node, text},
     clock, files,
     output::{Answer, Failure, Outcome, Status},
+    targets::{self, Kind},
 };
 
 /// Differing slots that are shown to people; more help nobody.
@@ -132,7 +133,7 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
         None => token.clone(),
         Some(path) => {
             refuse_older(path, &parsed)?;
-            files::write(path, token.as_bytes())?;
+            targets::write(path, token.as_bytes(), Kind::StatusList)?;
             let path = path.display();
             format!(
                 "{} of height {}, {} bytes, written to {path}\ncheck it: symbolon status-list verify {path}",

@@ -172,6 +172,11 @@ pub(super) fn header_hint(error: &HeaderError) -> String {
     }
 }
 
+/// Whether a header may well be good, and only more evidence is needed to say so.
+pub(super) const fn is_unreached(error: &HeaderError) -> bool {
+    matches!(error, HeaderError::NewerValidators { .. } | HeaderError::NoInclusion { .. })
+}
+
 /// Block 0 and the validators of a founding document.
 fn read_genesis(path: &Path) -> Result<(Header, ValidatorSet), Failure> {
     let genesis = read_founding(path)?;

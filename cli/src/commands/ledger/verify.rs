@@ -1,12 +1,13 @@
 //! `symbolon verify`: one clear answer about a presented licence.
 //!
 //! The node judges; this shows its verdict in English and Chinese, and ends with the outcome's own
-//! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Marks are words, not colours. Claims
-//! are shown masked, as the catalogue's classes demand, unless `--show-all` is given.
+//! exit status: 0 valid, 1 invalid, 4 unknown, 5 undetermined. Without a verdict it is 1 only for a
+//! presentation that is malformed. Marks are words, not colours. Claims are shown masked, as the
+//! catalogue's classes demand, unless `--show-all` is given.
 //!
-//! Beside it: [`picture`] (a QR code is found here and sent as the text that it is), [`challenge`]
-//! (a nonce for the holder to sign), [`ticket`] (a presentation behind a link) and [`offline`] (the
-//! verdict without a node).
+//! Beside it: [`headline`] (the first line), [`picture`] (a QR code is found here and sent as the
+//! text that it is), [`challenge`] (a nonce for the holder to sign), [`ticket`] (a presentation
+//! behind a link) and [`offline`] (the verdict without a node).
 
 use std::path::Path;
 
@@ -30,6 +31,8 @@ mod challenge;
 mod ticket;
 
 mod offline;
+
+mod headline;
 
 /// Verify a presented licence
 #[derive(Debug, Args)]
@@ -61,6 +64,24 @@ pub(crate) struct VerifyArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Outcome {
+    answer(args, context).map_err(no_verdict)
+}
+
+/// A failure as `verify` may end with it. Status 1 is said of licences: of one that was judged
+/// invalid, and of a presentation of which the rules say without a ledger that it is none. What
+/// shows no licence, or no longer, leaves the question open; anything else is a wrong command line
+/// or file.
+fn no_verdict(failure: Failure) -> Failure {
+    let status = match (failure.status, failure.code.as_str()) {
+        (Status::Refused, "malformed_presentation") => Status::Refused,
+        (Status::Refused, "no_code" | "several_codes" | "unknown_ticket") => Status::Undetermined,
+        (Status::Refused, _) => Status::Usage,
+        (status, _) => status,
+    };
+    Failure { status, ..failure }
+}
+
+fn answer(args: &VerifyArgs, context: &Context) -> Outcome {
     let Some(presentation) = &args.presentation else {
         return challenge::run(args.audience.as_deref(), context);
     };
@@ -134,7 +155,23 @@ fn read(argument: &str, offline: bool) -> Result<String, Failure> {
     }
     files::within(&bytes, MAX_PRESENTATION_LEN as u64 + 2, path, what)?;
     let content = files::utf8(bytes, path, what)?;
-    Ok(content.trim_start_matches('\u{feff}').trim().to_owned())
+    let content = content.trim_start_matches('\u{feff}').trim();
+    if !is_like_one(content) {
+        return Err(Failure::usage(
+            "no_presentation",
+            format!(
+                "{} is neither the text of a licence nor a picture of its code",
+                path.display()
+            ),
+            "a licence's text begins with eyJ or ELC1:",
+        ));
+    }
+    Ok(content.to_owned())
+}
+
+/// Whether a text has the outward form of a presentation, whole or not.
+fn is_like_one(text: &str) -> bool {
+    ["eyJ", elc1::PREFIX].iter().any(|start| text.starts_with(start)) || text.contains('~')
 }
 
 fn not_offline() -> Failure {
@@ -147,13 +184,7 @@ fn not_offline() -> Failure {
 
 /// A verdict for people: claims masked, or with `show_all` whole.
 fn show(verdict: &Value, show_all: bool) -> String {
-    let outcome = match text(verdict, "outcome") {
-        "valid" => "VALID  有效",
-        "invalid" => "INVALID  无效",
-        "unknown" => "UNKNOWN  查无此证",
-        _ => "UNDETERMINED  暂时无法判定",
-    };
-    let mut lines = vec![outcome.to_owned()];
+    let mut lines = vec![plain(&headline::headline(verdict))];
     let message = &verdict["message"];
     lines.extend([plain(text(message, "en")), plain(text(message, "zh")), String::new()]);
     let mut line = |label: &str, value: String| {
@@ -170,7 +201,7 @@ fn show(verdict: &Value, show_all: bool) -> String {
     line("from", text(verdict, "valid_from").to_owned());
     line("until", text(verdict, "valid_until").to_owned());
     line("ledger", text(verdict, "ledger_status").replace('_', " "));
-    line("recognised", recognised(&verdict["recognised"]));
+    line("recognised", headline::recognised(&verdict["recognised"]));
     line("holder", holder(&verdict["holder_bound"]));
     line("replaced by", text(verdict, "superseded_by").to_owned());
     line("licence", text(verdict, "cid").to_owned());
@@ -201,15 +232,6 @@ fn list(lines: &mut Vec<String>, title: &str, items: &Value, show: impl Fn(&Valu
     if !items.is_empty() {
         lines.extend([String::new(), title.to_owned()]);
         lines.extend(items.iter().map(|item| format!("  {}", plain(show(item).trim_end()))));
-    }
-}
-
-fn recognised(value: &Value) -> String {
-    let reason = text(value, "reason").replace('_', " ");
-    match value["value"].as_bool() {
-        Some(true) => format!("yes ({reason})"),
-        Some(false) => format!("NO ({reason})"),
-        None => String::new(),
     }
 }
 
@@ -254,6 +276,26 @@ mod tests {
         let whole = show(&verdict, true);
         assert!(whole.contains("  姓名 Name: 某\\u{1b}某\\u{202e}\n"), "{whole}");
         assert!(!whole.contains("***"), "{whole}");
+    }
+
+    /// Status 1 without a verdict would look like a verdict.
+    #[test]
+    fn without_a_verdict_the_status_is_that_of_an_invalid_licence_only_for_what_is_malformed() {
+        for (status, code, expected) in [
+            (Status::Refused, "malformed_presentation", Status::Refused),
+            (Status::Refused, "no_code", Status::Undetermined),
+            (Status::Refused, "several_codes", Status::Undetermined),
+            (Status::Refused, "unknown_ticket", Status::Undetermined),
+            (Status::Refused, "foreign_code", Status::Usage),
+            (Status::Refused, "picture_too_large", Status::Usage),
+            (Status::Refused, "bad_audience", Status::Usage),
+            (Status::Refused, "anything_else", Status::Usage),
+            (Status::Unreachable, "unreachable", Status::Unreachable),
+            (Status::Undetermined, "more_needed", Status::Undetermined),
+        ] {
+            let failure = no_verdict(Failure::new(status, code, "x", "y"));
+            assert_eq!((failure.status, failure.code.as_str()), (expected, code));
+        }
     }
 
     #[test]

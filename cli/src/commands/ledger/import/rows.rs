@@ -75,6 +75,13 @@ pub(crate) fn check_header(
     let mut keys = Vec::new();
     for column in &source.columns {
         let Some(spec) = claims::find(licence_type, column) else {
+            if source.columns.len() == 1 && column.contains(['\t', ';']) {
+                return Err(Failure::usage(
+                    "other_separator",
+                    "row 1: the columns are separated by tabs or semicolons, not by commas",
+                    "save the file as CSV with commas between the columns",
+                ));
+            }
             let shown: String = column.chars().filter(|c| !c.is_control()).take(40).collect();
             return refuse("unknown_column", format!("row 1: no claim is called \"{shown}\""));
         };

@@ -242,12 +242,12 @@ impl Places<'_> {
 
 /// The failure of a file without rows.
 pub(super) fn empty() -> Failure {
-    Failure::refused("empty_file", "the file has no rows", "check that it was written completely")
+    Failure::usage("empty_file", "the file has no rows", "check that it was written completely")
 }
 
 fn refuse_spreadsheets(bytes: &[u8]) -> Result<(), Failure> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0") {
-        return Err(Failure::refused(
+        return Err(Failure::usage(
             "spreadsheet",
             "the file is a spreadsheet (XLSX or XLS), not text",
             "save it as CSV (UTF-8) and import that",
@@ -273,7 +273,7 @@ fn decoded(
     if encoding == UTF_16LE || encoding == UTF_16BE {
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[skip..]);
         let text = text.ok_or_else(|| {
-            Failure::refused(
+            Failure::usage(
                 "bad_encoding",
                 format!("the file is not the {} that its first bytes announce", encoding.name()),
                 "save it as UTF-8",

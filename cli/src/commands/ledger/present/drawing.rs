@@ -9,6 +9,7 @@ use crate::{
     files,
     output::Failure,
     qr::{Code, Correction},
+    targets::{self, Kind},
 };
 
 /// Largest version that telephones read well at arm's length (`docs/spec/elc1.md`).
@@ -67,8 +68,8 @@ impl Drawing {
                 let plain = !io::stdout().is_terminal() || no_colour("NO_COLOR");
                 return Ok(Some(code.terminal(!plain)));
             }
-            Self::Png(path) => files::write(path, &code.png()?)?,
-            Self::Svg(path) => files::write(path, code.svg().as_bytes())?,
+            Self::Png(path) => targets::write(path, &code.png()?, Kind::Picture)?,
+            Self::Svg(path) => targets::write(path, code.svg().as_bytes(), Kind::Picture)?,
         }
         Ok(None)
     }

@@ -17,7 +17,7 @@ use symbolon_genesis::document::{DEFAULT_BUNDLE_MAX_AGE_MS, DEFAULT_MAX_STALENES
 use symbolon_ledger::{
     codec,
     codes::ProvinceCode,
-    records::ParametersRecord,
+    records::{ParametersRecord, ProvinceRecord},
     state::StateKey,
     state_proof::{MAX_STATE_PROOF_BYTES, StateProof},
 };
@@ -26,13 +26,13 @@ use symbolon_verify::{
     offline::{self, Evidence},
     state_proof::{self, CheckedState, StateProofError},
     status_list::{self as lists, StatusListError},
-    trust::{CheckedHeader, HeaderError, Trust},
+    trust::{CheckedHeader, Trust},
     verdict::{Outcome as Judged, Verdict},
 };
 
 use super::super::{
     shared::parse_province,
-    trusted::{Inclusions, Pin, Source, dated, header_hint, instant, read_founding},
+    trusted::{Inclusions, Pin, Source, dated, header_hint, instant, is_unreached, read_founding},
 };
 use crate::{
     args::Context,
@@ -106,6 +106,7 @@ impl OfflineArgs {
         let states = self.read_proofs(&trust)?;
         let limits = Limits::of(&states, self.genesis.as_deref()).map_err(no_answer)?;
         let request = question.request(now_ms, &limits, context)?;
+        refuse_unknown_province(request.recognising_province, &states)?;
         let parsed = read_presentation(presentation)?;
         let list = match &self.status_list {
             Some(path) => Some(read_list(path, &parsed, &states, now_ms)?),
@@ -133,15 +134,17 @@ impl OfflineArgs {
             let proof = codec::decode::<StateProof>(&bytes, MAX_STATE_PROOF_BYTES).ok();
             let inclusion = proof.as_ref().and_then(|proof| inclusions.of(&proof.header));
             state_proof::check_included(&bytes, trust, inclusion).map_err(|error| {
-                let (status, hint) = match &error {
-                    StateProofError::Header(
-                        e @ (HeaderError::NewerValidators { .. } | HeaderError::NoInclusion { .. }),
-                    ) => (Status::Undetermined, header_hint(e)),
-                    StateProofError::Header(e) => (Status::Usage, header_hint(e)),
-                    _ => (Status::Usage, "ask for it again: `symbolon proof get`".to_owned()),
+                let name = path.display();
+                let hint = match &error {
+                    StateProofError::Header(e) if is_unreached(e) => {
+                        let message = format!("{name} cannot be checked yet: {error}");
+                        let undetermined = Status::Undetermined;
+                        return Failure::new(undetermined, "more_needed", message, header_hint(e));
+                    }
+                    StateProofError::Header(e) => header_hint(e),
+                    _ => "ask for it again: `symbolon proof get`".to_owned(),
                 };
-                let message = format!("{} proves nothing: {error}", path.display());
-                Failure::new(status, "bad_proof", message, hint)
+                Failure::usage("bad_proof", format!("{name} proves nothing: {error}"), hint)
             })
         };
         self.proof.iter().map(check).collect()
@@ -197,6 +200,19 @@ fn no_answer(failure: Failure) -> Failure {
         status => status,
     };
     Failure { status, ..failure }
+}
+
+/// Refuses to ask for a province that the evidence proves not to be on the chain.
+fn refuse_unknown_province(code: ProvinceCode, states: &[CheckedState]) -> Result<(), Failure> {
+    let key = StateKey::Province(code);
+    if !states.iter().any(|state| matches!(state.get::<ProvinceRecord>(&key), Ok(None))) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "no_such_province",
+        format!("there is no province {code} on this chain"),
+        "give your own province's code after --province, such as 11",
+    ))
 }
 
 /// The ages up to which evidence counts: the chain's own where the newest proof has them, otherwise
@@ -259,7 +275,7 @@ fn read_instant(text: &str) -> Result<u64, Failure> {
         None => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
     };
     ms.and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| {
-        Failure::refused(
+        Failure::usage(
             "bad_at",
             "--at is no time since 1970",
             "give a day such as 2026-11-23, or an instant such as 2026-11-23T08:00:00Z",

@@ -10,7 +10,7 @@ use symbolon_credential::{
 };
 
 use crate::{
-    client::{Node, is_loopback},
+    client::{Node, NodeError, is_loopback},
     output::Failure,
 };
 
@@ -35,7 +35,14 @@ pub(super) fn is_ticket(text: &str) -> bool {
 pub(super) fn fetch(link: &str) -> Result<String, Failure> {
     let (origin, path) = split(link)?;
     let limit = MAX_PRESENTATION_LEN as u64;
-    let text = Node::at(origin).text(path, DC_SD_JWT, limit)?;
+    let text = Node::at(origin).text(path, DC_SD_JWT, limit).map_err(|error| match error {
+        // The link names the node, and no flag of the command line could mend that.
+        NodeError::Unreachable(failure) => {
+            let hint = "a link is good for a minute at its node; ask the holder for a new one";
+            Failure { hint: hint.to_owned(), ..failure }
+        }
+        problem @ NodeError::Problem(_) => problem.into(),
+    })?;
     Parsed::parse(&text).map_err(|error| {
         Failure::refused(
             "malformed_presentation",
@@ -73,6 +80,13 @@ fn split(link: &str) -> Result<(&str, &str), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_is_gone_is_not_blamed_on_the_command_line() {
+        let failure = fetch(&format!("http://127.0.0.1:1/t/{}", "A".repeat(22))).unwrap_err();
+        assert_eq!(failure.code, "unreachable");
+        assert!(!failure.hint.contains("--node"), "{}", failure.hint);
+    }
 
     #[test]
     fn only_a_ticket_over_https_or_from_this_machine_is_fetched() {
