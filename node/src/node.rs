@@ -147,8 +147,7 @@ pub async fn run(
     let (stop_http, http_stopped) = watch::channel(false);
     let server = listeners.serve(context, http_stopped);
     tokio::pin!(server);
-    let mut status = engine.status();
-    let mut serving = true;
+    let (mut status, mut serving) = (engine.status(), true);
     let outcome = tokio::select! {
         result = &mut server => {
             serving = false;

@@ -403,16 +403,17 @@ fn receipts_verify_without_a_node() {
     assert!(bench.path("gd").exists() && bench.path("r.bin").exists());
 }
 
-#[test]
-fn bad_input_is_answered_with_what_where_and_a_hint() {
-    let bench = Bench::new();
-    let cid = bench.issue("gd");
-    let credential = fs::read(bench.path(&format!("gd/{cid}.sdjwt"))).unwrap();
+/// The same claims again make another licence, and that is said.
+fn issuing_again_is_noticed(bench: &Bench, cid: &str) {
     let line = format!("--devnet . issue --as {GUANGDONG} --type {DRIVING} --out gd claims.json");
     let twice = bench.run(&line);
     assert!(twice.status.success(), "{}", text(&twice.stderr));
     let note = format!("note: {cid} in gd was issued with the same claims");
     assert!(text(&twice.stderr).contains(&note), "{}", text(&twice.stderr));
+}
+
+fn write_bad_files(bench: &Bench, cid: &str) {
+    let credential = fs::read(bench.path(&format!("gd/{cid}.sdjwt"))).unwrap();
     let files: [(&str, &[u8]); 9] = [
         ("tabs.csv", "姓名\t性别\n1\t2\n".as_bytes()),
         ("empty.csv", b""),
@@ -427,6 +428,14 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     for (name, bytes) in files {
         fs::write(bench.path(name), bytes).unwrap();
     }
+}
+
+#[test]
+fn bad_input_is_answered_with_what_where_and_a_hint() {
+    let bench = Bench::new();
+    let cid = bench.issue("gd");
+    issuing_again_is_noticed(&bench, &cid);
+    write_bad_files(&bench, &cid);
     let import = |file: &str| format!("import {file} --type {DRIVING} --out bad --as 44");
     let issue = |more: &str| format!("issue --type {DRIVING} --out bad --as 44 {more}");
     let nobody = "0".repeat(64);
