@@ -305,7 +305,7 @@ fn a_strangers_link_gives_the_terminal_no_orders_and_is_not_followed_offline() {
     let (url, sent) = node(vec![("/t/", 404, problem), ("/v1/licences/", 200, named)]);
     let link = format!("{url}/t/AAAAAAAAAAAAAAAAAAAAAA");
     let status = format!("status {} --node {url}", "ab".repeat(32));
-    for (line, ends) in [(format!("verify {link} --node {url}"), 1), (status, 0)] {
+    for (line, ends) in [(format!("verify {link} --node {url}"), 2), (status, 0)] {
         let output = wallet.run(&line);
         assert_eq!(output.status.code(), Some(ends), "{line}");
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

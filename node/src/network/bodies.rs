@@ -131,8 +131,13 @@ impl Task {
         body: Option<Arc<Vec<u8>>>,
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        let news = !peer.has_announced(&block);
         peer.note_announced(block);
         let Some(bytes) = body else {
+            if news && let Some(fetch) = self.bodies.fetches.get_mut(&block) {
+                // Asked before it had the body, it said no; it would not say so now.
+                fetch.asked.remove(&id);
+            }
             self.drive_fetch(block, Instant::now());
             return;
         };
