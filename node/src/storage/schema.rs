@@ -25,7 +25,7 @@ use bincode::{Decode, Encode};
 use symbolon_ledger::hash::{BlockHash, Cid, DIGEST_LEN};
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -126,6 +126,10 @@ pub struct StoredEvent {
     pub status: String,
     /// The licence that it replaced or that replaced it.
     pub related: Option<[u8; DIGEST_LEN]>,
+    /// CBOR of the `Actor` that signed the transaction.
+    pub actor: Vec<u8>,
+    /// Class of the revocation.
+    pub revocation_class: Option<String>,
 }
 
 /// Key of a height.

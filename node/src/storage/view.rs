@@ -8,6 +8,7 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
     log::Frontier,
+    operation::Actor,
     receipt::{RECEIPT_VERSION, Receipt},
     records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
@@ -50,6 +51,10 @@ pub struct HistoryEntry {
     pub status: String,
     /// The licence that it replaced or that replaced it.
     pub related: Option<Cid>,
+    /// Who signed the transaction.
+    pub actor: Actor,
+    /// Class of the revocation.
+    pub revocation_class: Option<String>,
 }
 
 /// A snapshot of the chain.
@@ -344,14 +349,18 @@ fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
 fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
     let place =
         schema::read_history_key(key).ok_or_else(|| StorageError::damaged("a key of a history"))?;
-    let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
-        .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
+    let damaged =
+        |e: codec::DecodeError| StorageError::damaged(format!("an event of a history: {e}"));
+    let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE).map_err(damaged)?;
+    let actor = codec::decode(&stored.actor, MAX_LOCAL_VALUE).map_err(damaged)?;
     Ok(HistoryEntry {
         place,
         transaction: Digest(stored.transaction),
         event: stored.event,
         status: stored.status,
         related: stored.related.map(Digest),
+        actor,
+        revocation_class: stored.revocation_class,
     })
 }
 
