@@ -1,6 +1,10 @@
 //! `symbolon-node`: runs a province's node, or looks at its chain.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use symbolon_node::{config, engine, node, storage::Store, verify_chain};
@@ -116,8 +120,7 @@ async fn wait_for_signal() {
 fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     let loaded = config::load(path)?;
     node::check_addresses(&loaded, insecure_public)?;
-    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
-    Ok(())
+    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()))
 }
 
 fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
@@ -137,13 +140,18 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
         format!(
             "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
         )
-    });
-    Ok(())
+    })
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
-fn say(text: &str) {
-    println!("{text}");
+/// The answer of a command. A closed pipe is the reader's choice, and no error.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("the answer cannot be written to standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the command failed")]
