@@ -340,8 +340,8 @@ pub struct Day(#[n(0)] pub u32);
 /// The latest day, 9999-12-31: the last that a four-digit year can say.
 pub const LAST_DAY: Day = Day(2_932_896);
 
-/// Milliseconds from midnight in UTC to midnight in Beijing, which has had one offset since 1992.
-const BEIJING_OFFSET_MS: u64 = 8 * 3_600_000;
+/// Milliseconds by which Beijing is ahead of UTC. It has had one offset all year since 1992.
+pub const BEIJING_OFFSET_MS: u64 = 8 * 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 
 impl Day {

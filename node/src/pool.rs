@@ -13,7 +13,7 @@ use std::{
 };
 
 use symbolon_contracts::{
-    ApplyError, BlockContext, Overlay, Rejection, apply_transaction, signer_key,
+    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, apply_transaction, signer_key,
 };
 use symbolon_ledger::{
     hash::TransactionId,
@@ -212,8 +212,8 @@ impl Pool {
 
     /// Tries a transaction once more at the tip, for a submitter who will wait no longer. If it
     /// applies now it is passed on and goes on waiting; if it does not, it is dropped, so that
-    /// nothing comes true after its submitter was told no. Executes: not for an asynchronous
-    /// task.
+    /// this node proposes nothing after its submitter was told no. Copies that were passed on while
+    /// it applied may still be committed. Executes: not for an asynchronous task.
     ///
     /// # Errors
     ///
@@ -373,10 +373,10 @@ impl Pool {
     ) -> Result<Verified, SubmitError> {
         let id = transaction.id();
         let (actor, key_id) = (transaction.payload().actor, transaction.payload().key_id);
-        let refuse = |code, detail: String, hint: &str| SubmitError {
-            code,
+        let refuse = |code: RejectionCode, detail: String| SubmitError {
+            code: code.name(),
             detail,
-            hint: hint.into(),
+            hint: code.hint().into(),
             operation_index: None,
             id: Some(id),
             kind: SubmitErrorKind::Rejected,
@@ -385,15 +385,11 @@ impl Pool {
             .map_err(|f| self.fault(id, &StorageError::Damaged(f.0)))?
             .ok_or_else(|| {
                 let detail = format!("{actor} has no key {key_id}");
-                refuse(
-                    "unknown_key",
-                    detail,
-                    "use a registered actor and the number of one of its keys",
-                )
+                refuse(RejectionCode::UnknownKey, detail)
             })?;
         transaction.verify(&key).map_err(|_| {
             let detail = format!("the signature is not by key {key_id} of {actor}");
-            refuse("bad_signature", detail, "sign with the private key that belongs to that number")
+            refuse(RejectionCode::WrongKey, detail)
         })
     }
 
@@ -544,11 +540,11 @@ impl Inner {
 
 fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), SubmitError> {
     let payload = transaction.payload();
-    let refuse = |code, detail: String, hint: &str| {
+    let refuse = |code: RejectionCode, detail: String| {
         Err(SubmitError {
-            code,
+            code: code.name(),
             detail,
-            hint: hint.into(),
+            hint: code.hint().into(),
             operation_index: None,
             id: Some(transaction.id()),
             kind: SubmitErrorKind::Rejected,
@@ -557,17 +553,17 @@ fn check_window(view: &View<'_>, transaction: &SignedTransaction) -> Result<(), 
     if payload.chain_id != view.chain_id() {
         let detail =
             format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
-        return refuse("wrong_chain", detail, "sign it with the chain_id of GET /v1/status");
+        return refuse(RejectionCode::WrongChain, detail);
     }
     let (height, until) = (view.tip().height + 1, payload.valid_until_height);
     if until < height {
         let detail = format!("it was valid until height {until}, the next block is {height}");
-        return refuse("expired", detail, "sign it again with a later valid_until_height");
+        return refuse(RejectionCode::Expired, detail);
     }
     if until - height > VALIDITY_WINDOW {
         let latest = height.saturating_add(VALIDITY_WINDOW);
         let detail = format!("it is valid until height {until}, the latest now is {latest}");
-        return refuse("valid_until_too_far", detail, "sign it with an earlier valid_until_height");
+        return refuse(RejectionCode::TooFarAhead, detail);
     }
     Ok(())
 }

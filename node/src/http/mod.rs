@@ -336,15 +336,6 @@ pub fn router(context: HttpContext) -> Result<Router, HttpError> {
     Ok(public_routes(Server::new(context, false)?))
 }
 
-/// The operator's interface.
-///
-/// # Errors
-///
-/// [`HttpError::Threads`].
-pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(admin::routes(Server::new(context, false)?))
-}
-
 /// The OpenAPI description of the outside interface.
 #[must_use]
 pub fn description() -> OpenApi {
