@@ -189,7 +189,7 @@ pub fn select(
 ///
 /// # Errors
 ///
-/// [`ExecutionError`]; a header that does not agree is none.
+/// [`ExecutionError`]; a header that does not agree is no error.
 pub fn execute_block(
     view: &View<'_>,
     block: &Block,
