@@ -271,7 +271,11 @@ const LABEL_SPACES: [char; 3] = [' ', '\u{a0}', '\u{3000}'];
 
 fn parse_label(text: &str) -> Result<Label, CodeError> {
     let count = text.chars().count();
-    let known = |c: &char| LABEL_CHARACTERS.iter().any(|(first, last)| (first..=last).contains(&c));
+    // The ranges ascend.
+    let known = |c: &char| {
+        let at = LABEL_CHARACTERS.partition_point(|(_, last)| last < c);
+        LABEL_CHARACTERS.get(at).is_some_and(|(first, _)| first <= c)
+    };
     let shown = text.chars().all(|c| known(&c) && !c.is_control() && !is_invisible(c));
     let trimmed = !text.starts_with(LABEL_SPACES) && !text.ends_with(LABEL_SPACES);
     if (1..=MAX_LABEL_CHARS).contains(&count) && shown && trimmed && is_nfc(text) {

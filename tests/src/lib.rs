@@ -2,6 +2,8 @@
 
 pub mod devnet;
 
+pub mod personal;
+
 pub mod sim;
 
 pub mod elc1;

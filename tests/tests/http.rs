@@ -53,6 +53,12 @@ mod status_lists;
 #[path = "http/stock_software.rs"]
 mod stock_software;
 
+#[path = "http/one_ed25519.rs"]
+mod one_ed25519;
+
+#[path = "interop/odd_signatures.rs"]
+mod odd_signatures;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{

@@ -221,6 +221,8 @@ struct Server {
     streams: Arc<Semaphore>,
     /// Whose event streams they are.
     streaming: Callers,
+    /// The newest blocks as the streams send them.
+    told: events::Told,
     /// Blocking reads of the database.
     reads: Gate,
     /// Blocking work that verifies presentations.
@@ -267,6 +269,7 @@ impl Server {
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             streaming: Callers::new(limits.streams_of_one),
+            told: events::Told::default(),
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),

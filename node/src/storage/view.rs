@@ -178,15 +178,25 @@ impl<'a> View<'a> {
     ///
     /// [`StorageError`].
     pub fn scan<R: Record>(&self, kind: u8) -> Result<Vec<(StateKey, R)>, StorageError> {
-        let mut records = Vec::new();
-        for item in self.entries(cf::STATE, &[0x82, kind]) {
+        self.scan_at(kind, &[]).collect()
+    }
+
+    /// As [`View::scan`], one at a time in the order of the keys' bytes, from the first key on that
+    /// is not below `from`: all of them when it is empty.
+    pub fn scan_at<'s, R: Record>(
+        &'s self,
+        kind: u8,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<(StateKey, R), StorageError>> + use<'s, 'a, R> {
+        // Every key is an array of the kind's number and what it is about.
+        let prefix = [0x82, kind];
+        self.scan_from(cf::STATE, &prefix, from.max(&prefix)).map(|item| {
             let (key, bytes) = item?;
             let key = read_state_key(&key)?;
             let record = R::from_bytes(&bytes)
                 .map_err(|e| StorageError::damaged(format!("record {key:?}: {e}")))?;
-            records.push((key, record));
-        }
-        Ok(records)
+            Ok((key, record))
+        })
     }
 
     /// The bytes of all keys that begin with `prefix` in a column family, and of what stands there.
@@ -290,13 +300,13 @@ impl<'a> View<'a> {
             .skip_while(move |event| event.as_ref().is_ok_and(|event| Some(event.place) <= after))
     }
 
-    /// The licence events of one block, in the order of execution.
+    /// The licence events of one block of the chain, in the order of execution.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
-    pub fn events(&self, height: u64) -> Result<Vec<(Cid, HistoryEntry)>, StorageError> {
-        let Some(block) = self.block(height)? else { return Ok(Vec::new()) };
+    pub fn events(&self, block: &Block) -> Result<Vec<(Cid, HistoryEntry)>, StorageError> {
+        let height = block.header.height;
         let mut events = Vec::new();
         for (index, transaction) in (0u32..).zip(&block.transactions) {
             let payload = transaction.payload();
