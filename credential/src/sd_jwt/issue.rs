@@ -290,9 +290,17 @@ pub(crate) fn sign<P: Serialize>(
     payload: &P,
     key: &SecretKey,
 ) -> String {
-    let header = Header { alg: ALGORITHM, typ, kid: key_id.map(|id| id.to_string()) };
+    sign_with(&Header { alg: ALGORITHM, typ, kid: key_id.map(|id| id.to_string()) }, payload, key)
+}
+
+/// A compact JWS with any header.
+pub(crate) fn sign_with<H: Serialize, P: Serialize>(
+    header: &H,
+    payload: &P,
+    key: &SecretKey,
+) -> String {
     let part = |text: String| to_base64url(text.as_bytes());
-    let input = format!("{}.{}", part(json(&header)), part(json(payload)));
+    let input = format!("{}.{}", part(json(header)), part(json(payload)));
     let signature = key.sign(input.as_bytes());
     format!("{input}.{}", to_base64url(&signature.0))
 }
