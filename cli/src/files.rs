@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{errno::Errno, fcntl::OFlag};
+
 use crate::output::{Failure, Status};
 
 /// Mode of every file written here: personal data and secrets are the owner's alone.
@@ -205,18 +207,32 @@ pub(crate) fn discard(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens `path` for appending; it is made if it does not exist.
+/// Opens `path` for reading and appending; it is made if it does not exist. A link that somebody
+/// put there is not followed, and an open mode does not stay.
 ///
 /// # Errors
 ///
-/// When it cannot be opened.
+/// When it is a link, or cannot be opened.
 pub(crate) fn open_log(path: &Path) -> Result<File, Failure> {
-    OpenOptions::new()
+    let opened = OpenOptions::new()
+        .read(true)
         .append(true)
         .create(true)
         .mode(PRIVATE_FILE)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
-        .map_err(|e| unwritable(path, &e))
+        .and_then(|file| {
+            file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+            Ok(file)
+        });
+    opened.map_err(|e| match e.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => Failure::usage(
+            "unwritable_file",
+            format!("{} is a link, and links are not followed here", path.display()),
+            "find out who put it there; then remove it",
+        ),
+        _ => unwritable(path, &e),
+    })
 }
 
 /// An exclusive lock on the file `path`, held until the value is dropped.
@@ -314,6 +330,25 @@ mod tests {
             assert_eq!(fs::read(&victim).unwrap(), b"precious", "{name}");
             assert!(!draft.exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_log_does_not_follow_links_and_is_the_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, path) = (dir.path().join("victim"), dir.path().join("log"));
+        fs::write(&victim, b"precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let failure = open_log(&path).unwrap_err();
+        assert!(failure.message.ends_with("is a link, and links are not followed here"));
+        assert_eq!(lock(&path, true).unwrap_err().code, "unwritable_file");
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"prepared\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        open_log(&path).unwrap().write_all(b"more\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"prepared\nmore\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE_FILE);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl<'a> Issuer<'a> {
             match signing::commit(self.node, &self.signer, vec![operation]) {
                 // The province grants only so many blocks at one height: the next one will do.
                 Err(failure) if failure.code == "slots_busy" => continue,
-                committed => committed?,
+                committed => committed.map_err(|failure| not_reserved(failure, blocks))?,
             };
             let after = match province.next_slot_block {
                 0 => String::new(),
@@ -288,6 +288,17 @@ impl<'a> Issuer<'a> {
     }
 }
 
+/// A reservation that was not committed in time, in the words of who wanted licences issued and
+/// knows of no transaction.
+fn not_reserved(failure: Failure, blocks: u16) -> Failure {
+    if !["not_committed", "expired"].contains(&failure.code.as_str()) {
+        return failure;
+    }
+    let message = format!("{blocks} blocks of status slots were asked for and not granted in time");
+    let hint = "ask `symbolon doctor` whether the network makes blocks; then run the command again";
+    Failure { message, hint: hint.to_owned(), ..failure }
+}
+
 /// Today in Beijing.
 pub(crate) fn today() -> Date {
     date::day_of(clock::now_ms() / 1_000)
@@ -356,6 +367,19 @@ fn parse_public_key(content: &str) -> Option<PublicKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reservation_that_takes_too_long_is_told_without_a_transaction() {
+        let late = |code| {
+            not_reserved(Failure::unreachable(code, "transaction 00 was not committed", "x"), 16)
+        };
+        for code in ["not_committed", "expired"] {
+            let Failure { message, hint, .. } = late(code);
+            assert!(!format!("{message} {hint}").contains("transaction"), "{message}: {hint}");
+            assert!(message.starts_with("16 blocks of status slots"), "{message}");
+        }
+        assert!(late("unreachable").message.starts_with("transaction"), "other failures stay");
+    }
 
     #[test]
     fn holders_keys_are_read_in_three_forms() {

@@ -148,10 +148,11 @@ impl Journal {
         let lock = files::lock(&folder.join("lock"), wait)?;
         check_owner(&folder.join("owner.json"), owner)?;
         let log_path = folder.join("issued.log");
-        let issued = read_log(&log_path)?;
+        let log = files::open_log(&log_path)?;
+        let issued = read_log(&log, &log_path)?;
         Ok(Self {
             out: out.to_path_buf(),
-            log: Mutex::new(files::open_log(&log_path)?),
+            log: Mutex::new(log),
             folder,
             issued: Mutex::new(issued),
             _lock: lock,
@@ -315,10 +316,9 @@ fn read_pending(path: &Path) -> Result<Batch, Failure> {
 
 /// Reads the log. A last line without its end was being written when the process was killed; its
 /// batch is still pending, so the line is cut off.
-fn read_log(path: &Path) -> Result<BTreeMap<Digest, Cid>, Failure> {
+fn read_log(file: &File, path: &Path) -> Result<BTreeMap<Digest, Cid>, Failure> {
     let mut issued = BTreeMap::new();
-    let Ok(file) = File::options().read(true).write(true).open(path) else { return Ok(issued) };
-    let (mut reader, mut whole, mut line) = (BufReader::new(&file), 0, String::new());
+    let (mut reader, mut whole, mut line) = (BufReader::new(file), 0, String::new());
     loop {
         line.clear();
         let read = reader.read_line(&mut line).map_err(|_| damaged(path))?;

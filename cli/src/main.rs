@@ -66,9 +66,7 @@ fn main() -> ExitCode {
 /// Help and version are answers; everything else that clap refuses is a usage error.
 fn wrong_usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A closed pipe is the reader's choice, and there is nobody left to tell.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return Output::new(false).printed(error.print());
     }
     let json = std::env::args_os().any(|argument| argument == "--json");
     let text = error.to_string();

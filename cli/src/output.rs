@@ -2,7 +2,8 @@
 //!
 //! With `--json` exactly one line stands on standard output whatever the status. Commands return
 //! an [`Outcome`] and do not print; the one that shows its answer while it still runs
-//! (`devnet up`) calls [`Output::show`] itself, and a second answer is then left out.
+//! (`devnet up`) calls [`Output::show`] itself, and a second answer is then left out. An answer that
+//! cannot be written (a full disk) is said on standard error, and the status is then 1.
 //!
 //! Text from elsewhere (a node's, a file's, a link's) reaches a terminal only with every character
 //! that would give it orders written out; that is done here, for whatever a command says.
@@ -15,7 +16,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use symbolon_verify::display::escaped;
+use symbolon_verify::{display::escaped, verdict::Outcome as Judged};
 
 /// The exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub(crate) enum Status {
     Unknown = 4,
     /// It could not be decided now.
     Undetermined = 5,
+}
+
+impl From<Judged> for Status {
+    fn from(outcome: Judged) -> Self {
+        match outcome {
+            Judged::Valid => Self::Done,
+            Judged::Invalid => Self::Refused,
+            Judged::Unknown => Self::Unknown,
+            Judged::Undetermined => Self::Undetermined,
+        }
+    }
 }
 
 /// What a command has to say when nothing went wrong.
@@ -140,12 +152,14 @@ pub(crate) type Outcome = Result<Answer, Failure>;
 pub(crate) struct Output {
     json: bool,
     shown: Cell<bool>,
+    /// Whether an answer could not be written where it was sent.
+    lost: Cell<bool>,
 }
 
 impl Output {
     /// Streams for people, or with `json` for programs.
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, shown: Cell::new(false) }
+        Self { json, shown: Cell::new(false), lost: Cell::new(false) }
     }
 
     /// Whether somebody watches standard error: only then are progress bars drawn.
@@ -165,16 +179,46 @@ impl Output {
         } else if !self.shown.replace(true) {
             let text = harmless(&answer.text);
             let drawing = answer.drawing.as_deref().unwrap_or_default();
-            for part in [drawing, &text].into_iter().filter(|part| !part.is_empty()) {
-                to_stdout(&format!("{part}\n"));
-            }
+            let parts = [drawing, &text].into_iter().filter(|part| !part.is_empty());
+            self.deliver(&parts.map(|part| format!("{part}\n")).collect::<String>());
         }
     }
 
     fn show_line(&self, value: &Value) {
         if !self.shown.replace(true) {
-            to_stdout(&format!("{value}\n"));
+            self.deliver(&format!("{value}\n"));
         }
+    }
+
+    fn deliver(&self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        self.note_lost(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    }
+
+    /// Says at once that an answer cannot be written: a command that runs on would tell too late.
+    /// A closed pipe is the reader's choice, and no error.
+    fn note_lost(&self, written: io::Result<()>) {
+        let Err(error) = written else { return };
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return;
+        }
+        self.lost.set(true);
+        to_stderr(&failure_text(&Failure::refused(
+            "unwritten_answer",
+            format!("the answer cannot be written to standard output: {error}"),
+            "send it to a place that takes it; what the command did stays done",
+        )));
+    }
+
+    /// How the program ends after an answer that was printed by other means, such as a help text.
+    pub(crate) fn printed(&self, written: io::Result<()>) -> ExitCode {
+        self.note_lost(written);
+        ExitCode::from(self.status_of(Status::Done) as u8)
+    }
+
+    /// The status of an answer, which must have reached its place.
+    fn status_of(&self, answer: Status) -> Status {
+        if self.lost.get() { Status::Refused } else { answer }
     }
 
     /// Prints what a command returned; the program ends with the status that this gives.
@@ -182,8 +226,9 @@ impl Output {
         let status = match outcome {
             Ok(answer) => {
                 self.show(&answer);
-                answer.status
+                self.status_of(answer.status)
             }
+            // Its status stays: what went wrong is said on the other stream.
             Err(failure) => {
                 if self.json {
                     self.show_line(&failure.line());
@@ -212,12 +257,6 @@ fn harmless(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-// A closed pipe is the reader's choice; there is nobody left to tell.
-fn to_stdout(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
 fn to_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
@@ -235,6 +274,12 @@ mod tests {
         );
         assert_eq!(harmless("a\tb\n\n  c 有效"), "a\tb\n\n  c 有效");
         assert_eq!(harmless(&harmless("\u{1b}")), "\\u{1b}", "what was written out stays so");
+    }
+
+    #[test]
+    fn each_outcome_of_a_verdict_has_its_own_exit_status() {
+        let all = [Judged::Valid, Judged::Invalid, Judged::Unknown, Judged::Undetermined];
+        assert_eq!(all.map(|outcome| Status::from(outcome) as u8), [0, 1, 4, 5]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use jiff::ToSpan as _;
 pub use jiff::civil::Date;
 
-use symbolon_ledger::codes::Month;
+use symbolon_ledger::codes::{BEIJING_OFFSET_MS, Month};
 
 /// How an end date says that there is none.
 pub const NO_EXPIRY: &str = "长期";
@@ -17,7 +17,7 @@ pub const NO_EXPIRY: &str = "长期";
 pub const FIRST_YEAR: i16 = 1800;
 
 /// Seconds by which Beijing is ahead of UTC.
-const BEIJING_OFFSET: i64 = 8 * 3_600;
+const BEIJING_OFFSET: i64 = BEIJING_OFFSET_MS as i64 / 1_000;
 const DAY: i64 = 86_400;
 const EPOCH: Date = Date::constant(1970, 1, 1);
 

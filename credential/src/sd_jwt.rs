@@ -23,6 +23,8 @@ mod key_binding;
 mod parse;
 
 pub(crate) use issue::sign;
+#[cfg(test)]
+pub(crate) use issue::sign_with;
 pub use issue::{Issue, IssueError, Issued, disclosure_count, issue};
 pub use key_binding::{KeyBinding, KeyBindingError, bind};
 pub use parse::{

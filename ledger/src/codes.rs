@@ -271,7 +271,11 @@ const LABEL_SPACES: [char; 3] = [' ', '\u{a0}', '\u{3000}'];
 
 fn parse_label(text: &str) -> Result<Label, CodeError> {
     let count = text.chars().count();
-    let known = |c: &char| LABEL_CHARACTERS.iter().any(|(first, last)| (first..=last).contains(&c));
+    // The ranges ascend.
+    let known = |c: &char| {
+        let at = LABEL_CHARACTERS.partition_point(|(_, last)| last < c);
+        LABEL_CHARACTERS.get(at).is_some_and(|(first, _)| first <= c)
+    };
     let shown = text.chars().all(|c| known(&c) && !c.is_control() && !is_invisible(c));
     let trimmed = !text.starts_with(LABEL_SPACES) && !text.ends_with(LABEL_SPACES);
     if (1..=MAX_LABEL_CHARS).contains(&count) && shown && trimmed && is_nfc(text) {
@@ -340,8 +344,8 @@ pub struct Day(#[n(0)] pub u32);
 /// The latest day, 9999-12-31: the last that a four-digit year can say.
 pub const LAST_DAY: Day = Day(2_932_896);
 
-/// Milliseconds from midnight in UTC to midnight in Beijing, which has had one offset since 1992.
-const BEIJING_OFFSET_MS: u64 = 8 * 3_600_000;
+/// Milliseconds by which Beijing is ahead of UTC. It has had one offset all year since 1992.
+pub const BEIJING_OFFSET_MS: u64 = 8 * 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 
 impl Day {

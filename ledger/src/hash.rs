@@ -1,5 +1,6 @@
-//! Digests, and the one list of domain tags that keeps what is hashed or signed for one purpose
-//! from meaning anything for another.
+//! Digests, and the one list of domain tags that keeps what is hashed or signed for the chain for
+//! one purpose from meaning anything for another. What never leaves a program's memory has its tag
+//! where it is used.
 
 use std::{fmt, str::FromStr};
 

@@ -185,12 +185,11 @@ pub fn select(
     Ok((chosen, executed, refused))
 }
 
-/// Executes a whole block and says whether its header tells the truth about the outcome.
+/// Executes a whole block. Whether its header tells the truth about the outcome, [`agrees`] says.
 ///
 /// # Errors
 ///
-/// [`ExecutionError`]; a header that does not agree is `Ok` with what was computed, and the
-/// caller compares.
+/// [`ExecutionError`]; a header that does not agree is no error.
 pub fn execute_block(
     view: &View<'_>,
     block: &Block,

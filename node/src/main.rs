@@ -1,6 +1,10 @@
 //! `symbolon-node`: runs a province's node, or looks at its chain.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, setrlimit};
@@ -147,8 +151,7 @@ fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Fai
     for doubt in loaded.unfounded_province().into_iter().chain(doubts) {
         say_warning(&format!("by genesis, {doubt}"));
     }
-    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()));
-    Ok(())
+    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()))
 }
 
 fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
@@ -173,21 +176,25 @@ fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {
         format!(
             "all {height} blocks hold: {transactions} transactions executed again, {records} records compared, state root {state_root}"
         )
-    });
-    Ok(())
+    })
 }
 
 fn sign_state(args: &SignStateArgs) -> Result<(), Failure> {
     let loaded = config::load(args.config())?;
     let none = "an observer never votes and has no sign state; use the validator's configuration";
     let (path, owner) = loaded.sign_state().ok_or(none)?;
-    say(&args.run(&path, owner)?);
-    Ok(())
+    say(&args.run(&path, owner)?)
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
-fn say(text: &str) {
-    println!("{text}");
+/// The answer of a command. A closed pipe is the reader's choice, and no error.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("the answer cannot be written to standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "what a person should look at, beside the answer")]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use symbolon_contracts::{
-    ApplyError, BlockContext, Overlay, Rejection, apply_transaction, signer_key,
+    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, apply_transaction, signer_key,
 };
 use symbolon_ledger::{
     hash::TransactionId,
@@ -199,8 +199,8 @@ impl Pool {
 
     /// Tries a transaction once more at the tip, for a submitter who will wait no longer. If it
     /// applies now it is passed on and goes on waiting; if it does not, it is dropped, so that
-    /// nothing comes true after its submitter was told no. Executes: not for an asynchronous
-    /// task.
+    /// this node proposes nothing after its submitter was told no. Copies that were passed on while
+    /// it applied may still be committed. Executes: not for an asynchronous task.
     ///
     /// # Errors
     ///
@@ -362,10 +362,10 @@ impl Pool {
     ) -> Result<Verified, SubmitError> {
         let id = transaction.id();
         let (actor, key_id) = (transaction.payload().actor, transaction.payload().key_id);
-        let refuse = |code, detail: String, hint: &str| SubmitError {
-            code,
+        let refuse = |code: RejectionCode, detail: String| SubmitError {
+            code: code.name(),
             detail,
-            hint: hint.into(),
+            hint: code.hint().into(),
             operation_index: None,
             id: Some(id),
             kind: SubmitErrorKind::Rejected,
@@ -374,15 +374,11 @@ impl Pool {
             .map_err(|f| self.fault(id, &StorageError::Damaged(f.0)))?
             .ok_or_else(|| {
                 let detail = format!("{actor} has no key {key_id}");
-                refuse(
-                    "unknown_key",
-                    detail,
-                    "use a registered actor and the number of one of its keys",
-                )
+                refuse(RejectionCode::UnknownKey, detail)
             })?;
         transaction.verify(&key).map_err(|_| {
             let detail = format!("the signature is not by key {key_id} of {actor}");
-            refuse("bad_signature", detail, "sign with the private key that belongs to that number")
+            refuse(RejectionCode::WrongKey, detail)
         })
     }
 

@@ -1,5 +1,6 @@
 //! Real networks for tests and benches: `symbolon devnet up` on free ports in a folder of their
-//! own, stopped when they are dropped.
+//! own, stopped when they are dropped. What their nodes leave is searched for personal strings of
+//! the sample data then ([`Secrets`]): no test that runs a network may bring one there.
 //!
 //! The binaries are those that `cargo build --release --workspace` leaves beside the test's own
 //! executable; `make test` builds them first.
@@ -19,6 +20,8 @@ use nix::{
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::personal::Secrets;
 
 /// How long a condition may take to come true on a busy machine before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -279,6 +282,10 @@ impl Devnet {
 impl Drop for Devnet {
     fn drop(&mut self) {
         self.stop();
+        // A test that failed already says why.
+        if !std::thread::panicking() {
+            Secrets::of_fixtures().check_network(self.folder.path());
+        }
     }
 }
 

@@ -4,6 +4,8 @@ pub mod devnet;
 
 pub mod faults;
 
+pub mod personal;
+
 pub use symbolon_sim as sim;
 
 pub mod elc1;

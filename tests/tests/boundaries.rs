@@ -135,10 +135,10 @@ fn there_is_one_libp2p_and_one_rocksdb() {
 #[test]
 fn in_the_node_only_http_knows_credentials() {
     for (path, text) in files("node/src", &[".rs"]) {
-        let faces_outsiders = ["node/src/http", "node/src/web"].iter().any(|p| path.starts_with(p));
+        let faces_outsiders = path.starts_with("node/src/http");
         for name in ["symbolon_credential", "symbolon_verify"] {
             let named = production(&path, &text).contains(name);
-            assert!(faces_outsiders || !named, "{path} names {name}: only http/ and web/ may");
+            assert!(faces_outsiders || !named, "{path} names {name}: only http/ may");
         }
     }
 }

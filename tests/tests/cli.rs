@@ -135,7 +135,7 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
     let moved = cid_of(&bench.sign(&taken));
     let refused = bench.ask(&format!("revoke {moved} --as 44"), 1);
     assert_eq!(refused["error"]["code"], "not_owner");
-    bench.sign(&format!("revoke {moved} --reason penalty --as 31"));
+    bench.sign(&format!("revoke {moved} --reason penalty --by-province --as 31"));
     let status = bench.ask(&format!("status {moved} --as 11"), 0);
     assert_eq!(status["revocation_class"], "penalty");
     let history = bench.ask(&format!("history {renewed}"), 0);
@@ -143,6 +143,10 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
         history["items"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
     let wanted = ["supersede", "transfer_out", "cancel_transfer", "transfer_out", "transfer_in"];
     assert_eq!(events, wanted);
+    let said = text(&bench.run(&format!("--devnet . --as 11 history {moved}")).stdout);
+    let lines: Vec<&str> = said.lines().skip(1).collect();
+    assert!(lines[0].contains(&format!(" by agency {SHANGHAI} 上海市示范发证局")), "{said}");
+    assert!(lines[1].contains(" revoked (penalty) by province 31 上海市"), "{said}");
 
     let nobody = "0".repeat(64);
     let none = bench.ask(&format!("status {nobody} --genesis genesis.toml"), 4);
@@ -175,7 +179,7 @@ fn every_sample_file_is_imported_and_bad_rows_are_named() {
     let bench = Bench::new();
     for (name, code, rows) in [
         ("construction-safety.gb18030.csv", "11100000000013338W011", 500),
-        ("business-licences.jsonl", "11100000MB0143028R001", 300),
+        ("business-licences.jsonl", "11100000MB0143028R001", 300_usize),
     ] {
         let line = format!("import {DATA}/{name} --as 44 --type {code} --out {code}");
         let summary = bench.ask(&line, 0);
@@ -185,6 +189,11 @@ fn every_sample_file_is_imported_and_bad_rows_are_named() {
             "{summary}"
         );
         assert_eq!(summary["errors_file"], Value::Null);
+        // Full transactions, and of each its receipt.
+        let transactions = rows.div_ceil(256);
+        assert_eq!(summary["transactions"], transactions, "{summary}");
+        let receipts = count(&bench.path(code).join(".import/receipts"), ".receipt");
+        assert_eq!(receipts, transactions, "{name}");
     }
     fs::copy(format!("{DATA}/driving-with-bad-rows.csv"), bench.path("bad.csv")).unwrap();
     let line = format!("import bad.csv --as 44 --type {DRIVING} --out bad");
@@ -412,6 +421,36 @@ fn issuing_again_is_noticed(bench: &Bench, cid: &str) {
     assert!(text(&twice.stderr).contains(&note), "{}", text(&twice.stderr));
 }
 
+/// Every command, whatever it is about to say, notices that nobody can read it.
+fn an_answer_that_cannot_be_written_is_an_error(bench: &Bench, cid: &str) {
+    let run = |program: &str, line: &str| {
+        let output = Command::new(binary(program))
+            .args(line.split_whitespace())
+            .current_dir(bench.net.folder())
+            .stdin(Stdio::null())
+            .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        let wanted = "error: the answer cannot be written to standard output: No space left";
+        assert!(said.lines().any(|l| l.starts_with(wanted)), "{line}: {said}");
+    };
+    let mut lines = vec!["--help", "--version", "import --help", "completions bash"];
+    let keys = ["keys new full.pem", "genesis show genesis.toml", "doctor", "agency list"];
+    lines.extend(keys);
+    let of_it = ["status", "history", "verify", "present"].map(|c| format!("{c} gd/{cid}.sdjwt"));
+    lines.extend(of_it.iter().map(String::as_str));
+    for line in lines {
+        run("symbolon", &format!("{line} --devnet ."));
+    }
+    for line in [format!("--json --devnet . status {cid}"), "keys show full.pem --json".to_owned()]
+    {
+        run("symbolon", &line);
+    }
+    run("symbolon-node", "check-config --config node-1/config.toml");
+}
+
 fn write_bad_files(bench: &Bench, cid: &str) {
     let credential = fs::read(bench.path(&format!("gd/{cid}.sdjwt"))).unwrap();
     let files: [(&str, &[u8]); 9] = [
@@ -435,6 +474,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     let bench = Bench::new();
     let cid = bench.issue("gd");
     issuing_again_is_noticed(&bench, &cid);
+    an_answer_that_cannot_be_written_is_an_error(&bench, &cid);
     write_bad_files(&bench, &cid);
     let import = |file: &str| format!("import {file} --type {DRIVING} --out bad --as 44");
     let issue = |more: &str| format!("issue --type {DRIVING} --out bad --as 44 {more}");

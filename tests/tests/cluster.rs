@@ -3,10 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
-use symbolon_tests::devnet::{Devnet, await_that, binary, json_of};
+use symbolon_genesis::Genesis;
+use symbolon_ledger::hash::TransactionId;
+use symbolon_tests::devnet::{Devnet, await_that, binary, get, json_of};
+use symbolon_verify::{receipt, trust::Trust};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
 const PROVINCES: [&str; 4] = ["11", "31", "44", "51"];
@@ -23,6 +32,7 @@ const DEATHS: [(&str, u64, &str, &str, u64); 4] = [
 #[test]
 fn an_import_survives_the_death_of_any_node_and_the_node_comes_back() {
     let net = Devnet::start(4);
+    every_node_is_ready(&net);
     for (number, death) in DEATHS.iter().enumerate() {
         let (victim, after, file, licence_type, rows) = *death;
         let out = net.folder().join(format!("licences-{number}"));
@@ -46,7 +56,8 @@ fn an_import_survives_the_death_of_any_node_and_the_node_comes_back() {
         }
         let height = net.height("44").unwrap();
         net.await_height(height);
-        every_acknowledged_licence_is_active_at(&net, victim, &out, rows);
+        let issued_at = every_row_has_a_receipt_that_holds(&net, &out, rows);
+        every_acknowledged_licence_is_active_at(&net, victim, &out, &issued_at);
     }
     let height = net.height("44").unwrap();
     assert_all_agree(&net, height);
@@ -114,17 +125,73 @@ fn assert_all_agree(net: &Devnet, height: u64) {
     }
 }
 
-fn every_acknowledged_licence_is_active_at(net: &Devnet, province: &str, out: &Path, rows: u64) {
+/// `devnet up` has ended, so nothing is waited for.
+fn every_node_is_ready(net: &Devnet) {
+    assert_eq!(net.file.nodes.len(), PROVINCES.len());
+    for node in &net.file.nodes {
+        let (status, said) = get(&format!("{}/readyz", node.admin)).unwrap();
+        assert_eq!(status, 200, "{}: {said}", node.province);
+    }
+}
+
+/// Each row has its licence, each licence the transaction that brought it, and of each transaction
+/// the receipt that the import kept and the one that another province gives hold. The height of
+/// issue of each licence, by the receipts.
+fn every_row_has_a_receipt_that_holds(
+    net: &Devnet,
+    out: &Path,
+    rows: u64,
+) -> BTreeMap<String, u64> {
+    let text = fs::read_to_string(net.folder().join("genesis.toml")).unwrap();
+    let genesis = Genesis::parse(&text).unwrap();
+    let header = genesis.block_zero(genesis.state_root().unwrap());
+    let trust = Trust::founded(&header, genesis.validator_set()).unwrap();
+    let read = |name: &str| fs::read_to_string(out.join(".import").join(name)).unwrap();
+    let (log, listed) = (read("issued.log"), read("rows.csv"));
+    let listed: BTreeSet<&str> =
+        listed.lines().filter_map(|l| Some(l.split_once(',')?.1)).collect();
+    let (mut heights, mut issued_at) = (BTreeMap::new(), BTreeMap::new());
+    for line in log.lines() {
+        let mut words = line.split(' ').skip(1);
+        let (cid, id) = (words.next().unwrap(), words.next().unwrap());
+        assert!(listed.contains(cid), "{cid} is of no row");
+        let height = *heights.entry(id).or_insert_with(|| receipt_height(net, out, id, &trust));
+        assert_eq!(issued_at.insert(cid.to_owned(), height), None, "{cid} twice");
+    }
+    assert_eq!((issued_at.len() as u64, listed.len() as u64), (rows, rows + 1));
+    issued_at
+}
+
+fn receipt_height(net: &Devnet, out: &Path, id: &str, trust: &Trust) -> u64 {
+    let kept = fs::read(out.join(".import/receipts").join(format!("{id}.receipt"))).unwrap();
+    let given = net.get("11", &format!("/v1/transactions/{id}/receipt")).unwrap().1;
+    let given = URL_SAFE_NO_PAD.decode(given["receipt"].as_str().unwrap()).unwrap();
+    let heights = [kept, given].map(|bytes| {
+        let checked = receipt::check(&bytes, trust).unwrap();
+        assert_eq!(checked.transaction(), id.parse::<TransactionId>().unwrap());
+        checked.header().header().height
+    });
+    assert_eq!(heights[0], heights[1], "{id}");
+    heights[0]
+}
+
+fn every_acknowledged_licence_is_active_at(
+    net: &Devnet,
+    province: &str,
+    out: &Path,
+    issued_at: &BTreeMap<String, u64>,
+) {
     let mut seen = 0;
-    for entry in std::fs::read_dir(out).unwrap() {
+    for entry in fs::read_dir(out).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some(cid) = name.strip_suffix(".sdjwt") else { continue };
         let (status, licence) = net.get(province, &format!("/v1/licences/{cid}")).unwrap();
         assert_eq!(status, 200, "{cid}: {licence}");
         assert_eq!(licence["status"], "active", "{cid}");
+        assert_eq!(licence["issued_at"].as_u64(), issued_at.get(cid).copied(), "{cid}");
         seen += 1;
     }
-    assert_eq!(seen, rows);
+    assert_eq!(seen, issued_at.len());
 }
 
 fn a_second_import_issues_nothing(net: &Devnet) {
@@ -132,6 +199,6 @@ fn a_second_import_issues_nothing(net: &Devnet) {
     let out = net.folder().join("licences-0");
     let again = start_import(net, file, licence_type, &out).wait_with_output().unwrap();
     let summary = json_of(&again);
-    assert_eq!(summary["issued"], 0, "{summary}");
+    assert_eq!((&summary["issued"], &summary["transactions"]), (&0.into(), &0.into()), "{summary}");
     assert_eq!(summary["skipped"], rows, "{summary}");
 }

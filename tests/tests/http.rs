@@ -56,6 +56,12 @@ mod status_lists;
 #[path = "http/stock_software.rs"]
 mod stock_software;
 
+#[path = "http/one_ed25519.rs"]
+mod one_ed25519;
+
+#[path = "interop/odd_signatures.rs"]
+mod odd_signatures;
+
 use serde_json::{Value, json};
 use support::{Node, TYPE, base64url, bytes, digest};
 use symbolon_ledger::{
@@ -217,6 +223,12 @@ fn a_licence_is_shown_with_its_record_its_proof_and_its_history() {
         [("issue", "active", &json!(2)), ("revoke", "revoked", &json!(3))],
         "{history}"
     );
+    // The issuer of the licence, in the same words.
+    let by = &shown["issuer"];
+    for (event, class) in [(0, json!(null)), (1, json!("penalty"))] {
+        let event = &history["items"][event];
+        assert_eq!((&event["actor"], &event["revocation_class"]), (by, &class), "{event}");
+    }
 }
 
 #[test]
@@ -321,6 +333,9 @@ fn a_batch_is_answered_in_order_at_one_height() {
         {"presentation": never.text, "recognising_province": "51"},
         {"presentation": licence.text, "recognising_province": "99"},
         {"presentation": flipped},
+        {"presentation": licence.text, "recognizing_province": "11"},
+        {"presentation": 7},
+        ["no object"],
         {"presentation": licence.text},
     ]);
     let answer = node.post_json("/v1/verify/batch", &json!({"items": items}));
@@ -328,14 +343,23 @@ fn a_batch_is_answered_in_order_at_one_height() {
     let body = answer.json();
     assert_eq!(body["height"], 2);
     let verdicts = body["verdicts"].as_array().unwrap();
-    assert_eq!(verdicts.len(), 6);
+    assert_eq!(verdicts.len(), 9);
     assert_eq!(verdicts[0]["outcome"], "valid");
     assert_eq!(verdicts[1]["error"]["code"], "malformed_presentation");
     assert!(!verdicts[1]["error"]["hint"].as_str().unwrap().is_empty());
     assert_eq!(verdicts[2]["outcome"], "unknown");
     assert_eq!(verdicts[3]["error"]["code"], "bad_province");
     assert_eq!(verdicts[4]["error"]["code"], "malformed_presentation");
-    assert_eq!(verdicts[5], verdicts[0]);
+    for (place, detail) in [
+        (5, "unknown field `recognizing_province`"),
+        (6, "invalid type: integer `7`"),
+        (7, "the item is no JSON object"),
+    ] {
+        let error = &verdicts[place]["error"];
+        assert_eq!(error["code"], "bad_json");
+        assert!(error["detail"].as_str().unwrap().starts_with(detail), "{error}");
+    }
+    assert_eq!(verdicts[8], verdicts[0]);
     assert!(verdicts[0]["proof"].is_string());
 
     let body = json!({"items": [{"presentation": licence.text}], "proof": false});

@@ -230,6 +230,7 @@ fn a_licence_without_a_key_is_for_paper() {
     assert_eq!(wallet.read(shown["presentation"].as_str().unwrap()).1, None);
     let said = String::from_utf8(wallet.run("present a.sdjwt").stderr).unwrap();
     assert!(said.contains("not who shows it"), "{said}");
+    assert!(said.contains("this program's catalogue says; no chain was asked"), "{said}");
     let refused = wallet.ask("present a.sdjwt --nonce abc", 1);
     assert_eq!(refused["error"]["code"], "no_holder_binding");
 }

@@ -54,7 +54,9 @@ pub struct Request {
     pub now_ms: u64,
     /// Another time at which licence dates and recognition are judged.
     pub at_ms: Option<u64>,
-    /// The earliest time that `at_ms` may be: the start of the window that the node retains.
+    /// The earliest time that `at_ms` may be, for a verifier that keeps only a part of the dates
+    /// and agreements. `None` for whoever reads whole records, as nodes and proofs have them: they
+    /// say what held at every time.
     pub earliest_at_ms: Option<u64>,
     /// Greatest age of a header on which `valid` and `unknown` may rest.
     pub max_staleness_ms: u64,

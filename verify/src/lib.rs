@@ -8,8 +8,8 @@
 //! (a transaction is final), [`state_proof`] (what stood in the state), [`status_list`] (whose list
 //! it is, and whether it tells the truth), [`verdict`] (the one answer for people and machines),
 //! [`view`] (the records that an answer rests on), [`judge`] (how the answer is found), [`showing`]
-//! (the holder's part of it), [`display`] (claims as people are shown them), [`offline`] (the same
-//! answer with no node to ask).
+//! (the holder's part of it), [`display`] (claims as people are shown them), [`instant`] (and
+//! times), [`offline`] (the same answer with no node to ask).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -30,6 +30,8 @@ pub mod judge;
 pub mod showing;
 
 pub mod display;
+
+pub mod instant;
 
 pub mod offline;
 

@@ -12,6 +12,7 @@ use symbolon_ledger::{
 
 use crate::{
     display::{FIRST_MASKED_LEVEL, display, escaped},
+    instant,
     judge::Request,
     verdict::{
         AsOfBlock, Issuer, LedgerStatus, Recognised, RecognitionReason, ShownClaim, TypeName,
@@ -52,11 +53,9 @@ pub(crate) fn recognise(request: &Request, view: Option<&LedgerView>) -> Recogni
 }
 
 pub(crate) fn as_of_block(as_of: &AsOf) -> AsOfBlock {
-    let time = i64::try_from(as_of.time_ms).ok();
-    let time = time.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     AsOfBlock {
         height: as_of.height,
-        time: time.unwrap_or(jiff::Timestamp::MAX).to_string(),
+        time: instant::text(as_of.time_ms),
         state_root: as_of.state_root.to_string(),
     }
 }

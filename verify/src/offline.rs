@@ -71,14 +71,14 @@ pub fn verify(
     bundle_max_age_ms: u64,
     request: &Request,
 ) -> Verdict {
-    match view(presentation, evidence, trust, bundle_max_age_ms, request) {
-        Ok(view) => {
-            let verdict = judge(presentation, &Ledger::At(Box::new(view.clone())), request);
-            wording::dated(verdict, &view, request)
-        }
-        Err(why) => {
-            wording::unavailable(judge(presentation, &Ledger::Unavailable(why), request), why)
-        }
+    let ledger = match view(presentation, evidence, trust, bundle_max_age_ms, request) {
+        Ok(view) => Ledger::At(Box::new(view)),
+        Err(why) => Ledger::Unavailable(why),
+    };
+    let verdict = judge(presentation, &ledger, request);
+    match &ledger {
+        Ledger::At(view) => wording::dated(verdict, view, request),
+        Ledger::Unavailable(why) => wording::unavailable(verdict, *why),
     }
 }
 

@@ -1,7 +1,8 @@
 //! A network of four provinces and one licence, for this crate's own tests; [`chain`] has one
-//! whose validators change, [`map`] a state with its proofs.
+//! whose validators change, [`map`] a state with its proofs, [`flips`] what is wrong by one bit.
 
 pub(crate) mod chain;
+pub(crate) mod flips;
 pub(crate) mod map;
 
 use std::collections::BTreeMap;

@@ -21,19 +21,6 @@ pub enum Outcome {
     Undetermined,
 }
 
-impl Outcome {
-    /// The exit status of `symbolon verify`.
-    #[must_use]
-    pub const fn exit_status(self) -> u8 {
-        match self {
-            Self::Valid => 0,
-            Self::Invalid => 1,
-            Self::Unknown => 4,
-            Self::Undetermined => 5,
-        }
-    }
-}
-
 /// Why the outcome is not `valid`. The words are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

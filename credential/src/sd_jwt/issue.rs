@@ -105,13 +105,6 @@ pub enum IssueError {
     },
 }
 
-#[derive(Serialize)]
-struct Header {
-    alg: &'static str,
-    typ: &'static str,
-    kid: String,
-}
-
 /// The payload, in the order in which it is written.
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -198,9 +191,8 @@ pub fn issue(
         .zip(salts)
         .map(|((name, value), salt)| disclosure(salt, name, &value))
         .collect();
-    let header = Header { alg: ALGORITHM, typ: TYPE, kid: licence.key_id.to_string() };
     let payload = payload(licence, &disclosures);
-    let jwt = sign(&header, &payload, key);
+    let jwt = sign(TYPE, Some(licence.key_id), &payload, key);
     bound("the issuer-signed JWT in bytes", jwt.len(), MAX_JWT_LEN)?;
     let inner = sha256(jwt.as_bytes());
     let mut text = jwt;
@@ -282,8 +274,31 @@ fn disclosure(salt: &[u8; SALT_LEN], name: &str, value: &str) -> String {
     to_base64url(json(&(to_base64url(salt), name, value)).as_bytes())
 }
 
-/// A compact JWS of `header` and `payload`, signed by `key`.
-pub(crate) fn sign<H: Serialize, P: Serialize>(header: &H, payload: &P, key: &SecretKey) -> String {
+/// The protected header of every JWS that is made here, in the order in which it is written.
+#[derive(Serialize)]
+struct Header {
+    alg: &'static str,
+    typ: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<String>,
+}
+
+/// A compact JWS of `payload`, signed by `key`, which a verifier finds by its number if it has one.
+pub(crate) fn sign<P: Serialize>(
+    typ: &'static str,
+    key_id: Option<u32>,
+    payload: &P,
+    key: &SecretKey,
+) -> String {
+    sign_with(&Header { alg: ALGORITHM, typ, kid: key_id.map(|id| id.to_string()) }, payload, key)
+}
+
+/// A compact JWS with any header.
+pub(crate) fn sign_with<H: Serialize, P: Serialize>(
+    header: &H,
+    payload: &P,
+    key: &SecretKey,
+) -> String {
     let part = |text: String| to_base64url(text.as_bytes());
     let input = format!("{}.{}", part(json(header)), part(json(payload)));
     let signature = key.sign(input.as_bytes());

@@ -52,12 +52,6 @@ pub enum KeyBindingError {
 }
 
 #[derive(Serialize)]
-struct Header {
-    alg: &'static str,
-    typ: &'static str,
-}
-
-#[derive(Serialize)]
 struct Payload<'a> {
     iat: u64,
     aud: &'a str,
@@ -78,8 +72,7 @@ pub fn bind(sd_jwt: &str, binding: &KeyBinding, holder: &SecretKey) -> String {
         nonce: &binding.nonce,
         sd_hash: sd_hash(sd_jwt),
     };
-    let header = Header { alg: ALGORITHM, typ: KEY_BINDING_TYPE };
-    format!("{sd_jwt}{}", sign(&header, &payload, holder))
+    format!("{sd_jwt}{}", sign(KEY_BINDING_TYPE, None, &payload, holder))
 }
 
 impl SignatureChecked<'_> {

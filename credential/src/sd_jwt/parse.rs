@@ -109,6 +109,7 @@ pub struct StatusReference {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Parsed {
     jwt: String,
+    inner: Digest,
     key_id: u32,
     payload: Payload,
     disclosures: Vec<String>,
@@ -157,6 +158,7 @@ impl Parsed {
         let (key_id, payload) = read_jwt(jwt)?;
         Ok(Self {
             jwt: jwt.to_owned(),
+            inner: sha256(jwt.as_bytes()),
             key_id,
             payload,
             disclosures,
@@ -167,7 +169,7 @@ impl Parsed {
     /// SHA-256 of the issuer-signed JWT, as the issue transaction carries it.
     #[must_use]
     pub fn inner(&self) -> Digest {
-        sha256(self.jwt.as_bytes())
+        self.inner
     }
 
     /// The issuer that it claims, if `iss` has the form of one of this network.

@@ -12,7 +12,7 @@ use symbolon_ledger::{
     status_page,
 };
 
-use crate::sd_jwt::{ALGORITHM, sign};
+use crate::sd_jwt::sign;
 
 /// `typ` of a status list token.
 pub const TOKEN_TYPE: &str = "statuslist+jwt";
@@ -95,13 +95,6 @@ pub struct NewToken<'a> {
     pub lst: &'a str,
 }
 
-#[derive(Serialize)]
-struct Header {
-    alg: &'static str,
-    typ: &'static str,
-    kid: String,
-}
-
 /// The payload, in the order in which it is written.
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -130,7 +123,6 @@ impl NewToken<'_> {
     /// Signs the token. The same arguments give the same bytes.
     #[must_use]
     pub fn sign(&self, key: &SecretKey) -> String {
-        let header = Header { alg: ALGORITHM, typ: TOKEN_TYPE, kid: self.key_id.to_string() };
         let payload = Payload {
             iss: self.address.issuer(),
             sub: self.address.uri(),
@@ -143,6 +135,6 @@ impl NewToken<'_> {
                 state_root: self.ledger.state_root.to_string(),
             },
         };
-        sign(&header, &payload, key)
+        sign(TOKEN_TYPE, Some(self.key_id), &payload, key)
     }
 }

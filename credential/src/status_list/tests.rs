@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use symbolon_ledger::{hash::Digest, keys::SecretKey, status_page::LIST_LEN};
 
 use super::*;
-use crate::sd_jwt::sign as sign_jwt;
+use crate::sd_jwt::sign_with;
 
 const URI: &str = "https://guangdong.province.example/status-lists/44/3";
 /// 2026-11-23T00:00:00Z.
@@ -58,7 +58,7 @@ fn parts() -> (Value, Value) {
 fn resigned(change: impl FnOnce(&mut Value, &mut Value)) -> String {
     let (mut header, mut payload) = parts();
     change(&mut header, &mut payload);
-    sign_jwt(&header, &payload, &key())
+    sign_with(&header, &payload, &key())
 }
 
 #[test]

@@ -3,9 +3,10 @@
 //! One thread owns the consensus host, the log and the right to commit. It takes one event at a
 //! time, steps the host, and executes the effects strictly in order: an entry is on the disk
 //! before the vote that rests on it leaves, a block is durable before it is acknowledged. It
-//! never checks a transaction's signature, never executes a block of the running height and
-//! never waits for the network: [`bodies`] does the first two on the worker threads, [`router`]
-//! brings in messages that are already checked, [`sync`] catches up when this node is behind.
+//! never checks a transaction's signature, never executes a block of the running height (but for
+//! the bodies that it finds on the disk when it starts) and never waits for the network:
+//! [`bodies`] does the first two on the worker threads, [`router`] brings in messages that are
+//! already checked, [`sync`] catches up when this node is behind.
 //!
 //! A fault of the log or the database, or a broken rule of consensus, ends the thread with an
 //! error. The node then stops and stays down: going on could mean a second vote.

@@ -19,6 +19,7 @@ use symbolon_consensus::{
     evidence::Equivocation,
     wire::Message,
 };
+use symbolon_contracts::RejectionCode;
 use tokio::sync::mpsc;
 
 use super::{
@@ -40,7 +41,7 @@ const MAX_MESSAGES_IN_CHECK: usize = 512;
 const MAX_BATCHES_IN_CHECK: usize = 4;
 /// Code of a signature that does not hold under a key which the chain knows. Key numbers are
 /// never given twice, so it holds nowhere, and no honest node passes it on.
-const BAD_SIGNATURE: &str = "bad_signature";
+const BAD_SIGNATURE: &str = RejectionCode::WrongKey.name();
 /// Name of the thread that checks consensus messages.
 const CHECKER: &str = "consensus-check";
 

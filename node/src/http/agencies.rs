@@ -19,7 +19,7 @@ use super::{
     extract::{Asked, Named, to_base64url},
     proven::{Proof, Shown},
     registries::{
-        List, One, Page, Single, absent, keys_of, one, page, page_size, province_code, records,
+        List, One, Page, Single, absent, beginning, keys_of, one, page, page_size, province_code,
     },
     words::{Key, record},
 };
@@ -146,9 +146,15 @@ pub(super) async fn list_agencies(
     let province = asked.province.as_deref().map(province_code).transpose()?;
     let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
     let show = move |view: &View<'_>| {
-        let mut all = records(view.scan::<AgencyRecord>(kind::AGENCY)?);
-        all.retain(|agency| province.is_none_or(|p| agency.province == p));
-        page(view, &all, &part, |agency| agency.uscc.to_string(), |a| show_agency(view, a))
+        // Credit codes are all of one length, so the database has them in the order of their names.
+        let first = part.after.as_deref().and_then(|after| after.parse().ok());
+        let first = first.map_or_else(Vec::new, |uscc| StateKey::Agency(uscc).encode());
+        let all = view.scan_at::<AgencyRecord>(kind::AGENCY, &first);
+        let all = all.map(|item| item.map(|(_, agency)| agency));
+        let wanted = |a: &AgencyRecord| province.is_none_or(|p| a.province == p);
+        let name = |agency: &AgencyRecord| agency.uscc.to_string();
+        let few = beginning(all, &part, |agency| wanted(agency).then(|| name(agency)))?;
+        page(view, &few, &part, name, |agency| show_agency(view, agency))
     };
     server.read(show).await.map(Json)
 }

@@ -1,9 +1,15 @@
 //! The chain as a stream of server-sent events: one for each block, resumable by height.
 //!
-//! A stream reads one block at a time from the database, when its reader has taken the one
-//! before, so a slow reader costs nothing and a late one catches up.
+//! A stream takes one block at a time, when its reader has taken the one before, so a slow reader
+//! costs nothing and a late one catches up. A block is read from the database and written as text
+//! once for all streams that follow the chain ([`Told`]).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -16,7 +22,7 @@ use axum::{
 use futures::Stream;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::{OnceCell, OwnedSemaphorePermit, watch},
     time::Instant,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -30,7 +36,10 @@ use super::{
     extract::Asked,
     words::{hex, instant},
 };
-use crate::{metrics::Metrics, storage::View};
+use crate::{
+    metrics::Metrics,
+    storage::{StorageError, View},
+};
 
 /// How often a silent stream says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -39,6 +48,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MAX_LIFE: Duration = Duration::from_secs(3_600);
 /// Most licence events in one message: a busy block of an import has about 2,000.
 const MAX_LICENCES: usize = 4_096;
+/// Blocks whose text is kept for other streams: all that follow the chain are within a few of the
+/// newest. One with most licence events takes 1.5 MB.
+const KEPT: usize = 8;
 
 /// How far past the newest block a reader may go on: more than a node is ever behind that serves.
 const MAX_AHEAD: u64 = 1_000;
@@ -89,6 +101,37 @@ pub(super) struct BlockEvent {
     licences_total: usize,
     /// The first 4,096 of them, in the order of execution.
     licences: Vec<LicenceLine>,
+}
+
+/// The newest blocks as streams send them, each made once. A block never changes, so its height
+/// is all that it goes by.
+#[derive(Default)]
+pub(super) struct Told(Mutex<BTreeMap<u64, Arc<OnceCell<Arc<str>>>>>);
+
+impl Told {
+    /// The text of a block's event. Of those who ask at once, one makes it. What is older than all
+    /// that is kept is made for the asker alone, so that who reads the chain from its beginning
+    /// takes nobody's place.
+    async fn text<F>(&self, height: u64, make: impl FnOnce() -> F) -> Result<Arc<str>, Problem>
+    where
+        F: Future<Output = Result<Arc<str>, Problem>>,
+    {
+        match self.place(height) {
+            Some(place) => place.get_or_try_init(make).await.cloned(),
+            None => make().await,
+        }
+    }
+
+    fn place(&self, height: u64) -> Option<Arc<OnceCell<Arc<str>>>> {
+        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !blocks.contains_key(&height) && blocks.len() >= KEPT {
+            if blocks.first_key_value().is_some_and(|(oldest, _)| height < *oldest) {
+                return None;
+            }
+            blocks.pop_first();
+        }
+        Some(blocks.entry(height).or_default().clone())
+    }
 }
 
 /// A stream's place among all and among its caller's, and its mark in the metrics.
@@ -191,12 +234,12 @@ impl Feed {
     async fn next_event(&mut self) -> Option<Event> {
         self.wait().await?;
         let height = self.next;
-        let read = self.server.read(move |view| block_event(view, height)).await;
-        match read {
-            Ok(event) => {
+        let server = &self.server;
+        let make = || server.read(move |view| block_text(view, height));
+        match server.told.text(height, make).await {
+            Ok(text) => {
                 self.next = height.saturating_add(1);
-                let data = Event::default().id(height.to_string()).event("block").json_data(event);
-                data.ok()
+                Some(Event::default().id(height.to_string()).event("block").data(&*text))
             }
             // The fault is in the log, or the node is overloaded: the reader comes back.
             Err(_) => None,
@@ -215,9 +258,14 @@ impl Feed {
     }
 }
 
+fn block_text(view: &View<'_>, height: u64) -> Result<Arc<str>, Problem> {
+    let text = serde_json::to_string(&block_event(view, height)?).map_err(StorageError::damaged)?;
+    Ok(text.into())
+}
+
 fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
     let Some(block) = view.block(height)? else { return Err(no_block(view, height)?) };
-    let events = view.events(height)?;
+    let events = view.events(&block)?;
     let lines = events.iter().take(MAX_LICENCES).map(|(cid, entry)| LicenceLine {
         cid: hex(cid),
         event: entry.event.clone(),
@@ -234,4 +282,41 @@ fn block_event(view: &View<'_>, height: u64) -> Result<BlockEvent, Problem> {
         licences_total: events.len(),
         licences: lines.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_block_is_made_once_for_all_streams_at_the_tip_and_old_ones_are_not_kept() {
+        let (told, made) = (Told::default(), AtomicUsize::new(0));
+        let make = async |height: u64| {
+            let make = || async {
+                made.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                Ok(Arc::from(format!("block {height}")))
+            };
+            told.text(height, make).await.unwrap_or_else(|_| unreachable!("it is made"))
+        };
+        for height in 10..20 {
+            let texts = join_all((0..50).map(|_| make(height))).await;
+            assert!(texts.iter().all(|text| **text == *format!("block {height}")));
+        }
+        assert_eq!(made.load(Ordering::SeqCst), 10);
+        // A late reader goes through all of them, and the newest are still there for the others.
+        for height in 0..20 {
+            make(height).await;
+        }
+        assert_eq!(made.load(Ordering::SeqCst), 10 + 20 - KEPT);
+        assert_eq!(told.0.lock().unwrap_or_else(PoisonError::into_inner).len(), KEPT);
+        // What failed is made again by the next one.
+        let failed = told.text(20, || async { Err(Problem::internal()) }).await;
+        assert!(failed.is_err());
+        assert_eq!(*make(20).await, *"block 20");
+    }
 }

@@ -204,10 +204,16 @@ pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem
         let detail = format!("the body is not UTF-8 at byte {}", e.valid_up_to());
         Problem::bad("bad_utf8", detail, "send the body in UTF-8, without a byte order mark")
     })?;
+    parse_object(text, "the body")
+}
+
+/// Reads the JSON object `text`, which the answer calls `what`.
+pub(super) fn parse_object<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Problem> {
     // A list would be read as the members in their order, and one value too few or too many would
     // be told in words of the code.
     if !text.trim_start().starts_with('{') {
-        return Err(Problem::bad("bad_json", "the body is no JSON object", "/docs shows its form"));
+        let detail = format!("{what} is no JSON object");
+        return Err(Problem::bad("bad_json", detail, "/docs shows its form"));
     }
     serde_json::from_str(text)
         .map_err(|e| Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body"))

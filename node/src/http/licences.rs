@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     hash::Cid,
+    operation::Actor,
     records::{
         AgencyIndexRecord, AgencyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
         TypeIndexRecord, slot_list,
@@ -240,6 +241,21 @@ pub(super) struct LicenceEvent {
     status: String,
     /// The licence that it replaced or that replaced it.
     related: Option<String>,
+    /// Who signed it.
+    actor: ActorName,
+    /// Class of the revocation, when this is one.
+    revocation_class: Option<String>,
+}
+
+/// An agency or a province by name.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ActorName {
+    /// Credit code of the agency; null when it was a province itself.
+    uscc: Option<String>,
+    /// Its name; a province's is Chinese.
+    name: String,
+    /// Code of its province.
+    province: String,
 }
 
 /// A page of a licence's events, oldest first.
@@ -286,6 +302,21 @@ fn read_place(text: &str) -> Result<EventPlace, Problem> {
     })
 }
 
+fn name_actor(view: &View<'_>, actor: Actor) -> Result<ActorName, StorageError> {
+    let mut places = Vec::new();
+    Ok(match actor {
+        Actor::Agency(uscc) => {
+            let agency: AgencyRecord = referred(view, &mut places, StateKey::Agency(uscc))?;
+            let province = agency.province.to_string();
+            ActorName { uscc: Some(uscc.to_string()), name: agency.name.to_string(), province }
+        }
+        Actor::Province(code) => {
+            let record: ProvinceRecord = referred(view, &mut places, StateKey::Province(code))?;
+            ActorName { uscc: None, name: record.name_zh.to_string(), province: code.to_string() }
+        }
+    })
+}
+
 fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, StorageError> {
     Ok(LicenceEvent {
         height: entry.place.height,
@@ -295,6 +326,8 @@ fn show_event(view: &View<'_>, entry: &HistoryEntry) -> Result<LicenceEvent, Sto
         event: entry.event.clone(),
         status: entry.status.clone(),
         related: entry.related.as_ref().map(hex),
+        actor: name_actor(view, entry.actor)?,
+        revocation_class: entry.revocation_class.clone(),
     })
 }
 

@@ -233,6 +233,8 @@ struct Server {
     streams: Arc<Semaphore>,
     /// Whose event streams they are.
     streaming: Callers,
+    /// The newest blocks as the streams send them.
+    told: events::Told,
     /// Blocking reads of the database.
     reads: Gate,
     /// Blocking work that verifies presentations.
@@ -279,6 +281,7 @@ impl Server {
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             streaming: Callers::new(limits.streams_of_one),
+            told: events::Told::default(),
             reads: Gate::new(limits.reads, "reads"),
             checks: Gate::new(limits.checks, "verifications"),
             submissions: Gate::new(limits.submissions, "submissions"),
@@ -346,15 +349,6 @@ fn noting<T>(
 /// [`HttpError::Threads`].
 pub fn router(context: HttpContext) -> Result<Router, HttpError> {
     Ok(public_routes(Server::new(context, false)?))
-}
-
-/// The operator's interface.
-///
-/// # Errors
-///
-/// [`HttpError::Threads`].
-pub fn admin_router(context: HttpContext) -> Result<Router, HttpError> {
-    Ok(admin::routes(Server::new(context, false)?))
 }
 
 /// The OpenAPI description of the outside interface.

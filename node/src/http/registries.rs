@@ -151,6 +151,20 @@ pub(super) fn page<R, T>(
     Ok(List { height: view.tip().height, items, next, proof: proof.finish()? })
 }
 
+/// What [`page`] needs of items that come in the order of their names: those after the page's
+/// beginning, one more than it may have, since that one says that there are more. `name` is none
+/// for those that are not asked for.
+pub(super) fn beginning<R>(
+    items: impl Iterator<Item = Result<R, StorageError>>,
+    page: &Page,
+    name: impl Fn(&R) -> Option<String>,
+) -> Result<Vec<R>, Problem> {
+    let most = page_size(page.limit)?.saturating_add(1);
+    let is_in = |name: String| page.after.as_ref().is_none_or(|after| name > *after);
+    let few = items.filter(|item| item.as_ref().map_or(true, |r| name(r).is_some_and(is_in)));
+    Ok(few.take(most).collect::<Result<_, _>>()?)
+}
+
 /// An answer of one item.
 pub(super) fn one<T>(view: &View<'_>, proof: bool, shown: Shown<T>) -> Result<One<T>, Problem> {
     let mut proof = Proof::start(proof, view)?;
@@ -391,17 +405,12 @@ pub(super) async fn list_recognition(
         asked.r#type.as_deref().map(<TypeCode as super::extract::PathPart>::read).transpose()?;
     let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
     let show = move |view: &View<'_>| {
-        let mut all: Vec<(StateKey, Recognition)> = Vec::new();
-        for (key, record) in view.scan::<RecognitionRecord>(kind::RECOGNITION)? {
-            let StateKey::Recognition(by, of, code) = &key else { continue };
-            let wanted = recognising.is_none_or(|p| p == *by)
+        let wanted = |by: &ProvinceCode, of: &ProvinceCode, code: &TypeCode| {
+            recognising.is_none_or(|p| p == *by)
                 && issuing.is_none_or(|p| p == *of)
-                && of_type.as_ref().is_none_or(|t| t == code);
-            if wanted {
-                let shown = show_recognition(*by, *of, code, &record);
-                all.push((key, shown));
-            }
-        }
+                && of_type.as_ref().is_none_or(|t| t == code)
+        };
+        let all = recognitions(view, &part, wanted)?;
         let none = all.is_empty();
         let show =
             |(key, shown): &(StateKey, Recognition)| Ok(Shown::at(key.clone(), shown.clone()));
@@ -412,6 +421,44 @@ pub(super) async fn list_recognition(
         Ok(list)
     };
     server.read(show).await.map(Json)
+}
+
+/// What [`page`] needs of the recognitions that are `wanted`. Those of two provinces lie together,
+/// in another order than that of their names, so they are read to the last.
+fn recognitions(
+    view: &View<'_>,
+    page: &Page,
+    wanted: impl Fn(&ProvinceCode, &ProvinceCode, &TypeCode) -> bool,
+) -> Result<Vec<(StateKey, Recognition)>, Problem> {
+    let size = page_size(page.limit)?;
+    let after = page.after.as_deref();
+    let first = after.and_then(first_of_the_same_provinces).unwrap_or_default();
+    let (mut found, mut provinces) = (Vec::new(), None);
+    for item in view.scan_at::<RecognitionRecord>(kind::RECOGNITION, &first) {
+        let (key, record) = item?;
+        let StateKey::Recognition(by, of, code) = &key else { continue };
+        if provinces.replace((*by, *of)) != Some((*by, *of)) && found.len() > size {
+            break;
+        }
+        let shown = show_recognition(*by, *of, code, &record);
+        let is_in = after.is_none_or(|after| recognition_name(&shown).as_str() > after);
+        if is_in && wanted(by, of, code) {
+            found.push((key, shown));
+        }
+    }
+    Ok(found)
+}
+
+/// Where the recognitions of the two provinces begin that the name of one names.
+fn first_of_the_same_provinces(name: &str) -> Option<Vec<u8>> {
+    let mut parts = name.splitn(3, '.');
+    let (by, of) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let code: TypeCode = parts.next()?.parse().ok()?;
+    let of_code = symbolon_ledger::codec::encode(&code).len();
+    let mut key = StateKey::Recognition(by, of, code).encode();
+    // The type comes last.
+    key.truncate(key.len().saturating_sub(of_code));
+    Some(key)
 }
 
 fn recognition_name(item: &Recognition) -> String {

@@ -22,6 +22,7 @@ use axum::{
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use symbolon_verify::verdict::{Outcome, Verdict};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,7 +32,7 @@ use super::{
     bodies::{AtMost, LargeBody, parse_list},
     callers::Caller,
     error::{Problem, ProblemDocument},
-    extract::{JsonBytes, must_be_json, parse_json},
+    extract::{JsonBytes, must_be_json, parse_json, parse_object},
     idempotency::{Asked, json_bytes, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
@@ -56,8 +57,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 #[serde(deny_unknown_fields)]
 pub(super) struct BatchBody {
     /// 1 to 1,000 of them.
+    /// An item is read by itself, so that one of another shape costs no other its verdict.
     #[schema(value_type = Vec<VerifyBody>)]
-    items: AtMost<VerifyBody, MAX_BATCH>,
+    items: AtMost<Box<RawValue>, MAX_BATCH>,
     /// Whether each verdict carries its state proof; true when absent.
     #[serde(default = "yes")]
     proof: bool,
@@ -189,8 +191,9 @@ async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Prob
 /// An item that was judged, or what is wrong with the item itself.
 type HeardItem = Result<Heard, ItemError>;
 
-fn hear_item(court: &Court<'_, '_>, item: &VerifyBody) -> Result<HeardItem, Problem> {
-    match court.hear(item) {
+fn hear_item(court: &Court<'_, '_>, item: &RawValue) -> Result<HeardItem, Problem> {
+    let body = parse_object(item.get(), "the item");
+    match body.and_then(|body: VerifyBody| court.hear(&body)) {
         Ok(heard) => Ok(Ok(heard)),
         Err(problem) if problem.status.is_client_error() => Ok(Err(problem.into())),
         Err(fault) => Err(fault),

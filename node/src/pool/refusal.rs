@@ -3,7 +3,7 @@
 //! When it is refused is [`super::Pool`]'s to decide, but for what a transaction's own window
 //! says.
 
-use symbolon_contracts::Rejection;
+use symbolon_contracts::{Rejection, RejectionCode};
 use symbolon_ledger::{
     hash::TransactionId,
     transaction::{SignedTransaction, TransactionError, VALIDITY_WINDOW},
@@ -46,11 +46,11 @@ pub(super) fn check_window(
     transaction: &SignedTransaction,
 ) -> Result<(), SubmitError> {
     let payload = transaction.payload();
-    let refuse = |code, detail: String, hint: &str| {
+    let refuse = |code: RejectionCode, detail: String| {
         Err(SubmitError {
-            code,
+            code: code.name(),
             detail,
-            hint: hint.into(),
+            hint: code.hint().into(),
             operation_index: None,
             id: Some(transaction.id()),
             kind: SubmitErrorKind::Rejected,
@@ -59,17 +59,17 @@ pub(super) fn check_window(
     if payload.chain_id != view.chain_id() {
         let detail =
             format!("it is meant for chain {}, this is {}", payload.chain_id, view.chain_id());
-        return refuse("wrong_chain", detail, "sign it with the chain_id of GET /v1/status");
+        return refuse(RejectionCode::WrongChain, detail);
     }
     let (height, until) = (view.tip().height + 1, payload.valid_until_height);
     if until < height {
         let detail = format!("it was valid until height {until}, the next block is {height}");
-        return refuse("expired", detail, "sign it again with a later valid_until_height");
+        return refuse(RejectionCode::Expired, detail);
     }
     if until - height > VALIDITY_WINDOW {
         let latest = height.saturating_add(VALIDITY_WINDOW);
         let detail = format!("it is valid until height {until}, the latest now is {latest}");
-        return refuse("valid_until_too_far", detail, "sign it with an earlier valid_until_height");
+        return refuse(RejectionCode::TooFarAhead, detail);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use symbolon_ledger::{
     certificate::Certificate,
     codec::{self, local},
     log::{Frontier, leaf_hash},
+    records::LicenceStatus,
     state::StateKey,
     tree,
 };
@@ -141,16 +142,23 @@ impl Store {
             let id = transaction.id();
             let location = local::encode(&Location { height, index });
             batch.put_cf(self.cf(cf::TRANSACTIONS), id.as_bytes(), location);
+            let actor = codec::encode(&transaction.payload().actor);
             for event in events {
                 let (Some(cid), Some(licence)) = (event.cid, &event.licence_after) else {
                     continue;
                 };
                 let place = u32::try_from(event.operation_index).unwrap_or(u32::MAX);
+                let class = match licence.status {
+                    LicenceStatus::Revoked { class } => Some(class.name().to_owned()),
+                    _ => None,
+                };
                 let stored = StoredEvent {
                     transaction: id.0,
                     event: event.name.to_owned(),
                     status: licence.status.name().to_owned(),
                     related: event.related.map(|related| related.0),
+                    actor: actor.clone(),
+                    revocation_class: class,
                 };
                 let key = history_key(&cid, height, index, place);
                 batch.put_cf(self.cf(cf::HISTORY), key, local::encode(&stored));

@@ -32,7 +32,7 @@ use symbolon_ledger::{
 };
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -155,6 +155,10 @@ pub struct StoredEvent {
     pub status: String,
     /// The licence that it replaced or that replaced it.
     pub related: Option<[u8; DIGEST_LEN]>,
+    /// CBOR of the `Actor` that signed the transaction.
+    pub actor: Vec<u8>,
+    /// Class of the revocation.
+    pub revocation_class: Option<String>,
 }
 
 /// Key of a height.

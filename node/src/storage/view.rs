@@ -8,6 +8,7 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
     log::Frontier,
+    operation::Actor,
     receipt::{RECEIPT_VERSION, Receipt},
     records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
@@ -50,6 +51,10 @@ pub struct HistoryEntry {
     pub status: String,
     /// The licence that it replaced or that replaced it.
     pub related: Option<Cid>,
+    /// Who signed the transaction.
+    pub actor: Actor,
+    /// Class of the revocation.
+    pub revocation_class: Option<String>,
 }
 
 /// A snapshot of the chain.
@@ -173,15 +178,25 @@ impl<'a> View<'a> {
     ///
     /// [`StorageError`].
     pub fn scan<R: Record>(&self, kind: u8) -> Result<Vec<(StateKey, R)>, StorageError> {
-        let mut records = Vec::new();
-        for item in self.entries(cf::STATE, &[0x82, kind]) {
+        self.scan_at(kind, &[]).collect()
+    }
+
+    /// As [`View::scan`], one at a time in the order of the keys' bytes, from the first key on that
+    /// is not below `from`: all of them when it is empty.
+    pub fn scan_at<'s, R: Record>(
+        &'s self,
+        kind: u8,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<(StateKey, R), StorageError>> + use<'s, 'a, R> {
+        // Every key is an array of the kind's number and what it is about.
+        let prefix = [0x82, kind];
+        self.scan_from(cf::STATE, &prefix, from.max(&prefix)).map(|item| {
             let (key, bytes) = item?;
             let key = read_state_key(&key)?;
             let record = R::from_bytes(&bytes)
                 .map_err(|e| StorageError::damaged(format!("record {key:?}: {e}")))?;
-            records.push((key, record));
-        }
-        Ok(records)
+            Ok((key, record))
+        })
     }
 
     /// Key and bytes of every authenticated record, in the order of the keys.
@@ -294,13 +309,13 @@ impl<'a> View<'a> {
             .skip_while(move |event| event.as_ref().is_ok_and(|event| Some(event.place) <= after))
     }
 
-    /// The licence events of one block, in the order of execution.
+    /// The licence events of one block of the chain, in the order of execution.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
-    pub fn events(&self, height: u64) -> Result<Vec<(Cid, HistoryEntry)>, StorageError> {
-        let Some(block) = self.block(height)? else { return Ok(Vec::new()) };
+    pub fn events(&self, block: &Block) -> Result<Vec<(Cid, HistoryEntry)>, StorageError> {
+        let height = block.header.height;
         let mut events = Vec::new();
         for (index, transaction) in (0u32..).zip(&block.transactions) {
             let payload = transaction.payload();
@@ -353,14 +368,18 @@ pub(super) fn read_state_key(bytes: &[u8]) -> Result<StateKey, StorageError> {
 fn read_event(key: &[u8], value: &[u8]) -> Result<HistoryEntry, StorageError> {
     let place =
         schema::read_history_key(key).ok_or_else(|| StorageError::damaged("a key of a history"))?;
-    let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE)
-        .map_err(|e| StorageError::damaged(format!("an event of a history: {e}")))?;
+    let damaged =
+        |e: codec::DecodeError| StorageError::damaged(format!("an event of a history: {e}"));
+    let stored: StoredEvent = codec::local::decode(value, MAX_LOCAL_VALUE).map_err(damaged)?;
+    let actor = codec::decode(&stored.actor, MAX_LOCAL_VALUE).map_err(damaged)?;
     Ok(HistoryEntry {
         place,
         transaction: Digest(stored.transaction),
         event: stored.event,
         status: stored.status,
         related: stored.related.map(Digest),
+        actor,
+        revocation_class: stored.revocation_class,
     })
 }
 

@@ -29,7 +29,6 @@ pub mod status_list;
 
 use std::time::Duration;
 
-use crate::devnet::Devnet;
 use limits::Limits;
 use report::Section;
 
@@ -82,7 +81,8 @@ pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     show(&limits.section());
     show(&codes::section(scale.phase));
     show(&status_list::section(scale));
-    let net = Devnet::start(4);
+    let (net, start) = machine::start();
+    show(&start);
     let issuer = issuance::Issuer::new(&net);
     show(&issuer.singles(scale, &limits));
     show(&issuer.batches(scale));

@@ -1,10 +1,11 @@
 //! What a status list costs: 2^20 slots taken from the database and compressed, beside merely
-//! compressing the same bytes, and the memory that it takes.
+//! compressing the same bytes, and the memory that it takes. The memory is measured in a process of
+//! its own: in this one the allocator has kept what filling the database took, and would give of it.
 //!
 //! The database is a real one: licences are issued and revoked in blocks, as the engine commits
 //! them, with neither network nor consensus. Part of `make bench`.
 
-use std::sync::Arc;
+use std::{path::Path, process::Command, sync::Arc};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +27,7 @@ use symbolon_ledger::{
 };
 use symbolon_node::{
     execution,
-    storage::{Commit, Store},
+    storage::{Commit, Store, View},
 };
 
 use super::{
@@ -35,6 +36,10 @@ use super::{
     machine::peak_growth_mib,
     report::{Figure, Section, Target},
 };
+
+/// The first argument that makes the program tell what memory one list takes, of the database in
+/// the folder that is the second.
+pub const ROLE: &str = "status-list-memory";
 
 /// Operations of a transaction.
 const BATCH: usize = 256;
@@ -52,23 +57,15 @@ const MOST_MIB: f64 = 64.0;
 #[must_use]
 pub fn section(scale: &Scale) -> Section {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let chain = Chain::founded(folder.path());
+    let chain = Chain::open(folder.path());
     chain.fill(scale.revoked);
-    let province = PROVINCE.parse().expect("a code");
+    // The other process opens the database, which only one may have open.
+    drop(chain);
+    let peak = peak_of_another_process(folder.path());
+    let chain = Chain::open(folder.path());
     let view = chain.store.view().expect("a view");
-    let origin = "https://guangdong.province.example".parse().expect("an origin");
-    let address = ListAddress { origin, province, list: 0 };
-    let header = view.tip().header.clone();
-    let build = || {
-        let packed = view.status_list(province, 0).expect("a list");
-        let ledger = LedgerPoint { height: header.height, state_root: header.state_root };
-        let issued_at = header.time_ms / 1_000;
-        let lst = lst(&packed);
-        NewToken { address: &address, key_id: 1, issued_at, ledger, lst: &lst }
-            .sign(&chain.keys.status)
-    };
-    // Before the first list is built: afterwards the memory would be there already.
-    let peak = peak_growth_mib(build);
+    let province = PROVINCE.parse().expect("a code");
+    let build = || chain.build(&view);
     let token = build().len();
     let packed = view.status_list(province, 0).expect("a list");
     let compressing = millis(scale.phase, || lst(&packed));
@@ -91,6 +88,26 @@ pub fn section(scale: &Scale) -> Section {
     }
 }
 
+/// By how much a fresh process grows at most while it builds one list, in MiB.
+///
+/// # Panics
+///
+/// When there is no such database in `folder`.
+#[must_use]
+pub fn memory_mib(folder: &Path) -> f64 {
+    let chain = Chain::open(folder);
+    let view = chain.store.view().expect("a view");
+    peak_growth_mib(|| chain.build(&view))
+}
+
+fn peak_of_another_process(folder: &Path) -> f64 {
+    let program = std::env::current_exe().expect("a running program has a path");
+    let output = Command::new(program).arg(ROLE).arg(folder).output();
+    let output = output.expect("the program starts itself");
+    let said = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>();
+    said.unwrap_or_else(|_| unreachable!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
 /// A chain of one province's licences.
 struct Chain {
     store: Store,
@@ -100,13 +117,28 @@ struct Chain {
 }
 
 impl Chain {
-    fn founded(folder: &std::path::Path) -> Self {
+    /// Founds it when the folder is empty.
+    fn open(folder: &Path) -> Self {
         let (genesis, keys) = presets::devnet_from_seed(4, &[3; 32], 1_795_392_000_000, 20_000);
-        let store = Store::open(folder, &genesis).expect("an empty folder");
+        let store = Store::open(folder, &genesis).expect("a folder of this chain");
         let own = |k: &DevnetKeys| k.province.as_str() == PROVINCE;
         let keys = keys.into_iter().find(own).expect("it is among the four");
         let agency = presets::devnet_uscc(keys.province);
         Self { store, genesis, keys, agency }
+    }
+
+    /// Builds, compresses and signs the list.
+    fn build(&self, view: &View<'_>) -> String {
+        let province = self.keys.province;
+        let packed = view.status_list(province, 0).expect("a list");
+        let origin = "https://guangdong.province.example".parse().expect("an origin");
+        let address = ListAddress { origin, province, list: 0 };
+        let header = &view.tip().header;
+        let ledger = LedgerPoint { height: header.height, state_root: header.state_root };
+        let issued_at = header.time_ms / 1_000;
+        let lst = lst(&packed);
+        NewToken { address: &address, key_id: 1, issued_at, ledger, lst: &lst }
+            .sign(&self.keys.status)
     }
 
     /// Grants a whole list, issues licences in random slots of it, and revokes them. The province

@@ -4,13 +4,17 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use symbolon_tests::bench::{Scale, constant, report::Section, run};
+use symbolon_tests::bench::{Scale, constant, report::Section, run, status_list};
 
 fn main() -> std::io::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let given: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let [constant::ROLE, size] = given[..] {
         constant::serve(size.parse().map_err(std::io::Error::other)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let [status_list::ROLE, folder] = given[..] {
+        writeln!(std::io::stdout(), "{}", status_list::memory_mib(folder.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(other) = given.iter().find(|a| !["--json", "--quick"].contains(a)) {

@@ -233,10 +233,10 @@ fn transactions_of_the_wrong_chain_time_or_key_are_refused_as_such() {
     for (code, transaction) in [
         ("wrong_chain", change(&|p| p.chain_id = sha256(b"another chain"))),
         ("expired", change(&|p| p.valid_until_height = 1)),
-        ("valid_until_too_far", change(&|p| p.valid_until_height = VALIDITY_WINDOW + 1_000)),
+        ("too_far_ahead", change(&|p| p.valid_until_height = VALIDITY_WINDOW + 1_000)),
         ("unknown_key", change(&|p| p.key_id = 77)),
         ("unknown_key", change(&|p| p.actor = nobody)),
-        ("bad_signature", node.sign(actor, &stranger, vec![revoke(sha256(b"none"))])),
+        ("wrong_key", node.sign(actor, &stranger, vec![revoke(sha256(b"none"))])),
     ] {
         refused(&submit(&node, &transaction), 422, code);
     }

@@ -34,6 +34,7 @@ use symbolon_node::{
     status_signer::StatusSigner,
     storage::{Commit, Store},
 };
+use symbolon_tests::personal::Secrets;
 use symbolon_verify::trust::Trust;
 use tokio::sync::{mpsc, watch};
 
@@ -58,7 +59,7 @@ pub(crate) struct Node {
     runtime: Option<tokio::runtime::Runtime>,
     gossiped: Mutex<mpsc::Receiver<Arc<Verified>>>,
     _worked: mpsc::Receiver<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A licence issued by a test.
@@ -113,13 +114,28 @@ impl Node {
         Self::start_as(HttpLimits::default(), None, Some(origin.parse().unwrap()))
     }
 
+    /// A node of a network that was founded with other keys than those that [`Node::keys_of`] has.
+    pub(crate) fn start_of(genesis: Genesis) -> Self {
+        Self::start_whole(genesis, HttpLimits::default(), None, None)
+    }
+
     fn start_as(
         limits: HttpLimits,
         tls: Option<TlsFiles>,
         public_origin: Option<PublicOrigin>,
     ) -> Self {
+        let (genesis, _) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
+        Self::start_whole(genesis, limits, tls, public_origin)
+    }
+
+    fn start_whole(
+        genesis: Genesis,
+        limits: HttpLimits,
+        tls: Option<TlsFiles>,
+        public_origin: Option<PublicOrigin>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (genesis, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
+        let (_, keys) = presets::devnet_from_seed(4, &SEED, START_MS, 20_000);
         let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
         let (gossip, gossiped) = mpsc::channel(64);
         let (work, worked) = mpsc::channel(1);
@@ -168,7 +184,7 @@ impl Node {
             runtime: Some(runtime),
             gossiped: Mutex::new(gossiped),
             _worked: worked,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -442,6 +458,11 @@ impl Drop for Node {
         self.stop.send_replace(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+        // A test that failed already says why.
+        if !std::thread::panicking() {
+            Secrets::of_fixtures().check_files(self.folder.path());
+            Secrets::of_fixtures().check_store(&self.store);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use curve25519_dalek::{EdwardsPoint, Scalar, constants::EIGHT_TORSION, traits::IsIdentity as _};
 use sha2::{Digest as _, Sha512};
+use symbolon_ledger::hash::domain;
 
 /// How many kinds there are.
 pub(crate) const KINDS: usize = 10;
@@ -108,6 +109,20 @@ impl OddSigner {
         };
         (0..times).fold(s, |sum, _| add(sum, ORDER))
     }
+}
+
+/// What a transaction's signature is over: `["Signature1", protected, external_aad, payload]` of
+/// docs/spec/transaction.md.
+pub(crate) fn transaction_message(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    minicbor::Encoder::new(&mut bytes)
+        .array(4)
+        .and_then(|e| e.str("Signature1"))
+        .and_then(|e| e.bytes(&[0xa1, 0x01, 0x32]))
+        .and_then(|e| e.bytes(domain::TRANSACTION.as_bytes()))
+        .and_then(|e| e.bytes(payload))
+        .unwrap();
+    bytes
 }
 
 fn add(a: [u8; 32], b: [u8; 32]) -> [u8; 32] {

@@ -4,7 +4,8 @@
 //! The ten published vectors go before the ledger's keys (which nodes, the command line and
 //! `symbolon-verify` all use) and the JavaScript verifier; signatures of the same ten kinds, made in
 //! `odd_signatures`, go the whole way: in a transaction, a credential, and the certificate of a
-//! receipt that the library, the command line and the JavaScript verifier check.
+//! receipt that the library, the command line and the JavaScript verifier check. A node is asked
+//! over HTTP in `tests/tests/http/one_ed25519.rs`.
 
 use std::ffi::OsStr;
 
@@ -16,7 +17,7 @@ use symbolon_ledger::{
     block::{HEADER_VERSION, Header},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codec::encode,
-    hash::{Digest, domain, sha256},
+    hash::{Digest, sha256},
     keys::{PublicKey, SecretKey, Signature},
     log,
     operation::{Actor, Operation, RevocationClass},
@@ -31,7 +32,7 @@ use tempfile::TempDir;
 
 use crate::{
     material::{credential, parts},
-    odd_signatures::{GOOD_KIND, KINDS, OddSigner},
+    odd_signatures::{GOOD_KIND, KINDS, OddSigner, transaction_message},
     proofs::{ask, from_hex, hex},
 };
 
@@ -104,7 +105,7 @@ fn a_transaction_holds_when_its_signature_is_strictly_right() {
         let signed = SignedTransaction::sign(&payload, &SecretKey::from_seed(&[1; 32])).unwrap();
         (signed.as_bytes().to_vec(), encode(&payload))
     };
-    let message = |salt: u32| sig_structure(&sealed(salt).1);
+    let message = |salt: u32| transaction_message(&sealed(salt).1);
     let answers = (0..KINDS).map(|kind| {
         let signer = OddSigner::new(kind);
         let signed = signer.sign(message);
@@ -116,19 +117,6 @@ fn a_transaction_holds_when_its_signature_is_strictly_right() {
             .is_ok_and(|key| transaction.verify(&key).is_ok())
     });
     assert_eq!(answers.collect::<Vec<_>>(), only_the_good_kind());
-}
-
-/// `["Signature1", protected, external_aad, payload]` of docs/spec/transaction.md.
-fn sig_structure(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    minicbor::Encoder::new(&mut bytes)
-        .array(4)
-        .and_then(|e| e.str("Signature1"))
-        .and_then(|e| e.bytes(&[0xa1, 0x01, 0x32]))
-        .and_then(|e| e.bytes(domain::TRANSACTION.as_bytes()))
-        .and_then(|e| e.bytes(payload))
-        .unwrap();
-    bytes
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! The offline verdict as its evidence ages, contradicts itself, or is missing.
+//! The offline verdict as its evidence ages, contradicts itself, or is missing; `flips` has it as
+//! one bit of it is another.
+
+mod flips;
 
 use symbolon_credential::{
     sd_jwt::IssuerName,

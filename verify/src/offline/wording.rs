@@ -1,9 +1,8 @@
 //! What an offline verdict says beyond a node's: how old the state is that it rests on, and what
 //! to fetch when it could not be decided.
 
-use jiff::{Timestamp, tz::Offset};
-
 use crate::{
+    instant::beijing,
     judge::{Request, Unavailable},
     listed::listed,
     message::non_recognition,
@@ -11,8 +10,6 @@ use crate::{
     view::LedgerView,
 };
 
-/// Beijing is eight hours ahead of UTC all year.
-const BEIJING: Offset = Offset::constant(8);
 const MINUTE_MS: u64 = 60_000;
 /// Up to here an age is told in minutes.
 const LONGEST_IN_MINUTES: u64 = 120;
@@ -81,14 +78,6 @@ fn undecided(why: (&str, &str), next: (&str, &str)) -> Message {
             why.1, next.1
         ),
     }
-}
-
-/// A time of day in Beijing, to the minute.
-fn beijing(unix_ms: u64) -> String {
-    let instant = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let local = BEIJING.to_datetime(instant.unwrap_or(Timestamp::MAX));
-    let (date, time) = (local.date(), local.time());
-    format!("{date} {:02}:{:02}", time.hour(), time.minute())
 }
 
 /// An age in words, rounded down.

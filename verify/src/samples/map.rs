@@ -64,6 +64,10 @@ impl Map {
         self.0.insert(key, record.to_bytes());
     }
 
+    pub(crate) fn get(&self, key: &StateKey) -> Option<&Vec<u8>> {
+        self.0.get(key)
+    }
+
     fn leaves(&self) -> Vec<Leaf> {
         self.0.iter().map(|(key, record)| (key.map_key(), sha256(record))).collect()
     }

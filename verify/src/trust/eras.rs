@@ -7,7 +7,7 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 
-use super::header::{HeaderError, check_certified};
+use super::header::{HeaderError, Read, check_certified};
 
 /// Why a change of the validator set is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -93,7 +93,8 @@ impl Eras {
         change: &SetChange,
     ) -> Result<(), ChangeError> {
         let last = self.last();
-        let (header, _) = check_certified(chain, last, &change.header, &change.certificate)?;
+        let read = Read::of(&change.header)?;
+        let (header, _) = check_certified(chain, last, read, &change.certificate)?;
         if header.height < last.from {
             let before = last.from.saturating_sub(1);
             return Err(ChangeError::Order { height: header.height, before });

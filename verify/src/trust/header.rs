@@ -172,13 +172,14 @@ impl Trust {
         inclusion: Option<&[u8]>,
     ) -> Result<CheckedHeader, HeaderError> {
         let pin = &self.pin;
-        let (height, pinned_at) = (decode(header)?.height, pin.header.height);
+        let read = Read::of(header)?;
+        let (height, pinned_at) = (read.header.height, pin.header.height);
         let checked = if height == 0 {
-            self.check_founding(header, certificate)?
+            check_founding(&self.chain_id, self.genesis, read, certificate)?
         } else {
             let certificate = certificate.ok_or(HeaderError::NoCertificate)?;
             let era = self.eras.at(height);
-            let found = check_certified(&self.chain_id, era, header, certificate);
+            let found = check_certified(&self.chain_id, era, read, certificate);
             let (header, hash) = found.map_err(|error| match error {
                 HeaderError::OtherValidators { found, .. } if height > pinned_at => {
                     HeaderError::NewerValidators { found, pin: pinned_at }
@@ -207,14 +208,6 @@ impl Trust {
         }
         Ok(checked)
     }
-
-    fn check_founding(
-        &self,
-        header: &[u8],
-        certificate: Option<&[u8]>,
-    ) -> Result<CheckedHeader, HeaderError> {
-        check_founding(&self.chain_id, self.genesis, header, certificate)
-    }
 }
 
 /// Checks a bundle's head by the sets that the bundle leads to.
@@ -224,13 +217,14 @@ pub(super) fn check_head(
     header: &[u8],
     certificate: Option<&[u8]>,
 ) -> Result<CheckedHeader, HeaderError> {
-    let height = decode(header)?.height;
+    let read = Read::of(header)?;
+    let height = read.header.height;
     if height == 0 {
-        return check_founding(&start.chain_id, start.genesis, header, certificate);
+        return check_founding(&start.chain_id, start.genesis, read, certificate);
     }
     let certificate = certificate.ok_or(HeaderError::NoCertificate)?;
     let era = eras.at(height);
-    let (header, hash) = check_certified(&start.chain_id, era, header, certificate)?;
+    let (header, hash) = check_certified(&start.chain_id, era, read, certificate)?;
     Ok(CheckedHeader { header, hash })
 }
 
@@ -243,21 +237,34 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
     Ok(header)
 }
 
-fn of_chain(chain: &ChainId, bytes: &[u8]) -> Result<(Header, BlockHash), HeaderError> {
-    let header = decode(bytes)?;
-    if header.chain_id != *chain {
-        return Err(HeaderError::OtherChain { found: header.chain_id, trusted: *chain });
+/// A header that was read, with its exact bytes: read once, since its height says by which set it
+/// is to be checked.
+pub(super) struct Read<'b> {
+    header: Header,
+    bytes: &'b [u8],
+}
+
+impl<'b> Read<'b> {
+    pub(super) fn of(bytes: &'b [u8]) -> Result<Self, HeaderError> {
+        Ok(Self { header: decode(bytes)?, bytes })
     }
-    Ok((header, header_hash(bytes)))
+
+    fn of_chain(self, chain: &ChainId) -> Result<(Header, BlockHash), HeaderError> {
+        let header = self.header;
+        if header.chain_id != *chain {
+            return Err(HeaderError::OtherChain { found: header.chain_id, trusted: *chain });
+        }
+        Ok((header, header_hash(self.bytes)))
+    }
 }
 
 fn check_founding(
     chain: &ChainId,
     genesis: BlockHash,
-    header: &[u8],
+    header: Read<'_>,
     certificate: Option<&[u8]>,
 ) -> Result<CheckedHeader, HeaderError> {
-    let (header, hash) = of_chain(chain, header)?;
+    let (header, hash) = header.of_chain(chain)?;
     if certificate.is_some() {
         return Err(HeaderError::GenesisCertificate);
     }
@@ -271,10 +278,10 @@ fn check_founding(
 pub(super) fn check_certified(
     chain: &ChainId,
     era: &Era,
-    header: &[u8],
+    header: Read<'_>,
     certificate: &[u8],
 ) -> Result<(Header, BlockHash), HeaderError> {
-    let (header, hash) = of_chain(chain, header)?;
+    let (header, hash) = header.of_chain(chain)?;
     let certificate: Certificate = codec::decode(certificate, MAX_CERTIFICATE_BYTES)
         .map_err(HeaderError::CertificateEncoding)?;
     if certificate.block != hash {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use symbolon_genesis::{
     Genesis,
@@ -10,6 +9,7 @@ use symbolon_genesis::{
     document::{Chain, Scope},
 };
 use symbolon_ledger::catalogue::LicenceTypeRecord;
+use symbolon_verify::instant;
 
 use super::{read_genesis, read_text};
 use crate::output::{Answer, Outcome};
@@ -142,7 +142,7 @@ fn document_json(file: &Path, genesis: &Genesis) -> Value {
         "file": file,
         "chain_id": genesis.chain_id().to_string(),
         "name": genesis.chain.name.as_str(),
-        "genesis_time": time_text(genesis.chain.genesis_time_ms),
+        "genesis_time": instant::text(genesis.chain.genesis_time_ms),
         "provinces": provinces,
         "validators": validators,
         "agencies": agencies,
@@ -162,22 +162,17 @@ fn draft_answer(file: &Path, draft: &Draft) -> Answer {
         "file": file,
         "digest": digest.to_string(),
         "name": draft.chain.name.as_str(),
-        "genesis_time": time_text(draft.chain.genesis_time_ms),
+        "genesis_time": instant::text(draft.chain.genesis_time_ms),
         "licence_types": draft.licence_types.iter().map(|t| t.code.as_str()).collect::<Vec<_>>(),
     });
     Answer::new(text, json)
-}
-
-fn time_text(unix_ms: u64) -> String {
-    let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(String::new, |t| t.to_string())
 }
 
 fn chain_text(chain: &Chain) -> String {
     format!(
         "name            {}\nfounding time   {}\nidle interval   {} ms\nmax staleness   {} ms\nbundle max age  {} ms",
         chain.name,
-        time_text(chain.genesis_time_ms),
+        instant::text(chain.genesis_time_ms),
         chain.idle_block_interval_ms,
         chain.max_staleness_ms,
         chain.bundle_max_age_ms,

@@ -328,17 +328,28 @@ pub(super) fn history(args: &HistoryArgs, context: &Context) -> Outcome {
         answer["next"] = serde_json::Value::Null;
     }
     let mut lines = vec![format!("{cid}")];
-    for event in answer["items"].as_array().into_iter().flatten() {
-        let related = event["related"].as_str().map(|cid| format!("  {cid}")).unwrap_or_default();
-        lines.push(format!(
-            "  height {:<8} {}  {:<16} {}{related}",
-            event["height"].to_string(),
-            plain(text(event, "time")),
-            plain(text(event, "event")),
-            plain(text(event, "status")),
-        ));
-    }
+    lines.extend(answer["items"].as_array().into_iter().flatten().map(event_line));
     Ok(Answer::new(lines.join("\n"), answer))
+}
+
+/// When, what, how the licence stood then, and who said so.
+fn event_line(event: &Value) -> String {
+    let class = event["revocation_class"].as_str().map(|class| format!(" ({})", plain(class)));
+    let status = format!("{}{}", plain(text(event, "status")), class.unwrap_or_default());
+    let actor = &event["actor"];
+    let by = match actor["uscc"].as_str() {
+        Some(uscc) => format!("agency {}", plain(uscc)),
+        None => format!("province {}", plain(text(actor, "province"))),
+    };
+    let related = event["related"].as_str().map(|cid| format!("  {}", plain(cid)));
+    format!(
+        "  height {:<8} {}  {:<16} {status:<16} by {by} {}{}",
+        event["height"].to_string(),
+        plain(text(event, "time")),
+        plain(text(event, "event")),
+        plain(text(actor, "name")),
+        related.unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use symbolon_credential::{
     sd_jwt::{KeyBinding, Parsed, SELF_PRESENTED, bind},
 };
 use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey};
-use symbolon_verify::judge::MAX_PRESENTATION_AGE_S;
+use symbolon_verify::{instant, judge::MAX_PRESENTATION_AGE_S};
 
 use super::{
     licence::read_credential,
@@ -322,8 +322,8 @@ fn expires_at(presented: &Presented) -> Option<String> {
     if presented.level != Level::SelfPresented {
         return None;
     }
-    let end = i64::try_from(presented.issued_at.saturating_add(MAX_PRESENTATION_AGE_S)).ok()?;
-    jiff::Timestamp::from_second(end).ok().map(|end| end.to_string())
+    let end = presented.issued_at.saturating_add(MAX_PRESENTATION_AGE_S);
+    Some(instant::text(end.saturating_mul(1_000)))
 }
 
 /// The text of the presentation's QR code, and the code.

@@ -8,7 +8,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use symbolon_credential::status_list::{
     Bits, Checked, Expected, ListAddress, ListedStatus, MAX_TOKEN_LEN, MEDIA_TYPE, Parsed,
@@ -20,6 +19,7 @@ use symbolon_ledger::{
     records::KeyRecord,
     status_page::{LISTS_PER_PROVINCE, SLOTS_PER_LIST, differences},
 };
+use symbolon_verify::instant;
 
 use crate::{
     args::Context,
@@ -303,11 +303,11 @@ fn answer(found: &Findings, node: &Node) -> Answer {
         lines
             .push("keep the file: with state proofs it shows to anyone what was signed".to_owned());
     }
-    let until = instant(list.expires());
+    let until = of_second(list.expires());
     let life = if *expired { "expired" } else { "in force until" };
     lines.push(format!(
         "issued {}, {life} {until}; compared by {}",
-        instant(list.issued_at()),
+        of_second(list.issued_at()),
         node.url()
     ));
     let listed = slots.iter().take(SLOTS_LISTED).map(|(index, listed, ledger)| {
@@ -318,7 +318,7 @@ fn answer(found: &Findings, node: &Node) -> Answer {
         "uri": uri,
         "height": height,
         "state_root": list.ledger().state_root.to_string(),
-        "issued_at": instant(list.issued_at()),
+        "issued_at": of_second(list.issued_at()),
         "expires": until,
         "expired": expired,
         "key_id": list.key_id(),
@@ -330,9 +330,8 @@ fn answer(found: &Findings, node: &Node) -> Answer {
     Answer::new(lines.join("\n"), json).with_status(status)
 }
 
-fn instant(unix_s: u64) -> String {
-    let second = i64::try_from(unix_s).ok().and_then(|s| Timestamp::from_second(s).ok());
-    second.unwrap_or(Timestamp::MAX).to_string()
+fn of_second(unix_s: u64) -> String {
+    instant::text(unix_s.saturating_mul(1_000))
 }
 
 #[cfg(test)]

@@ -15,9 +15,12 @@ use symbolon_ledger::{
     inclusion::MAX_INCLUSION_BYTES,
     trust_bundle::{MAX_TRUST_BUNDLE_BYTES, TrustBundle},
 };
-use symbolon_verify::trust::{ExtendError, Trust};
+use symbolon_verify::{
+    instant,
+    trust::{ExtendError, Trust},
+};
 
-use super::trusted::{Inclusions, Pin, Source, dated, instant, not_believed};
+use super::trusted::{Inclusions, Pin, Source, dated, not_believed};
 use crate::{
     args::Context,
     client::Node,
@@ -203,7 +206,7 @@ fn describe(trust: &Trust) -> Value {
         "height": header.height,
         "block": trust.pin().hash().to_string(),
         "pin": pin(trust),
-        "time": instant(header.time_ms),
+        "time": instant::text(header.time_ms),
         "age_ms": trust.pin().age_ms(clock::now_ms()),
         "set_changes": trust.set_changes(),
         "validators": provinces(trust),

@@ -19,6 +19,7 @@ use symbolon_ledger::{
     validators::ValidatorSet,
 };
 use symbolon_verify::{
+    instant,
     offline::age,
     trust::{Anchor, BundleError, HeaderError, PinError, Trust},
 };
@@ -252,13 +253,7 @@ impl Inclusions {
 /// A block's height, time and age, for people.
 pub(super) fn dated(height: u64, time_ms: u64) -> String {
     let age_ms = clock::now_ms().saturating_sub(time_ms);
-    format!("height {height}, {}, {}", instant(time_ms), age(age_ms).en)
-}
-
-/// A time, RFC 3339 in UTC.
-pub(super) fn instant(unix_ms: u64) -> String {
-    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
+    format!("height {height}, {}, {}", instant::text(time_ms), age(age_ms).en)
 }
 
 #[cfg(test)]

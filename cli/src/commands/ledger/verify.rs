@@ -12,9 +12,11 @@
 use std::path::Path;
 
 use clap::Args;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use symbolon_credential::{elc1, sd_jwt::MAX_PRESENTATION_LEN};
 use symbolon_ledger::codes::ProvinceCode;
+use symbolon_verify::verdict::Outcome as Judged;
 
 use super::shared::{parse_province, plain};
 use crate::{
@@ -104,19 +106,14 @@ fn answer(args: &VerifyArgs, context: &Context) -> Outcome {
     }
     let node = Node::of(context)?;
     let verdict = node.post("/v1/verify", &Value::Object(body))?;
-    let status = match text(&verdict, "outcome") {
-        "valid" => Status::Done,
-        "invalid" => Status::Refused,
-        "unknown" => Status::Unknown,
-        "undetermined" => Status::Undetermined,
-        _ => {
-            return Err(Failure::unreachable(
-                "strange_answer",
-                format!("{} gave no verdict", node.url()),
-                "check that --node names a symbolon node of this version",
-            ));
-        }
+    let Ok(outcome) = Judged::deserialize(&verdict["outcome"]) else {
+        return Err(Failure::unreachable(
+            "strange_answer",
+            format!("{} gave no verdict", node.url()),
+            "check that --node names a symbolon node of this version",
+        ));
     };
+    let status = outcome.into();
     Ok(Answer::new(show(&verdict, args.show_all), verdict).with_status(status))
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use symbolon_credential::sd_jwt::Parsed;
 use symbolon_ledger::{codes::ProvinceCode, state::StateKey};
 use symbolon_verify::{
+    instant,
     judge::{Ledger, Request as Question, Unavailable, hear},
     verdict::Verdict,
     view::{AsOf, LedgerView, ReadError},
@@ -27,9 +28,6 @@ use crate::{
     },
     storage::{StorageError, View},
 };
-
-/// Beijing is eight hours ahead of UTC.
-const BEIJING_OFFSET: &str = "+08:00";
 
 /// What is to be verified, and for whom.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -192,14 +190,10 @@ fn why_late(engine: &EngineStatus) -> Option<Unavailable> {
 
 /// Reads an instant, or the first instant of a day in Beijing, as milliseconds since 1970.
 fn read_instant(text: &str) -> Result<u64, Problem> {
-    let bad = || {
+    instant::read(text).ok_or_else(|| {
         let hint = "give an instant such as 2026-11-23T08:00:00Z, or a day such as 2026-11-23";
         Problem::bad("bad_at", "at is no time since 1970", hint)
-    };
-    let day = symbolon_credential::date::parse(text).is_some();
-    let spelt = if day { format!("{text}T00:00:00{BEIJING_OFFSET}") } else { text.to_owned() };
-    let instant: jiff::Timestamp = spelt.parse().map_err(|_| bad())?;
-    u64::try_from(instant.as_millisecond()).map_err(|_| bad())
+    })
 }
 
 #[cfg(test)]

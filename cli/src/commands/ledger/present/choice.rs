@@ -77,6 +77,9 @@ pub(super) fn licence_type(
         return read_type(path, &code).map(Entry::believed);
     }
     if let Some(record) = presets::catalogue().into_iter().find(|entry| entry.code == code) {
+        context.output.note(
+            "note: what may be shown is as this program's catalogue says; no chain was asked",
+        );
         return Ok(Entry::believed(record));
     }
     if context.global.node.is_none() && context.global.devnet.is_none() {

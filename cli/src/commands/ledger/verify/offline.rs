@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use symbolon_credential::{
-    date, elc1,
+    elc1,
     sd_jwt::Parsed,
     status_list::{self, CheckError, Checked, MAX_TOKEN_LEN},
 };
@@ -22,17 +22,18 @@ use symbolon_ledger::{
     state_proof::{MAX_STATE_PROOF_BYTES, StateProof},
 };
 use symbolon_verify::{
+    instant,
     judge::Request,
     offline::{self, Evidence},
     state_proof::{self, CheckedState, StateProofError},
     status_list::{self as lists, StatusListError},
     trust::{CheckedHeader, Trust},
-    verdict::{Outcome as Judged, Verdict},
+    verdict::Verdict,
 };
 
 use super::super::{
     shared::parse_province,
-    trusted::{Inclusions, Pin, Source, dated, header_hint, instant, is_unreached, read_founding},
+    trusted::{Inclusions, Pin, Source, dated, header_hint, is_unreached, read_founding},
 };
 use crate::{
     args::Context,
@@ -269,12 +270,7 @@ impl Question<'_> {
 
 /// Reads an instant, or the first instant of a day in Beijing.
 fn read_instant(text: &str) -> Result<u64, Failure> {
-    let seconds = date::parse(text).map(date::first_second);
-    let ms = match seconds {
-        Some(seconds) => Some(seconds.saturating_mul(1_000)),
-        None => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
-    };
-    ms.and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| {
+    instant::read(text).ok_or_else(|| {
         Failure::usage(
             "bad_at",
             "--at is no time since 1970",
@@ -302,7 +298,7 @@ fn read_presentation(text: &str) -> Result<Parsed, Failure> {
 fn piece(height: u64, time_ms: u64) -> (Value, String) {
     let json = json!({
         "height": height,
-        "time": instant(time_ms),
+        "time": instant::text(time_ms),
         "age_ms": clock::now_ms().saturating_sub(time_ms),
     });
     (json, dated(height, time_ms))
@@ -327,7 +323,7 @@ fn answer(
     json["evidence"] = json!({"trust": pin, "proofs": proofs});
     if let Some(List { counts, height, issued_at }) = list {
         let (mut piece, said) = piece(*height, issued_at.saturating_mul(1_000));
-        let until = counts.as_ref().map(|list| instant(list.expires().saturating_mul(1_000)));
+        let until = counts.as_ref().map(|list| instant::text(list.expires().saturating_mul(1_000)));
         let end = until
             .as_ref()
             .map_or("its end has passed: not used".to_owned(), |until| format!("until {until}"));
@@ -335,13 +331,7 @@ fn answer(
         piece["until"] = json!(until);
         json["evidence"]["status_list"] = piece;
     }
-    let status = match verdict.outcome {
-        Judged::Valid => Status::Done,
-        Judged::Invalid => Status::Refused,
-        Judged::Unknown => Status::Unknown,
-        Judged::Undetermined => Status::Undetermined,
-    };
-    Offline { verdict: json, evidence, status }
+    Offline { verdict: json, evidence, status: verdict.outcome.into() }
 }
 
 #[cfg(test)]
