@@ -77,7 +77,7 @@ pub fn verify(
     };
     let verdict = judge(presentation, &ledger, request);
     match &ledger {
-        Ledger::At(view) => wording::dated(verdict, view, request),
+        Ledger::At(view) | Ledger::Late(view, _) => wording::dated(verdict, view, request),
         Ledger::Unavailable(why) => wording::unavailable(verdict, *why),
     }
 }
