@@ -250,7 +250,7 @@ fn every_reader_is_answered(net: &Devnet, origin: &str, cid: &str, height: u64) 
         ("/v1/provinces".into(), "items"),
         ("/v1/licence-types".into(), "items"),
         ("/v1/recognition".into(), "items"),
-        ("/v1/validators".into(), "validators"),
+        ("/v1/validators".into(), "items"),
         ("/v1/trust-bundle".into(), "genesis"),
         ("/v1/status-lists/44/0".into(), "lst"),
         ("/.well-known/jwt-vc-issuer/status-lists/44".into(), "jwks"),

@@ -144,12 +144,9 @@ fn vote(proposal: u32, approves: bool, context: &Context, node: &Node) -> Outcom
     let answer = node.get(&format!("/v1/proposals/{proposal}"))?;
     let state = text(&answer, "state").to_owned();
     let word = if approves { "approves" } else { "rejects" };
-    let done = format!(
-        "province {province} {word} proposal {proposal}: {} ({} of {} needed)",
-        plain(&state),
-        answer["approvals"],
-        answer["needed"],
-    );
+    let counted = counted(&answer);
+    let done =
+        format!("province {province} {word} proposal {proposal}: {}{counted}", plain(&state));
     let extra = json!({
         "proposal": proposal,
         "state": state,
@@ -174,8 +171,7 @@ fn show(number: u32, node: &Node) -> Outcome {
     };
     let silent: Vec<&str> =
         answer["silent"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let counted = format!("({} of {} needed)", answer["approvals"], answer["needed"]);
-    lines.push(format!("approve    {} {counted}", words(true)));
+    lines.push(format!("approve    {}{}", words(true), counted(&answer)));
     lines.push(format!("reject     {}", words(false)));
     lines.push(format!("silent     {}", plain(&silent.join(" "))));
     if open {
@@ -186,6 +182,14 @@ fn show(number: u32, node: &Node) -> Outcome {
     }
     let lines: Vec<String> = lines.iter().map(|line| line.trim_end().to_owned()).collect();
     Ok(Answer::new(lines.join("\n"), answer))
+}
+
+/// How far an open proposal is. What was decided may have changed how many decide.
+fn counted(answer: &Value) -> String {
+    if text(answer, "state") != "open" {
+        return String::new();
+    }
+    format!(" ({} of {} needed)", answer["approvals"], answer["needed"])
 }
 
 fn state_of(answer: &Value) -> String {
