@@ -122,7 +122,8 @@ fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
     let again = node.post_cose("/v1/transactions", transaction.as_bytes());
     assert_eq!((again.status, again.json()), (200, committed));
     let at = node.get(&format!("/v1/transactions/{id}")).json();
-    let expected = json!({"id": id, "state": "committed", "height": 1, "index": 0, "tip": 1});
+    let expected = json!({"id": id, "state": "committed", "height": 1, "index": 0, "tip": 1,
+        "known_from": 0});
     assert_eq!(at, expected);
 }
 
