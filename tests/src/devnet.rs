@@ -9,7 +9,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -38,6 +41,8 @@ const REGION: u16 = 900;
 /// Distance of two bases that are tried.
 const PORT_STEP: u16 = 300;
 static NEXT_REGION: AtomicU16 = AtomicU16::new(0);
+/// The base ports that this process has taken.
+static HELD: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
 
 /// `devnet.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -144,15 +149,23 @@ pub fn await_that(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A base port with `nodes` free ports above it, and above it plus 100 and plus 200.
+/// A base port with `nodes` free ports above it, and above it plus 100 and plus 200. It is this
+/// process's until it ends.
 #[must_use]
 pub fn free_base_port(nodes: u16) -> u16 {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+    let free = |port: u16| listen(port).is_some();
+    // Another test program may look at the same time, so the base itself is held: no node has it.
+    let held = |base: u16| {
+        let hold = listen(base)?;
+        let all = (1..=nodes).all(|i| [0, 100, 200].iter().all(|o| free(base + o + i)));
+        all.then(|| HELD.lock().unwrap_or_else(PoisonError::into_inner).push(hold))
+    };
     // Tests of one process run side by side, so each call looks in a region of its own.
     let first = NEXT_REGION.fetch_add(1, Ordering::Relaxed) % REGIONS * REGION;
     (0..REGIONS * REGION / PORT_STEP)
         .map(|step| LOWEST_PORT + (first + step * PORT_STEP) % (REGIONS * REGION))
-        .find(|base| (1..=nodes).all(|i| [0, 100, 200].iter().all(|o| free(base + o + i))))
+        .find(|base| held(*base).is_some())
         .unwrap_or_else(|| unavailable("no free ports"))
 }
 

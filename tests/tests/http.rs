@@ -94,7 +94,9 @@ fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
     let expected = json!({"id": id, "state": "pending", "last_failure": null});
     assert_eq!(accepted.json(), expected);
     let at = node.get(&format!("/v1/transactions/{id}")).json();
-    assert_eq!(at, json!({"id": id, "state": "pending", "last_failure": null, "tip": 0}));
+    let expected =
+        json!({"id": id, "state": "pending", "last_failure": null, "tip": 0, "known_from": 0});
+    assert_eq!(at, expected);
     let missing = node.get(&format!("/v1/transactions/{id}/receipt"));
     assert_eq!((missing.status, missing.problem().as_str()), (404, "not_committed"));
 
@@ -126,7 +128,8 @@ fn a_transaction_is_submitted_waited_for_and_proven_by_its_receipt() {
     let again = node.post_cose("/v1/transactions", transaction.as_bytes());
     assert_eq!((again.status, again.json()), (200, committed));
     let at = node.get(&format!("/v1/transactions/{id}")).json();
-    let expected = json!({"id": id, "state": "committed", "height": 1, "index": 0, "tip": 1});
+    let expected = json!({"id": id, "state": "committed", "height": 1, "index": 0, "tip": 1,
+        "known_from": 0});
     assert_eq!(at, expected);
 }
 

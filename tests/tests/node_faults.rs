@@ -275,7 +275,7 @@ fn check_config_refuses_what_run_refuses() {
         let mode = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         for exposed in [0o644, 0o640, 0o602] {
             mode(exposed);
-            let expected = format!("{} can be read by other users of this machine", key.display());
+            let expected = format!("{}: other users of this machine may read it", key.display());
             std::fs::write(lone.config(), &good).unwrap();
             assert_refused(&check(), &expected);
             assert_refused(&lone.run(), "chmod 600");

@@ -8,12 +8,15 @@ use symbolon_tests::devnet::binary;
 /// What stands in a program that can break itself; `ledger/src/mutants.rs` has the same words.
 const MARKER: &str = "deliberate breaks are compiled into this program";
 
-/// The features that a package is built with, as `cargo tree` tells them.
+/// The feature's name.
+const FEATURE: &str = "mutants";
+
+/// The packages below one, each with the features that it is built with, as `cargo tree` tells them.
 fn features(arguments: &[&str]) -> String {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    command.args(["tree", "--offline", "--locked", "-e", "features,normal,build"]);
+    command.args(["tree", "--offline", "--locked", "-e", "normal,build", "-f", "{p} [{f}]"]);
     let output = command.args(arguments).output().expect("cargo runs, since it runs this test");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo tree {arguments:?}: {said}");
@@ -25,13 +28,13 @@ fn no_shipped_program_is_built_with_the_feature() {
     for package in ["symbolon-node", "symbolon-cli"] {
         let tree = features(&["-p", package]);
         assert!(tree.contains("symbolon-ledger"), "{package}: {tree}");
-        assert!(!tree.contains("\"mutants\""), "{package} is built with mutants");
+        assert!(!tree.contains(FEATURE), "{package} is built with mutants");
     }
     let whole = features(&["--workspace"]);
-    assert!(!whole.contains("\"mutants\""), "the workspace is built with mutants");
+    assert!(!whole.contains(FEATURE), "the workspace is built with mutants");
     // And this is how it would look.
     let broken = features(&["-p", "symbolon-sim", "--features", "mutants"]);
-    assert!(broken.contains("\"mutants\""), "cargo tree does not show the feature: {broken}");
+    assert!(broken.contains(FEATURE), "cargo tree does not show the feature: {broken}");
 }
 
 #[test]

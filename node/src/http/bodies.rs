@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     error::Problem,
-    extract::{body_too_large, broken_body, parse_json},
+    extract::{body_too_large, broken_body, parse_json, refuse_announced},
     limits::BODY_READ_TIMEOUT,
 };
 
@@ -45,6 +45,7 @@ impl Budget {
 
     /// Reads a body of at most `most` bytes.
     pub(super) async fn read(&self, request: Request, most: usize) -> Result<LargeBody, Problem> {
+        refuse_announced(&request, most)?;
         let read = self.collect(request.into_body(), most);
         let in_time = tokio::time::timeout(BODY_READ_TIMEOUT, read).await;
         in_time.unwrap_or_else(|_| Err(Problem::timeout("the request's body")))

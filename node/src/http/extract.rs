@@ -4,7 +4,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use axum::{
-    body::Bytes,
+    body::{Bytes, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
@@ -15,7 +15,10 @@ use symbolon_ledger::{
     hash::{Cid, Digest, TransactionId},
 };
 
-use super::{error::Problem, limits::BODY_READ_TIMEOUT};
+use super::{
+    error::Problem,
+    limits::{BODY_READ_TIMEOUT, MAX_SMALL_BODY},
+};
 
 /// Media type of a transaction.
 pub(super) const APPLICATION_COSE: &str = "application/cose";
@@ -137,6 +140,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        refuse_announced(&request, MAX_SMALL_BODY)?;
         let read = Bytes::from_request(request, state);
         let Ok(read) = tokio::time::timeout(BODY_READ_TIMEOUT, read).await else {
             return Err(Problem::timeout("the request's body"));
@@ -147,6 +151,12 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         })?;
         Ok(Self(bytes))
     }
+}
+
+/// Refuses a body that says itself that it is larger than `most` bytes: nobody waits for it.
+pub(super) fn refuse_announced(request: &Request, most: usize) -> Result<(), Problem> {
+    let announced = request.body().size_hint().lower();
+    if announced > most as u64 { Err(body_too_large()) } else { Ok(()) }
 }
 
 /// The body is larger than allowed.

@@ -44,7 +44,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Writes its folder; it does not run yet.
+    /// Writes its folder, and says that its key never voted; it does not run yet.
     pub(super) fn new(
         (number, folder): (usize, PathBuf),
         space: Space,
@@ -66,7 +66,14 @@ impl Machine {
         fs::write(folder.join("config.toml"), config).expect("a configuration");
         let page = preload.map(|_| Page::new(folder.join("page")).expect("a page"));
         let preload = preload.map(Path::to_owned);
-        Self { number, province, folder, space, page, preload, child: Mutex::new(None) }
+        let machine =
+            Self { number, province, folder, space, page, preload, child: Mutex::new(None) };
+        // Without it every node would look on before it votes, and nobody would make a block.
+        let output = machine.command(&["sign-state", "new"]).output();
+        let output = output.expect("the node's program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "the sign state of node {number}: {said}");
+        machine
     }
 
     /// Where its chain lies.
@@ -76,9 +83,9 @@ impl Machine {
     }
 
     /// A command of the node's program, in its namespace, with its page.
-    fn command(&self, verb: &str) -> Command {
+    fn command(&self, verbs: &[&str]) -> Command {
         let mut command = Command::new(binary("symbolon-node"));
-        command.args([verb, "--config"]).arg(self.folder.join("config.toml"));
+        command.args(verbs).arg("--config").arg(self.folder.join("config.toml"));
         command.env("SYMBOLON_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
         if let (Some(library), Some(page)) = (&self.preload, &self.page) {
             command.env("LD_PRELOAD", library).env("SYMBOLON_FAULTS_PAGE", page.path());
@@ -95,7 +102,7 @@ impl Machine {
         let said = File::create(self.folder.join("said")).expect("a file for what it says");
         let mut child = self.child.lock().expect("no panic while it is held");
         assert!(child.is_none(), "node {} runs already", self.number);
-        let mut command = self.command("run");
+        let mut command = self.command(&["run"]);
         command.stderr(said);
         *child = Some(self.space.within(|| command.spawn()).expect("the node starts"));
     }
@@ -176,7 +183,7 @@ impl Machine {
     /// When something differs.
     #[must_use]
     pub fn verify_chain(&self) -> u64 {
-        let output = self.command("verify-chain").arg("--json").stdout(Stdio::piped()).output();
+        let output = self.command(&["verify-chain"]).arg("--json").stdout(Stdio::piped()).output();
         let output = output.expect("the node's program starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "the chain of node {}: {said}", self.number);

@@ -2,9 +2,9 @@
 //! whatever is done to them.
 //!
 //! A fault is a [`table::Row`]: how it is injected, what must hold meanwhile, how it is healed.
-//! The rows are in `tests/faults/`, one file for each family. `make test` runs those that are
-//! marked as short; with `SYMBOLON_FAULTS=whole` in the environment, as `make faults` sets it, all
-//! of them run, longer, and every chain is executed again after each. Read [`field`] first, then
+//! The rows are in `tests/faults/`, one file for each family. Those that are marked as short are a
+//! first look, run on one network; with `SYMBOLON_FAULTS=whole` in the environment, as `make faults`
+//! sets it, all of them run, longer, and every chain is executed again after each. Read [`field`] first, then
 //! [`table`] and [`checks`].
 
 pub mod field;

@@ -15,6 +15,8 @@ use std::{
 
 /// A read or write failed in the device.
 pub const EIO: i64 = 5;
+/// No space is left in the file system.
+pub const ENOSPC: i64 = 28;
 /// The file system may only be read.
 pub const EROFS: i64 = 30;
 

@@ -14,7 +14,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long the load is watched before a fault, and under it.
 fn window() -> Duration {
-    if whole() { Duration::from_secs(6) } else { Duration::from_millis(2_500) }
+    if whole() { Duration::from_secs(6) } else { Duration::from_millis(1_000) }
 }
 
 /// What must hold while a fault lasts.

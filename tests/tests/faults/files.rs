@@ -81,7 +81,7 @@ fn torn(field: &Field, bytes: u64) {
     node.spawn();
 }
 
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "the consensus log is torn in its last entry",
         short: true,
@@ -235,6 +235,6 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn files_that_are_torn_flipped_gone_or_old() {
-    let Some(field) = Field::start(NODES) else { return };
+    let Some(field) = crate::in_the_whole_set(NODES) else { return };
     run("files", &field, ROWS);
 }

@@ -5,13 +5,10 @@ use symbolon_tests::faults::{
     field::Field,
     say,
     table::{Meanwhile, Row, run},
-    whole,
     wires::Loss,
 };
 
-use crate::NODES;
-
-/// In the whole set the links are those of seven nodes, of which two may fail.
+/// The links are those of seven nodes, of which two may fail.
 const MORE_NODES: usize = 7;
 
 fn everywhere(field: &Field, loss: Loss<'_>) {
@@ -29,7 +26,7 @@ fn but(left: &[usize], field: &Field) -> Vec<usize> {
 
 const ALL: [usize; MORE_NODES] = [0, 1, 2, 3, 4, 5, 6];
 
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "split in halves: no quorum on either side",
         short: true,
@@ -157,7 +154,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "100 ms and up to 50 ms more each way, between all",
-        short: true,
+        short: false,
         inject: |field| field.make_late(100, 50).unwrap(),
         meanwhile: Meanwhile::OnBut(&[]),
         heal: mend,
@@ -175,7 +172,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn links_that_are_cut_one_sided_lossy_narrow_or_slow() {
-    let Some(field) = Field::start(if whole() { MORE_NODES } else { NODES }) else { return };
+    let Some(field) = crate::in_the_whole_set(MORE_NODES) else { return };
     if let Err(why) = field.wires.can_lose() {
         say(&format!("skipped: packets cannot be lost here: {why}"));
         return;

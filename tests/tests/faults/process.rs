@@ -13,7 +13,7 @@ use symbolon_tests::{
 
 use crate::NODES;
 
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "one node killed (SIGKILL)",
         short: true,
@@ -24,7 +24,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "one node paused (SIGSTOP)",
-        short: true,
+        short: false,
         inject: |field| field.nodes[2].signal(Signal::SIGSTOP),
         meanwhile: Meanwhile::OnBut(&[2]),
         heal: |field| field.nodes[2].signal(Signal::SIGCONT),
@@ -91,7 +91,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn processes_that_die_freeze_and_return() {
-    let Some(field) = Field::start(NODES) else { return };
+    let Some(field) = crate::in_the_whole_set(NODES) else { return };
     a_second_process_on_one_data_folder_is_refused(&field);
     run("process", &field, ROWS);
 }

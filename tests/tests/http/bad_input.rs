@@ -67,7 +67,7 @@ fn wrong_addresses_and_methods_are_named() {
     let unknown = sha256(b"no such transaction").to_string();
     refused(&node.get(&format!("/v1/transactions/{unknown}/receipt")), 404, "unknown_transaction");
     let state = node.get(&format!("/v1/transactions/{unknown}")).json();
-    assert_eq!(state, json!({"id": unknown, "state": "unknown", "tip": 0}));
+    assert_eq!(state, json!({"id": unknown, "state": "unknown", "tip": 0, "known_from": 0}));
     for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
         let answer = request(node.public, method, "/v1/status", &[], b"");
         refused(&answer, 405, "method_not_allowed");

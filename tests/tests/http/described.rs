@@ -129,7 +129,7 @@ fn every_answer_is_among_those_described() {
     let revoke = Operation::Revoke { cid: licence.cid, class: RevocationClass::Unspecified };
     let revocation = node.by_agency("44", vec![revoke]);
     node.apply(&revocation);
-    node.apply(&node.by_agency("44", vec![Operation::Suspend { cid: node.issue("44", 2).cid }]));
+    node.apply(&node.by_agency("44", vec![Operation::Suspend { cid: node.issue("44", 3).cid }]));
     for action in crate::governance::actions(&node) {
         let action = Box::new(action);
         let proposal = Operation::Propose { action, expires_at_height: 900 };
@@ -266,6 +266,7 @@ fn filled(pattern: &str, node: &Node) -> String {
         ("{uscc}", node.agency("44").to_string()),
         ("{code}", code.to_owned()),
         ("{height}", "1".to_owned()),
+        ("{number}", "0".to_owned()),
         ("{ticket}", "AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
         ("{province}", "44".to_owned()),
         ("{list}", "0".to_owned()),

@@ -1,6 +1,8 @@
 //! Four real nodes, of which two drop their past, and an observer that joins by snapshot.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -116,6 +118,7 @@ impl Observer {
     fn start(net: &Devnet, folder: &Path, key: &SecretKey) -> Self {
         let key_file = folder.join("network.pem");
         std::fs::write(&key_file, key.to_pem().as_bytes()).unwrap();
+        std::fs::set_permissions(&key_file, Permissions::from_mode(0o600)).unwrap();
         let base = free_base_port(1) + 1;
         let peers: Vec<_> = PROVINCES.iter().map(|p| net.node(p).p2p.clone()).collect();
         let text = format!(

@@ -145,10 +145,9 @@ fn vote(proposal: u32, approves: bool, context: &Context, node: &Node) -> Outcom
     let state = text(&answer, "state").to_owned();
     let word = if approves { "approves" } else { "rejects" };
     let done = format!(
-        "province {province} {word} proposal {proposal}: {} ({} of {} needed)",
+        "province {province} {word} proposal {proposal}: {} ({})",
         plain(&state),
-        answer["approvals"],
-        answer["needed"],
+        progress(&answer)
     );
     let extra = json!({
         "proposal": proposal,
@@ -174,8 +173,7 @@ fn show(number: u32, node: &Node) -> Outcome {
     };
     let silent: Vec<&str> =
         answer["silent"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let counted = format!("({} of {} needed)", answer["approvals"], answer["needed"]);
-    lines.push(format!("approve    {} {counted}", words(true)));
+    lines.push(format!("approve    {} ({})", words(true), progress(&answer)));
     lines.push(format!("reject     {}", words(false)));
     lines.push(format!("silent     {}", plain(&silent.join(" "))));
     if open {
@@ -186,6 +184,15 @@ fn show(number: u32, node: &Node) -> Outcome {
     }
     let lines: Vec<String> = lines.iter().map(|line| line.trim_end().to_owned()).collect();
     Ok(Answer::new(lines.join("\n"), answer))
+}
+
+/// How many approve, and while it is open, of how many that are needed: what was decided may have
+/// changed how many decide.
+fn progress(answer: &Value) -> String {
+    match text(answer, "state") {
+        "open" => format!("{} of {} needed", answer["approvals"], answer["needed"]),
+        _ => answer["approvals"].to_string(),
+    }
 }
 
 fn state_of(answer: &Value) -> String {
@@ -208,11 +215,10 @@ fn list(open: bool, node: &Node) -> Outcome {
         });
         let code = action["entry"]["code"].as_str().map(plain).unwrap_or_default();
         let line = format!(
-            "{:<6} {:<10} {} of {}  until {:<9} {} {}{code}",
+            "{:<6} {:<10} {:<13} until {:<9} {} {}{code}",
             proposal["number"].to_string(),
             plain(text(proposal, "state")),
-            proposal["approvals"],
-            proposal["needed"],
+            progress(proposal),
             proposal["expires_at"].to_string(),
             plain(text(action, "name")),
             about.concat(),
