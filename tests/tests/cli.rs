@@ -155,7 +155,7 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
 fn a_province_takes_back_what_its_agency_did_once_feature_1_holds(bench: &Bench) {
     let height = || bench.net.height("11").unwrap();
     // The proposal and two approvals make a block each, and it begins after the last of them.
-    let from = height() + 6;
+    let from = height() + 8;
     let number =
         bench.sign(&format!("gov propose feature 1 --at {from} --as 11"))["proposal"].clone();
     for province in ["31", "44"] {
