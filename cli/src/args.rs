@@ -146,7 +146,11 @@ impl Context {
 }
 
 /// A node's URL as the rest of the program wants it: without a final slash.
-fn origin(url: &str) -> Result<String, Failure> {
+///
+/// # Errors
+///
+/// When it is none.
+pub(crate) fn origin(url: &str) -> Result<String, Failure> {
     let plain = url.trim_end_matches('/');
     let host = plain.strip_prefix("http://").or_else(|| plain.strip_prefix("https://"));
     match host {

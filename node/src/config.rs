@@ -61,7 +61,8 @@ pub struct NodeConfig {
     /// Key of its votes; none for an observer.
     #[serde(default)]
     pub validator_key: Option<PathBuf>,
-    /// Where the mark of what that key has signed is kept; beside the key when absent.
+    /// Where the mark of what that key has signed is kept; beside the key when absent. That of the
+    /// next key lies in the same folder then, under the name of its own key.
     #[serde(default)]
     pub sign_state: Option<PathBuf>,
     /// Key to which the provinces are about to rotate the validator: from the height on at which
@@ -241,6 +242,19 @@ impl Loaded {
         let path = self.config.sign_state.clone().or_else(beside)?;
         let chain = self.genesis.chain_id();
         Some((path, Owner { chain, province: *province, key: key.public_key() }))
+    }
+
+    /// The same of the key to which the node is to change; none when it is the same one.
+    #[must_use]
+    pub fn next_sign_state(&self) -> Option<(PathBuf, Owner)> {
+        let (own, owner) = self.sign_state()?;
+        let key = self.next_validator_key.as_ref()?.public_key();
+        let beside = sign_state::beside(self.config.next_validator_key.as_deref()?);
+        let path = match &self.config.sign_state {
+            Some(configured) => configured.with_file_name(beside.file_name()?),
+            None => beside,
+        };
+        (key != owner.key && path != own).then_some((path, Owner { key, ..owner }))
     }
 }
 

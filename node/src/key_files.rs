@@ -1,8 +1,9 @@
 //! The node's private keys: PKCS#8 PEM, plain or encrypted, in files that only their owner reads.
 //!
 //! A node is started without a person, so a passphrase comes from the environment or from a file,
-//! such as one that the service manager hands out; it is asked for only at a terminal. All keys of
-//! a node that are encrypted have the same.
+//! such as one that the service manager hands out; it is asked for only at a terminal, and once.
+//! All keys of a node that are encrypted have the same. A node that starts itself again hands on
+//! what it was given once, so that nobody is asked a second time.
 
 use std::{
     env,
@@ -10,6 +11,8 @@ use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use symbolon_ledger::{
@@ -27,6 +30,11 @@ const MAX_PASSPHRASE_BYTES: u64 = 1_024;
 const VARIABLE: &str = "SYMBOLON_PASSPHRASE";
 /// Names a file that holds it in its first line.
 const FILE_VARIABLE: &str = "SYMBOLON_PASSPHRASE_FILE";
+/// Where a process that was handed the passphrase finds it.
+const HANDED_ON: &str = "/dev/stdin";
+
+/// The passphrase that was typed or came through a pipe: it cannot be had a second time.
+static GIVEN_ONCE: Mutex<Option<Zeroizing<String>>> = Mutex::new(None);
 
 /// Why a key cannot be used. Nothing of the key or the passphrase is in it.
 #[derive(Debug, Error)]
@@ -121,11 +129,43 @@ pub fn read(what: &'static str, path: &Path) -> Result<SecretKey, KeyFileError> 
     encrypted_key::decrypt(&pem, &passphrase).map_err(wrong)
 }
 
+/// Lets `next`, which takes the place of this process, have the passphrase that was given once: on
+/// its standard input, where no list of processes shows it.
+///
+/// # Errors
+///
+/// What the system says, or that the passphrase is too long to be taken from there.
+pub fn hand_on(next: &mut Command) -> io::Result<()> {
+    match &*GIVEN_ONCE.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(passphrase) => hand(passphrase, next),
+        None => Ok(()),
+    }
+}
+
+fn hand(passphrase: &str, next: &mut Command) -> io::Result<()> {
+    if passphrase.len() as u64 > MAX_PASSPHRASE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the passphrase is too long"));
+    }
+    // A pipe holds more than that, so nobody need read yet.
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(passphrase.as_bytes())?;
+    next.stdin(reader).env(FILE_VARIABLE, HANDED_ON);
+    Ok(())
+}
+
 fn passphrase(what: &'static str, key: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let mut given = GIVEN_ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(passphrase) = &*given {
+        return Ok(passphrase.clone());
+    }
     if let Some(path) = env::var_os(FILE_VARIABLE) {
         let path = Path::new(&path);
         let text = read_private("passphrase", path, MAX_PASSPHRASE_BYTES, Group::Root)?;
-        return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
+        let passphrase = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+        if !path.is_file() {
+            *given = Some(passphrase.clone());
+        }
+        return Ok(passphrase);
     }
     if let Ok(text) = env::var(VARIABLE) {
         return Ok(Zeroizing::new(text));
@@ -135,7 +175,9 @@ fn passphrase(what: &'static str, key: &Path) -> Result<Zeroizing<String>, KeyFi
         return Err(none());
     }
     let _ = write!(io::stderr(), "passphrase of {what} {}: ", key.display());
-    rpassword::read_password().map(Zeroizing::new).map_err(|_| none())
+    let typed = rpassword::read_password().map(Zeroizing::new).map_err(|_| none())?;
+    *given = Some(typed.clone());
+    Ok(typed)
 }
 
 /// Reads a file that nobody may read but its owner and `group`.
@@ -158,4 +200,20 @@ fn read_private(
         return Err(KeyFileError::Long { what, path: path.to_owned(), limit });
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_takes_over_has_the_passphrase_on_its_standard_input() {
+        let mut next = Command::new("sh");
+        next.args(["-c", "cat \"$SYMBOLON_PASSPHRASE_FILE\""]);
+        hand("correct horse battery staple", &mut next).unwrap();
+        let output = next.output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "correct horse battery staple");
+        let long = "x".repeat(usize::try_from(MAX_PASSPHRASE_BYTES).unwrap() + 1);
+        assert!(hand(&long, &mut Command::new("true")).is_err());
+    }
 }

@@ -9,7 +9,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, setrlimit};
 use symbolon_node::{
-    config, engine, node, sign_state::handover::SignStateArgs, storage::Store, verify_chain,
+    config, engine, key_files, node, sign_state::handover::SignStateArgs, storage::Store,
+    verify_chain,
 };
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -124,11 +125,19 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
 /// open, may outlive it. Comes back only when that is not possible.
 fn start_again() -> String {
     use std::os::unix::process::CommandExt as _;
-    let error = match std::env::current_exe() {
-        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+    let error = match again() {
+        Ok(mut again) => again.exec(),
         Err(error) => error,
     };
     format!("joined by snapshot, and cannot start again by itself: {error}; start the node again")
+}
+
+/// The same command line, with the passphrase of the keys if that was given once.
+fn again() -> std::io::Result<std::process::Command> {
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    again.args(std::env::args_os().skip(1));
+    key_files::hand_on(&mut again)?;
+    Ok(again)
 }
 
 async fn wait_for_signal() {

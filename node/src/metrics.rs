@@ -73,7 +73,7 @@ pub struct Metrics {
     pub round: Gauge,
     /// Time of the newest commit here, in seconds since 1970.
     pub last_commit_seconds: FloatGauge,
-    /// 1 while the node fetches blocks that others have.
+    /// 1 while the node is behind.
     pub syncing: Gauge,
     /// Peers connected.
     pub peers: Gauge,

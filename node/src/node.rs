@@ -37,6 +37,7 @@ use crate::{
     snapshot::Shelf,
     status_signer::StatusSigner,
     storage::{StorageError, Store},
+    verify_chain,
     wal::Wal,
 };
 
@@ -193,7 +194,10 @@ pub async fn run(
 
 /// Opens the database, and says what by its state keeps this node from voting.
 fn open_store(loaded: &Loaded) -> Result<Arc<Store>, NodeError> {
-    let store = Store::open(&loaded.config.data_dir, &loaded.genesis)?;
+    let folder = &loaded.config.data_dir;
+    let store = Store::open(folder, &loaded.genesis)?;
+    verify_chain::clear(folder)
+        .map_err(|source| StorageError::Folder { path: folder.clone(), source })?;
     for doubt in loaded.doubts(&execution::validators(&store.view()?)?.set) {
         tracing::warn!("{doubt}");
     }
@@ -271,7 +275,10 @@ fn status_signer(
 /// What the validator's key has signed, and where it is kept.
 fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeError> {
     let Some((path, owner)) = loaded.sign_state() else { return Ok((Signed::default(), None)) };
-    let state = SignState::take(&path, owner)?;
+    let mut state = SignState::take(&path, owner)?;
+    if let Some((path, owner)) = loaded.next_sign_state() {
+        state = state.with_next(&path, owner)?;
+    }
     let signed = state.signed(unix_ms());
     Ok((signed, Some(Box::new(state))))
 }

@@ -1,13 +1,15 @@
 //! The mark on disk: the newest thing that the validator's key has signed, in a file beside the
 //! key, so that it outlives the database and the log.
 //!
-//! The rule stands in [`symbolon_consensus::mark`]; moving the file with the key is [`handover`].
+//! The rule stands in [`symbolon_consensus::mark`]; moving the file with the key is [`handover`],
+//! and changing to another key `next`.
 //! Here the mark is kept: one sector is overwritten and synced before a message leaves, the two
 //! slots in turn, so that the one before stays whole whatever becomes of the write. Two processes
 //! cannot hold one file. A file that is missing or cannot be read says nothing, and nothing is
 //! not "never signed": the validator then looks on before it votes.
 
 pub mod handover;
+mod next;
 
 use std::{
     fs::{File, TryLockError},
@@ -168,6 +170,8 @@ pub struct SignState {
     standing: Standing,
     /// Counts the writes; it says which slot is newer and which one comes next.
     turn: u64,
+    /// The file of the key that is to take over.
+    next: Option<Box<SignState>>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -251,7 +255,7 @@ impl SignState {
                 Standing::Unknown
             }
         };
-        Ok(Some(Self { file, path: path.to_owned(), owner, standing, turn }))
+        Ok(Some(Self { file, path: path.to_owned(), owner, standing, turn, next: None }))
     }
 
     /// Makes the file.
@@ -268,7 +272,7 @@ impl SignState {
         options.read(true).write(true).create_new(true).mode(MODE);
         let file = options.open(path).map_err(fail)?;
         lock(&file, path)?;
-        let mut state = Self { file, path: path.to_owned(), owner, standing, turn: 0 };
+        let mut state = Self { file, path: path.to_owned(), owner, standing, turn: 0, next: None };
         // Both slots, so that one that cannot be read is damage ever after.
         state.write().and_then(|()| state.write()).map_err(fail)?;
         // A new file is durable only when its folder is.
@@ -287,16 +291,21 @@ impl SignState {
     /// What consensus has to know of it, from `now_ms` (milliseconds since 1970) on.
     #[must_use]
     pub fn signed(&self, now_ms: u64) -> Signed {
+        let next = self.next.as_ref().map(|next| &next.standing);
         match &self.standing {
-            Standing::Known(mark) => Signed::UpTo(mark.clone()),
-            Standing::Unknown | Standing::HandedOver(_) => Signed::lost(now_ms),
+            Standing::Known(mark) if matches!(next, None | Some(Standing::Known(_))) => {
+                Signed::UpTo(mark.clone())
+            }
+            _ => Signed::lost(now_ms),
         }
     }
 
     /// Says something else from now on. Durable when it returns.
     fn set(&mut self, standing: Standing) -> Result<(), SignStateError> {
         self.standing = standing;
-        self.write().map_err(|source| SignStateError::Io { path: self.path.clone(), source })
+        // Both slots: one that was damaged would go on to say that nothing is known.
+        let written = self.write().and_then(|()| self.write());
+        written.map_err(|source| SignStateError::Io { path: self.path.clone(), source })
     }
 
     /// Persist before anything is sent: the slot that is not the newest is overwritten and synced.
@@ -314,6 +323,9 @@ impl SignState {
 
 impl Marks for SignState {
     fn keep(&mut self, statement: &Statement) -> io::Result<()> {
+        if let Some(next) = &mut self.next {
+            next.keep(statement)?;
+        }
         if let Standing::Known(Some(mark)) = &self.standing
             && place(mark) >= place(statement)
         {

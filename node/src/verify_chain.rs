@@ -29,6 +29,9 @@ use crate::{
 };
 use compared::Span;
 
+/// What the name of the folder for the second database begins with; the process's number follows.
+const SCRATCH: &str = "verify-chain.";
+
 /// What was found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
@@ -213,12 +216,29 @@ fn execute_again(view: &View<'_>, again: &Store, height: u64) -> Result<u64, Ver
     Ok(block.transactions.len() as u64)
 }
 
+/// Removes what a run that was killed left in a data folder. Whoever has the folder's lock may: no
+/// other run is under way then.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn clear(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(SCRATCH) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A folder that goes when it is no longer needed.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     fn new(beside: &Path) -> std::io::Result<Self> {
-        let path = beside.join(format!("verify-chain.{}", std::process::id()));
+        clear(beside)?;
+        let path = beside.join(format!("{SCRATCH}{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
@@ -235,6 +255,17 @@ mod tests {
     use symbolon_genesis::presets;
 
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_with_the_next() {
+        let (genesis, _) = presets::devnet_from_seed(4, &[1; 32], 1_700_000_000_000, 1);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &genesis).unwrap();
+        let left = folder.path().join("verify-chain.1");
+        std::fs::create_dir_all(left.join("rocksdb")).unwrap();
+        verify_chain(&store, &genesis, |_, _| {}).unwrap();
+        assert!(!left.exists());
+    }
 
     #[test]
     fn an_entry_that_does_not_follow_from_the_blocks_is_found_in_every_family() {

@@ -140,7 +140,7 @@ fn sound_length(bytes: &[u8]) -> io::Result<usize> {
         Some(at) => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
-                "{FILE} is damaged at byte {sound}, and a whole entry follows at byte {at}: this node may have signed what it cannot read any more; move the file away only to run the node as an observer"
+                "{FILE} is damaged at byte {sound}, and a whole entry follows at byte {at}: this node may have signed what it cannot read any more; move the file away, and the node is silent up to the height of its sign state, which must not be an old copy (docs/operating/recovery.md)"
             ),
         )),
     }

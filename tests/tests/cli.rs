@@ -114,6 +114,8 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
     let twice = bench.ask(&format!("suspend {cid} --as 44"), 1)["error"].clone();
     assert_eq!(twice["code"], "licence_suspended");
     assert!(!twice.to_string().contains("resume"), "that would make it valid: {twice}");
+    let not_yet = bench.ask(&format!("resume {cid} --by-province --as 44"), 1);
+    assert_eq!(not_yet["error"]["code"], "not_active");
     bench.sign(&format!("resume {file} --as 44"));
     assert_eq!(bench.ask(&format!("verify {file} --as 51"), 0)["outcome"], "valid");
     let again = bench.ask(&format!("resume {cid} --as 44"), 1);
@@ -151,6 +153,27 @@ fn a_licence_is_issued_suspended_renewed_moved_and_revoked() {
     let nobody = "0".repeat(64);
     let none = bench.ask(&format!("status {nobody} --genesis genesis.toml"), 4);
     assert_eq!((&none["status"], &none["proof_checked"]), (&"none".into(), &true.into()));
+    a_province_takes_back_what_its_agency_did_once_feature_1_holds(&bench);
+}
+
+fn a_province_takes_back_what_its_agency_did_once_feature_1_holds(bench: &Bench) {
+    let height = || bench.net.height("11").unwrap();
+    // The proposal and two approvals make a block each, and it begins after the last of them.
+    let from = height() + 8;
+    let number =
+        bench.sign(&format!("gov propose feature 1 --at {from} --as 11"))["proposal"].clone();
+    for province in ["31", "44"] {
+        bench.sign(&format!("gov approve {number} --as {province}"));
+    }
+    let mut cid = bench.issue("gd");
+    while height() < from {
+        cid = bench.issue("gd");
+    }
+    bench.sign(&format!("suspend {cid} --as 44"));
+    bench.sign(&format!("resume {cid} --by-province --as 44"));
+    bench.sign(&format!("transfer out {cid} --to {SHANGHAI} --as 44"));
+    bench.sign(&format!("transfer cancel {cid} --by-province --as 44"));
+    assert_eq!(bench.ask(&format!("status {cid}"), 0)["status"], "active");
 }
 
 #[test]

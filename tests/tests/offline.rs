@@ -13,6 +13,7 @@ use std::{
 
 use serde_json::Value;
 use symbolon_credential::encoding::from_base64url;
+use symbolon_genesis::presets::devnet_from_seed;
 use symbolon_tests::devnet::{Devnet, binary, json_of};
 
 const DRIVING: &str = "local:driving-licence";
@@ -111,6 +112,7 @@ fn with_every_node_stopped_the_same_verdicts_are_given_with_their_age() {
     let line = format!("proof inclusion {height} --trust trust.bin --out receipt.inclusion");
     bench.ask(&format!("--devnet . {line}"), 0);
 
+    a_nodes_verdict_is_held_against_its_proof(&bench, &active, &revoked);
     bench.net.stop();
     let verify = |cid: &str, more: &str| bench.verify(cid, more);
     let (status, verdict) = verify(&active, &format!("--proof {active}.proof"));
@@ -226,6 +228,21 @@ fn a_proof_for_another_province_says_nothing_of_agreements(bench: &Bench, cid: &
     assert!(shown.contains("\nrecognised  not determined\n"), "{shown}");
 }
 
+fn a_nodes_verdict_is_held_against_its_proof(bench: &Bench, active: &str, revoked: &str) {
+    let (other, _) = devnet_from_seed(4, &[0x77; 32], 1_795_392_000_000, 20_000);
+    fs::write(bench.net.folder().join("other.toml"), other.to_toml()).unwrap();
+    let ask = |cid: &str, believed: &str, status: i32| {
+        bench.ask(&format!("--devnet . verify gd/{cid}.sdjwt {believed}"), status)
+    };
+    for believed in ["--genesis genesis.toml", "--trust trust.bin", "--trust trust.bin --as 31"] {
+        let verdict = ask(active, believed, 0);
+        assert_eq!(verdict["evidence"]["proofs"][0]["height"], verdict["as_of"]["height"]);
+        assert_eq!(ask(revoked, believed, 1)["reason"], "revoked");
+    }
+    // The proof is good, and of a chain that is not the one believed.
+    assert_eq!(ask(active, "--genesis other.toml", 5)["error"]["code"], "bad_proof");
+}
+
 #[test]
 fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence() {
     let bench = Bench::new();
@@ -249,7 +266,7 @@ fn evidence_that_cannot_be_used_says_why_and_never_ends_like_an_invalid_licence(
         (format!("{verify} --trust good.proof --province 11"), 2, "bad_trust_bundle"),
         (format!("{verify} --trust trust.bin --proof good.proof"), 2, "no_province"),
         (format!("{verify} --province 11"), 2, "usage"),
-        (format!("verify gd/{cid}.sdjwt --trust trust.bin"), 2, "usage"),
+        (format!("verify gd/{cid}.sdjwt --trust trust.bin"), 2, "no_node"),
         (format!("{verify} --trust trust.bin --province 11 --at never"), 2, "bad_at"),
         (format!("{verify} {old} --province 11"), 5, "more_needed"),
         (format!("{verify} {good} --proof no-99.proof --province 99"), 2, "no_such_province"),

@@ -17,10 +17,11 @@ use nix::sys::{
     statvfs::statvfs,
 };
 use serde_json::{Value, json};
+use symbolon_verify::display::escaped;
 use ureq::Agent;
 
 use crate::{
-    args::Context,
+    args::{Context, origin},
     client, clock,
     devnet_file::DevnetFile,
     output::{Answer, Failure, Outcome, Status},
@@ -47,6 +48,10 @@ pub(crate) struct DoctorArgs {
     /// Folder whose disk is looked at [default: that of --devnet, or this one]
     #[arg(long, value_name = "DIR")]
     disk: Option<PathBuf>,
+    /// The operator's listener of --node's node, to ask it whether it is ready [with --devnet:
+    /// those of all nodes]
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
 }
 
 /// How one check ended.
@@ -99,19 +104,19 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
         let hint = "give --node URL or --devnet DIR to look at nodes as well";
         findings.push(Finding { name: "nodes".into(), health: Health::Doubtful, found, hint });
     }
+    let listeners = operators_listeners(args, network.as_ref())?;
     let mut config = Agent::config_builder()
         .timeout_global(Some(ASK_TIMEOUT))
         .http_status_as_error(false)
         .max_redirects(0);
-    if nodes.iter().all(|origin| client::is_loopback(origin)) {
+    let asked = nodes.iter().chain(listeners.iter().map(|listener| &listener.origin));
+    if asked.into_iter().all(|origin| client::is_loopback(origin)) {
         config = config.proxy(None);
     }
     let agent = Agent::new_with_config(config.build());
     let seen: Vec<Seen> =
         nodes.iter().filter_map(|origin| look_at(&agent, origin, &mut findings)).collect();
-    if let Some(network) = &network {
-        look_at_readiness(&agent, network, &mut findings);
-    }
+    findings.extend(listeners.iter().map(|listener| listener.readiness(&agent)));
     compare(&seen, network.as_ref(), &mut findings);
     Ok(report(&findings, nodes.len() > seen.len()))
 }
@@ -200,13 +205,13 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
     });
     if let Some(status) = &status {
         findings.extend(voting(&name, status));
-        findings.extend(quorum(&name, status));
+        findings.extend(stall(&name, status));
+        findings.extend(validators::missing(agent, origin, &name, status));
     }
     let time = field("as_of").and_then(|a| a.get("time")).or_else(|| field("time"));
     if let Some(time) = time.and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
         findings.push(freshness(&name, answered, time));
     }
-    findings.extend(validators::missing(agent, origin, &name, status.as_ref()));
     if let Some(date) = date.and_then(|d| DateTimeParser::new().parse_timestamp(&d).ok()) {
         findings.push(offset(&name, asked, answered, date));
     }
@@ -229,33 +234,21 @@ fn voting(name: &str, status: &Value) -> Option<Finding> {
     })
 }
 
-/// Whether enough validators answer, and who does not.
-fn quorum(name: &str, status: &Value) -> Option<Finding> {
-    let name = format!("quorum at {name}");
-    let stall = &status["stall"];
-    if stall.is_object() {
-        let missing = stall["missing"].as_array().map_or(&[][..], Vec::as_slice);
-        let missing: Vec<String> = missing.iter().map(last_heard).collect();
-        let found = format!(
-            "none since {}: {} of {} validators answer at height {}; missing {}",
-            stall["since"].as_str().unwrap_or("?"),
-            stall["answering"],
-            stall["quorum"],
-            stall["height"],
-            missing.join(", ")
-        );
-        let hint = "start the missing provinces' nodes, or mend the network to them; the chain goes on by itself";
-        return Some(Finding { name, health: Health::Bad, found, hint });
-    }
-    let missing = status["validators_missing"].as_array()?;
-    if missing.is_empty() {
-        return None;
-    }
-    let all = status["validators"].as_array().map_or(&[][..], Vec::as_slice);
-    let silent = all.iter().filter(|v| missing.contains(&v["province"])).map(last_heard);
-    let found = format!("there, without {}", silent.collect::<Vec<_>>().join(", "));
-    let hint = "the chain goes on; start their nodes, or mend the network to them";
-    Some(Finding { name, health: Health::Doubtful, found, hint })
+/// Why no block is made, when too few validators answer.
+fn stall(name: &str, status: &Value) -> Option<Finding> {
+    let stall = status.get("stall").filter(|stall| stall.is_object())?;
+    let missing = stall["missing"].as_array().map_or(&[][..], Vec::as_slice);
+    let missing: Vec<String> = missing.iter().map(last_heard).collect();
+    let found = format!(
+        "none since {}: {} of {} validators answer at height {}; missing {}",
+        stall["since"].as_str().unwrap_or("?"),
+        stall["answering"],
+        stall["quorum"],
+        stall["height"],
+        missing.join(", ")
+    );
+    let hint = "start the missing provinces' nodes, or mend the network to them; the chain goes on by itself";
+    Some(Finding { name: format!("quorum at {name}"), health: Health::Bad, found, hint })
 }
 
 /// A validator, and where it was when it was heard last.
@@ -309,19 +302,58 @@ fn offset(name: &str, asked_ms: u64, answered_ms: u64, date: Timestamp) -> Findi
     }
 }
 
-/// Asks each admin listener whether its node is ready.
-fn look_at_readiness(agent: &Agent, network: &DevnetFile, findings: &mut Vec<Finding>) {
-    for node in &network.nodes {
-        let answer = agent.get(format!("{}/readyz", node.admin)).call();
+/// A listener for whoever runs the node.
+struct Listener {
+    /// Whose.
+    of: String,
+    origin: String,
+    hint: &'static str,
+}
+
+/// The one of `--admin`, and those of `--devnet`.
+fn operators_listeners(
+    args: &DoctorArgs,
+    network: Option<&DevnetFile>,
+) -> Result<Vec<Listener>, Failure> {
+    let given = args.admin.as_deref().map(origin).transpose()?.map(|origin| Listener {
+        of: format!("node {origin}"),
+        origin,
+        hint: "docs/operating/runbook.md says what to do, by the words of the reason",
+    });
+    let nodes = network.map_or(&[][..], |network| &network.nodes);
+    let founded = nodes.iter().map(|node| Listener {
+        of: format!("the node of {}", node.province),
+        origin: node.admin.clone(),
+        hint: "wait for it to catch up, or start it: symbolon devnet start --node NUMBER",
+    });
+    Ok(given.into_iter().chain(founded).collect())
+}
+
+impl Listener {
+    /// Asks whether the node is ready, and if not, why.
+    fn readiness(&self, agent: &Agent) -> Finding {
+        let answer = agent.get(format!("{}/readyz", self.origin)).call();
         let (health, found) = match answer {
             Ok(answer) if answer.status() == 200 => (Health::Good, "ready".to_owned()),
-            Ok(answer) => (Health::Bad, format!("not ready ({})", answer.status())),
+            Ok(mut answer) => {
+                let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+                (Health::Bad, unready(answer.status().as_u16(), &text.unwrap_or_default()))
+            }
             Err(e) => (Health::Bad, e.to_string()),
         };
-        let hint = "wait for it to catch up, or start it: symbolon devnet start --node NUMBER";
-        let name = format!("readiness of the node of {}", node.province);
-        findings.push(Finding { name, health, found, hint });
+        Finding { name: format!("readiness of {}", self.of), health, found, hint: self.hint }
     }
+}
+
+/// What a node answers that is not ready.
+fn unready(status: u16, answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let reasons = answer["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+    let reasons: Vec<String> = reasons.iter().filter_map(Value::as_str).map(escaped).collect();
+    if reasons.is_empty() {
+        return format!("not ready ({status})");
+    }
+    format!("not ready: {}", reasons.join("; "))
 }
 
 /// Whether the nodes are of one chain, and near each other.
@@ -410,32 +442,31 @@ mod tests {
 
     #[test]
     fn a_stall_names_the_missing_and_where_they_were() {
-        let status = json!({
-            "validators_missing": ["44", "51"],
-            "validators": [
-                {"province": "31", "last_height": 8, "last_round": 2},
-                {"province": "44", "last_height": 7, "last_round": 0},
-                {"province": "51", "last_height": null, "last_round": null},
-            ],
-            "stall": null,
-        });
-        let some = quorum("n", &status).expect("two are missing");
-        assert_eq!(some.health, Health::Doubtful);
+        let missing = json!([
+            {"province": "44", "last_height": 7, "last_round": 0},
+            {"province": "51", "last_height": null, "last_round": null},
+        ]);
+        let status = json!({"stall": {
+            "since": "2026-11-23T08:00:00.000Z", "height": 8, "answering": 2, "quorum": 3,
+            "missing": missing,
+        }});
+        let found = stall("n", &status).expect("a stall");
+        assert_eq!(found.health, Health::Bad);
         let named =
             "44 (last heard at height 7, round 0), 51 (not heard since that node was started)";
-        assert_eq!(some.found, format!("there, without {named}"));
-        let mut stalled = status.clone();
-        stalled["stall"] = json!({
-            "since": "2026-11-23T08:00:00.000Z", "height": 8, "answering": 2, "quorum": 3,
-            "missing": status["validators"].as_array().expect("a list")[1..],
-        });
-        let found = quorum("n", &stalled).expect("a stall");
-        assert_eq!(found.health, Health::Bad);
         assert!(found.found.ends_with(named) && found.found.contains("2 of 3"), "{}", found.found);
-        assert!(quorum("n", &json!({"validators_missing": []})).is_none());
+        assert!(stall("n", &json!({"stall": null})).is_none());
         let silent = voting("n", &json!({"voting": "looks_on"})).expect("it does not vote");
         assert_eq!(silent.health, Health::Doubtful);
         assert!(voting("n", &json!({"voting": "votes"})).is_none());
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_says_why() {
+        let check = |answer: &str, expected: &str| assert_eq!(unready(503, answer), expected);
+        check(r#"{"reasons": ["a", "b\u001b"]}"#, "not ready: a; b\\u{1b}");
+        check(r#"{"reasons": []}"#, "not ready (503)");
+        check("<html>", "not ready (503)");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
+use symbolon_credential::encoding::to_base64url;
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::keys::PublicKey;
 
@@ -69,11 +70,16 @@ pub(crate) fn run(command: KeysCommand, context: &Context) -> Outcome {
 
 fn describe(file: &Path, public: &PublicKey) -> Answer {
     let peer_id = PeerId::of(public);
-    let text =
-        format!("file        {}\npublic key  {public}\npeer id     {peer_id}", file.display());
+    // As the nodes' JSON spells it, so that the two can be compared by eye.
+    let spelt = to_base64url(public.as_bytes());
+    let text = format!(
+        "file        {}\npublic key  {public}\nbase64url   {spelt}\npeer id     {peer_id}",
+        file.display()
+    );
     let json = json!({
         "file": file,
         "public_key": public.to_string(),
+        "public_key_base64url": spelt,
         "peer_id": peer_id.to_string(),
     });
     Answer::new(text, json)

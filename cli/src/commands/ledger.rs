@@ -32,7 +32,7 @@ pub(crate) enum LedgerCommand {
     /// Suspend an active licence
     Suspend(licence::ChangeArgs),
     /// End a licence's suspension
-    Resume(licence::ResumeArgs),
+    Resume(licence::ReverseArgs),
     Revoke(licence::RevokeArgs),
     /// Move a licence to another agency
     #[command(subcommand)]
@@ -61,7 +61,8 @@ pub(crate) enum LedgerCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TransferCommand {
     Out(licence::TransferOutArgs),
-    Cancel(licence::TransferCancelArgs),
+    /// Take a release back
+    Cancel(licence::ReverseArgs),
     In(issue::TransferInArgs),
 }
 

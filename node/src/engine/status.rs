@@ -20,8 +20,9 @@ pub struct EngineStatus {
     pub height: u64,
     /// Round of the running height.
     pub round: u32,
-    /// Whether it fetches blocks that others have. One peer that claims to have some is not
-    /// enough: it may lie.
+    /// Whether it is behind: it fetches blocks that others have, copies a snapshot, or waits
+    /// because nobody could serve. One peer of several that claims to have more is not enough: it
+    /// may lie.
     pub syncing: bool,
     /// When the newest block was committed here, in milliseconds since 1970.
     pub last_commit_ms: u64,
@@ -31,7 +32,7 @@ pub struct EngineStatus {
     pub voting: Voting,
     /// Every other validator of the current set, and what it said last.
     pub validators: Vec<LastHeard>,
-    /// Validators of the current set from which nothing was heard lately.
+    /// Validators of the current set from which nothing was heard lately; none while it is behind.
     pub validators_missing: Vec<ProvinceCode>,
     /// Why no block is made: too few validators answer.
     pub stall: Option<Stall>,
@@ -128,11 +129,15 @@ impl Engine {
         u64::try_from(patience.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Those of which nothing was heard for long. Whoever is behind hears nothing of its own
+    /// height, since the others speak of later ones: it misses nobody until it has listened again.
     fn silent(&self) -> Vec<LastHeard> {
         let (now, patience) = ((self.parts.clock)(), self.patience_ms());
-        let silent = |heard: &Heard| now.saturating_sub(heard.at_ms) > patience;
         let mut others = self.others();
-        others.retain(|validator| validator.last.as_ref().is_none_or(silent));
+        others.retain(|validator| {
+            let since = validator.last.map(|heard| heard.at_ms).max(self.sync.behind_ms);
+            since.is_none_or(|since| now.saturating_sub(since) > patience)
+        });
         others
     }
 
@@ -176,9 +181,10 @@ impl Engine {
 
     pub(super) fn publish_status(&mut self) {
         self.published = Instant::now();
-        let next = self.host.height();
-        let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
-        let (height, syncing) = (next.saturating_sub(1), self.sync.is_syncing(next, may_lie));
+        let (height, syncing) = (self.host.height().saturating_sub(1), self.is_behind());
+        if syncing {
+            self.sync.behind_ms = Some((self.parts.clock)());
+        }
         let silent = self.silent();
         let (stall, voting) = (self.stall(&silent, syncing), self.voting());
         let before = self.status.borrow().clone();

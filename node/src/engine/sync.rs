@@ -7,8 +7,9 @@
 //! A node that is very far behind copies a snapshot instead (`crate::join`), and this waits.
 //!
 //! One range is asked for at a time, and the next only when it has come or has failed. What a
-//! peer says of its own height decides whom to ask and nothing else: a claim that nobody could
-//! serve is dropped, and asking again takes longer each time.
+//! peer says of its own height decides whom to ask, and whether this node calls itself behind: a
+//! claim that nobody could serve is not asked for again before its peer repeats it, and asking
+//! takes longer each time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -48,6 +49,9 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// It doubles to at most this, so that a lying tip costs next to nothing.
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
+/// What the log says then.
+const NOBODY_SERVES: &str = "no peer gives the next block, and they say that they are further; asking again after a pause. An archive needs a peer that has all blocks: name one in network.peers, or join by snapshot by setting history.keep_blocks";
+
 /// A block that came and is not committed yet.
 #[derive(Debug, Clone)]
 struct Fetched {
@@ -55,6 +59,14 @@ struct Fetched {
     block: Arc<Vec<u8>>,
     certificate: Vec<u8>,
     from: PeerIndex,
+}
+
+/// What a peer said of its own height last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) tip: u64,
+    /// Nobody could serve it, and the peer has not repeated it since.
+    pub(super) vain: bool,
 }
 
 /// A range that was asked for.
@@ -67,8 +79,13 @@ struct Asked {
 /// Who claims which height, what was asked, and what has come.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
-    pub(super) claims: BTreeMap<PeerIndex, u64>,
+    pub(super) claims: BTreeMap<PeerIndex, Claim>,
     asked: Option<Asked>,
+    /// The next height, when peers claimed to have it at the last look. It outlives that nothing
+    /// is asked for: while a snapshot is copied, and in the pause after nobody could serve.
+    behind_at: Option<u64>,
+    /// When this node was last found to be behind, on its clock.
+    pub(super) behind_ms: Option<u64>,
     /// In order of height, the first of them after the tip.
     blocks: VecDeque<Fetched>,
     /// A worker has the first of them.
@@ -87,10 +104,11 @@ impl Sync {
     }
 
     /// Whether this node is catching up, as far as it can tell: blocks are coming, or it has
-    /// asked for them and more peers than may lie say that there are some after `next - 1`.
-    pub(super) fn is_syncing(&self, next: u64, may_lie: usize) -> bool {
-        let claim = self.claims.values().filter(|tip| **tip >= next).count();
-        !self.blocks.is_empty() || (self.asked.is_some() && claim > may_lie)
+    /// looked for them and more peers than may lie say that there are some after `next - 1`.
+    fn is_syncing(&self, next: u64, may_lie: usize) -> bool {
+        let claim = self.claims.values().filter(|claim| claim.tip >= next).count();
+        let looked = self.asked.is_some() || self.behind_at == Some(next);
+        !self.blocks.is_empty() || (looked && claim > may_lie)
     }
 
     pub(super) fn gone(&mut self, peer: PeerIndex) {
@@ -125,7 +143,7 @@ pub(super) enum Checked {
 impl Engine {
     /// A peer says what its tip is. The newest word counts.
     pub(super) fn heard_of_tip(&mut self, peer: PeerIndex, height: u64) {
-        self.sync.claims.insert(peer, height);
+        self.sync.claims.insert(peer, Claim { tip: height, vain: false });
         if height >= self.host.height() {
             self.sync.soon();
         }
@@ -133,8 +151,16 @@ impl Engine {
 
     /// A peer speaks of a height that begins only when `height` is committed.
     pub(super) fn heard_of_height(&mut self, peer: PeerIndex, height: u64) {
-        let known = self.sync.claims.get(&peer).copied().unwrap_or(0);
-        self.heard_of_tip(peer, height.max(known));
+        let known = self.sync.claims.get(&peer).filter(|claim| !claim.vain);
+        self.heard_of_tip(peer, known.map_or(height, |claim| claim.tip.max(height)));
+    }
+
+    /// Whether this node is behind. Who has fewer peers than may lie has nobody else to ask: all
+    /// of them must say so.
+    pub(super) fn is_behind(&self) -> bool {
+        let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
+        let may_lie = may_lie.min(self.peers.len().saturating_sub(1));
+        self.sync.is_syncing(self.host.height(), may_lie)
     }
 
     /// Asks for the next blocks when a peer claims to have them.
@@ -148,17 +174,20 @@ impl Engine {
         }
         self.sync.look_again = None;
         let next = self.host.height();
-        let ahead: Vec<_> = self.sync.claims.iter().filter(|(_, tip)| **tip >= next).collect();
+        let ahead: Vec<_> =
+            self.sync.claims.iter().filter(|(_, claim)| claim.tip >= next).collect();
+        self.sync.behind_at = (!ahead.is_empty()).then_some(next);
+        let ahead: Vec<_> = ahead.into_iter().filter(|(_, claim)| !claim.vain).collect();
         if ahead.is_empty() {
             return;
         }
-        let highest = ahead.iter().map(|(_, tip)| **tip).max().unwrap_or(next);
+        let highest = ahead.iter().map(|(_, claim)| claim.tip).max().unwrap_or(next);
         if self.parts.joiner.as_ref().is_some_and(|joiner| joiner.considers(next, highest)) {
             self.sync.look_again = Some(now + PATIENCE);
             return;
         }
-        let (peer, tip) = ahead[self.sync.turn % ahead.len()];
-        let last = (*tip).min(next.saturating_add(BATCH - 1));
+        let (peer, claim) = ahead[self.sync.turn % ahead.len()];
+        let last = claim.tip.min(next.saturating_add(BATCH - 1));
         self.parts.network.fetch_blocks(next, last, Some(*peer));
         self.sync.asked = Some(Asked { last, until: now + PATIENCE });
     }
@@ -170,13 +199,20 @@ impl Engine {
         }
     }
 
-    /// Nobody could give the block at `height`: whoever claims it may be lying.
+    /// Nobody could give the block at `height`: whoever claims it may be lying, or have dropped it.
     pub(super) fn sync_failed(&mut self, height: u64) {
         if self.sync.asked.is_none() || height < self.host.height() {
             return;
         }
-        self.sync.claims.retain(|_, tip| *tip < height);
         let pause = self.sync.pause.map_or(PAUSE_FIRST, |pause| (2 * pause).min(PAUSE_LONGEST));
+        if self.is_behind() {
+            let seconds = pause.as_secs();
+            let is_archive = self.parts.joiner.is_none();
+            tracing::warn!(height, seconds, is_archive, "{NOBODY_SERVES}");
+        }
+        for claim in self.sync.claims.values_mut().filter(|claim| claim.tip >= height) {
+            claim.vain = true;
+        }
         self.sync.pause = Some(pause);
         self.sync.not_before = Some(Instant::now() + pause);
         self.sync.failed();

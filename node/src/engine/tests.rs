@@ -5,6 +5,7 @@ mod bodies;
 mod disk;
 mod evidence;
 mod faults;
+mod log;
 mod marks;
 mod restart;
 mod rig;

@@ -391,7 +391,8 @@ pub(super) struct Status {
     province: Option<String>,
     /// `validator` or `observer`.
     role: &'static str,
-    /// Whether it fetches blocks that others have.
+    /// Whether it is behind: it fetches blocks that others have, copies a snapshot, or waits for a
+    /// peer that has the next block.
     syncing: bool,
     /// Round of the running height.
     round: u32,
@@ -403,7 +404,7 @@ pub(super) struct Status {
     voting: &'static str,
     /// Every other validator, and what it said last.
     validators: Vec<ValidatorHeard>,
-    /// Provinces whose validators were not heard of lately.
+    /// Provinces whose validators were not heard of lately; none while the node is behind.
     validators_missing: Vec<String>,
     /// Why no block is made: too few validators answer. Null while that is not so.
     stall: Option<StallBody>,

@@ -191,6 +191,14 @@ pub const BAN: Duration = Duration::from_secs(60);
 /// What one blame takes off a peer's gossip score.
 pub const BLAME_SCORE: f64 = 20.0;
 
+// The log.
+
+/// A peer that cannot be reached is named again after so long: six lines an hour for one that is
+/// down.
+pub const UNREACHED_AGAIN: Duration = Duration::from_secs(600);
+/// Of those that are refused, one is told in so long, whoever knocks.
+pub const REFUSED_AGAIN: Duration = Duration::from_secs(60);
+
 // Queues between the network and the engine.
 
 /// Events handed over at once. Small: what waits behind it is ordered by importance.

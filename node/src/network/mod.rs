@@ -33,6 +33,8 @@ mod queues;
 
 mod counters;
 
+mod troubles;
+
 mod task;
 
 mod bodies;

@@ -46,8 +46,13 @@ use super::{
     queues::{Admitted, Mailbox, Order, Outbox},
     serve::{Done, Telling},
     sync::Sync,
+    troubles::Troubles,
     wire::{Request, Response, Tip, WireError, decode_batch, encode_batch},
 };
+
+/// What the log says of a peer that takes no part: one that does not admit this node finds out who
+/// it is only after the handshake.
+const CLOSED_AT_ONCE: &str = "it closed the connection at once; does it admit this node's peer id?";
 
 /// What a request of ours was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,7 @@ pub(super) struct Task {
     pub(super) sync: Option<Sync>,
     pub(super) parts: Parts,
     pub(super) telling: Telling,
+    troubles: Troubles,
     /// Database reads for others, and of our own tip.
     pub(super) jobs: JoinSet<Done>,
     mailbox: Arc<Mailbox>,
@@ -102,6 +108,7 @@ impl Task {
             sync: None,
             parts: Parts::default(),
             telling: Telling::new(Tip { height, hash: hash.0 }, now),
+            troubles: Troubles::default(),
             jobs: JoinSet::new(),
             mailbox,
             transactions_topic: topics.transactions.hash(),
@@ -309,11 +316,18 @@ impl Task {
             }
             SwarmEvent::IncomingConnectionError { peer_id, error, .. } => {
                 count(&self.counters.connections_refused);
-                debug!(peer = ?peer_id, %error, "incoming connection refused");
+                match peer_id {
+                    Some(id) => self.troubles.refused(id, &error, Instant::now()),
+                    // It has not come so far as to say who it is.
+                    None => debug!(%error, "incoming connection refused"),
+                }
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 count(&self.counters.dials_failed);
-                debug!(peer = ?peer_id, %error, "cannot connect");
+                match peer_id.filter(|id| self.peers.get(id).is_some()) {
+                    Some(id) => self.troubles.cannot_reach(id, &error, Instant::now()),
+                    None => debug!(peer = ?peer_id, %error, "cannot connect"),
+                }
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 info!(%address, "listening");
@@ -342,6 +356,8 @@ impl Task {
         self.parts.gone(&id);
         if told {
             self.outbox.disconnected(index);
+        } else {
+            self.troubles.cannot_reach(id, &CLOSED_AT_ONCE, Instant::now());
         }
     }
 
@@ -384,6 +400,7 @@ impl Task {
             return;
         }
         peer.told = true;
+        self.troubles.reached(&id);
         let (index, height) = (peer.index, peer.height);
         self.outbox.connected(index, id.to_bytes());
         if height > 0 {

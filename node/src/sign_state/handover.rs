@@ -60,13 +60,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Take the mark over that another machine has exported.
+    /// Take the mark over that another machine has exported. Where nothing newer is known of the
+    /// key, the validator looks on for whole heights first, since no file says what was signed
+    /// after it was made.
     Import {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
         /// The exported file.
         file: PathBuf,
+        /// The key has signed nothing since the export: it votes at once, above the mark.
+        #[arg(long)]
+        nothing_signed_since: bool,
     },
 }
 
@@ -117,7 +122,9 @@ impl SignStateArgs {
             Command::New { signed_up_to, .. } => new(path, owner, *signed_up_to),
             Command::Show { json, .. } => show(path, owner, *json),
             Command::Export { out, .. } => export(path, owner, out),
-            Command::Import { file, .. } => import(path, owner, file),
+            Command::Import { file, nothing_signed_since, .. } => {
+                import(path, owner, file, *nothing_signed_since)
+            }
         }
     }
 }
@@ -191,21 +198,40 @@ fn export(path: &Path, owner: Owner, out: &Path) -> Result<String, SignStateErro
     Ok(format!("{}: handed over; this key does not vote here any more", out.display()))
 }
 
-fn import(path: &Path, owner: Owner, file: &Path) -> Result<String, SignStateError> {
+/// An exported file may be of any age. What this machine knows of the key says whether it is the
+/// newest: it is above the mark that was handed over here, or this key has gone on from it here.
+/// Otherwise the key may have signed since, elsewhere or here, and only its operator can know.
+fn import(
+    path: &Path,
+    owner: Owner,
+    file: &Path,
+    nothing_signed_since: bool,
+) -> Result<String, SignStateError> {
     let imported = read_export(file, &owner)?;
-    let done = |height: u64| format!("{}: the key votes above height {height}", path.display());
     let height = imported.as_ref().map_or(0, |mark| mark.height);
-    let Some(mut state) = SignState::open(path, owner)? else {
-        SignState::create(path, owner, Standing::Known(imported))?;
-        return Ok(done(height));
+    let state = SignState::open(path, owner)?;
+    let (known, votes_here) = match state.as_ref().map(SignState::standing) {
+        Some(Standing::Known(mark)) => (mark.as_ref(), true),
+        Some(Standing::HandedOver(mark)) => (mark.as_ref(), false),
+        Some(Standing::Unknown) | None => (None, false),
     };
-    if let Standing::Known(Some(known)) | Standing::HandedOver(Some(known)) = state.standing()
+    if let Some(known) = known
         && imported.as_ref().is_none_or(|mark| place(mark) < place(known))
     {
         return Err(SignStateError::Older { exported: height, known: known.height });
     }
-    state.set(Standing::Known(imported))?;
-    Ok(done(height))
+    let newer = known.is_some() && imported.as_ref().map(place) > known.map(place);
+    let (standing, what) = if votes_here || newer || nothing_signed_since {
+        (Standing::Known(imported), format!("the key votes above height {height}"))
+    } else {
+        let what = "the validator looks on before it votes, since the key may have signed after this export; if it has not: --nothing-signed-since";
+        (Standing::Unknown, what.to_owned())
+    };
+    match state {
+        Some(mut state) => state.set(standing)?,
+        None => drop(SignState::create(path, owner, standing)?),
+    }
+    Ok(format!("{}: {what}", path.display()))
 }
 
 fn existing(path: &Path, owner: Owner) -> Result<SignState, SignStateError> {

@@ -99,6 +99,48 @@ fn one_file_has_one_holder_and_one_owner() {
     assert!(matches!(again, SignStateError::Exists { .. }), "{again}");
 }
 
+#[test]
+fn what_was_signed_is_known_beside_the_next_key_as_well() {
+    let check = |own: Standing, next: Option<Standing>, expected: Option<Standing>| {
+        let (folder, path) = place_of_it();
+        let other = beside(&folder.path().join("next.pem"));
+        drop(SignState::create(&path, owner(1), own).unwrap());
+        if let Some(next) = next {
+            drop(SignState::create(&other, owner(2), next).unwrap());
+        }
+        let state = SignState::take(&path, owner(1)).unwrap();
+        let taken = state.with_next(&other, owner(2));
+        let Some(expected) = expected else {
+            let error = taken.unwrap_err();
+            assert!(matches!(error, SignStateError::HandedOver { .. }), "{error}");
+            return;
+        };
+        let mut state = taken.unwrap();
+        match (state.signed(5), expected) {
+            (Signed::UpTo(mark), Standing::Known(known)) => assert_eq!(mark, known),
+            (Signed::Unknown(_), Standing::Unknown) => {}
+            (signed, expected) => panic!("{signed:?} is not {expected:?}"),
+        }
+        // Whichever key signs, the mark is in both places, also after another start.
+        state.keep(&said(9, 0)).unwrap();
+        state.keep(&said(9, 1)).unwrap();
+        drop(state);
+        let next = SignState::take(&other, owner(2)).unwrap();
+        assert_eq!(next.standing(), &Standing::Known(Some(said(9, 1))));
+        assert_eq!(opened(&path), Standing::Known(Some(said(9, 1))));
+    };
+    let known = |height| Standing::Known(Some(said(height, 0)));
+    check(known(7), None, Some(known(7)));
+    check(Standing::Known(None), None, Some(Standing::Known(None)));
+    check(known(7), Some(known(5)), Some(known(7)));
+    check(known(5), Some(known(7)), Some(known(7)));
+    check(Standing::Known(None), Some(known(7)), Some(known(7)));
+    check(known(7), Some(Standing::Unknown), Some(Standing::Unknown));
+    check(Standing::Unknown, Some(known(7)), Some(Standing::Unknown));
+    check(Standing::Unknown, None, Some(Standing::Unknown));
+    check(known(7), Some(Standing::HandedOver(None)), None);
+}
+
 mod moving {
     use clap::Parser;
 
@@ -126,7 +168,7 @@ mod moving {
         command(&here, &["export", "--out", file]).unwrap();
         let stopped = SignState::take(&here, owner(1)).unwrap_err();
         assert!(matches!(stopped, SignStateError::HandedOver { .. }), "{stopped}");
-        command(&there, &["import", file]).unwrap();
+        command(&there, &["import", "--nothing-signed-since", file]).unwrap();
         let mut state = SignState::take(&there, owner(1)).unwrap();
         assert_eq!(state.standing(), &Standing::Known(Some(said(7, 1))));
         state.keep(&said(8, 0)).unwrap();
@@ -139,6 +181,49 @@ mod moving {
         command(&there, &["export", "--out", back.to_str().unwrap()]).unwrap();
         command(&here, &["import", back.to_str().unwrap()]).unwrap();
         assert_eq!(opened(&here), Standing::Known(Some(said(8, 0))));
+    }
+
+    #[test]
+    fn an_old_mark_brings_no_key_to_vote_unless_its_operator_says_so() {
+        let check = |before: &dyn Fn(&Path), told: bool, expected: Standing| {
+            let (folder, path) = place_of_it();
+            let file = folder.path().join("exported.json");
+            let file = file.to_str().unwrap();
+            kept(&path);
+            command(&path, &["export", "--out", file]).unwrap();
+            before(&path);
+            let line: &[&str] = match told {
+                true => &["import", "--nothing-signed-since", file],
+                false => &["import", file],
+            };
+            command(&path, line).unwrap();
+            assert_eq!(opened(&path), expected);
+        };
+        let mark = || Standing::Known(Some(said(7, 1)));
+        let lost = |path: &Path| std::fs::remove_file(path).unwrap();
+        let lost_and_begun = |path: &Path| {
+            lost(path);
+            drop(SignState::take(path, owner(1)).unwrap());
+        };
+        let damaged = |path: &Path| {
+            lost(path);
+            std::fs::write(path, [7; SLOT]).unwrap();
+        };
+        let behind = |path: &Path| {
+            lost(path);
+            let mut state = SignState::create(path, owner(1), Standing::Known(None)).unwrap();
+            state.keep(&said(6, 0)).unwrap();
+        };
+        check(&lost, false, Standing::Unknown);
+        check(&lost_and_begun, false, Standing::Unknown);
+        check(&damaged, false, Standing::Unknown);
+        // Handed over, and perhaps used there.
+        check(&|_| (), false, Standing::Unknown);
+        for at in [&lost as &dyn Fn(&Path), &lost_and_begun, &damaged, &|_| ()] {
+            check(at, true, mark());
+        }
+        // It votes here, and its mark only goes up.
+        check(&behind, false, mark());
     }
 
     #[test]

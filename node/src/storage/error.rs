@@ -30,7 +30,7 @@ pub enum StorageError {
     Foreign(PathBuf),
     /// A database of another version of this software.
     #[error(
-        "the database has schema version {found}, this software reads version {SCHEMA_VERSION}; use the software that wrote it, or move data_dir away and let the node fetch the chain with role = \"observer\" first (docs/operating/recovery.md)"
+        "the database has schema version {found}, this software reads version {SCHEMA_VERSION}; use the software that wrote it, or move data_dir away and let the node fetch the chain (docs/operating/recovery.md)"
     )]
     Schema {
         /// The version found.
@@ -48,7 +48,7 @@ pub enum StorageError {
     },
     /// Something in the database is missing or not what it must be.
     #[error(
-        "the database is damaged: {0}; move data_dir away and let the node fetch the chain with role = \"observer\" first, since a validator that has forgotten its votes must not vote yet (docs/operating/recovery.md)"
+        "the database is damaged: {0}; move data_dir away and let the node fetch the chain; a validator is silent up to the height of its sign state, which must not be an old copy (docs/operating/recovery.md)"
     )]
     Damaged(String),
     /// A rule has begun that this version does not know.

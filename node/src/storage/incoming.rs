@@ -95,38 +95,129 @@ impl Incoming {
         let at = |source| StorageError::Folder { path: self.folder(), source };
         let ready = self.folder().join(READY);
         if !ready.exists() {
-            return Ok(());
+            return self.clear().map_err(at);
         }
         let height = std::fs::read_to_string(&ready).map_err(at)?;
-        self.exchange(height.trim()).map_err(at)?;
+        self.exchange(height.trim(), &mut || Ok(())).map_err(at)?;
         tracing::info!(height = height.trim(), "the database was made from a snapshot");
         Ok(())
     }
 
-    fn exchange(&self, height: &str) -> io::Result<()> {
+    /// The database before is of no use once another has its place, whatever became of the file
+    /// that said so.
+    fn clear(&self) -> io::Result<()> {
+        if self.data.join(DATABASE).exists() { remove(&self.data.join(REPLACED)) } else { Ok(()) }
+    }
+
+    /// `then` stands between any two steps: a test ends the process there.
+    fn exchange(&self, height: &str, then: Then<'_>) -> io::Result<()> {
         let (fresh, own) = (self.folder().join(DATABASE), self.data.join(DATABASE));
         let (replaced, snapshots) = (self.data.join(REPLACED), self.data.join(SNAPSHOTS));
         if fresh.exists() {
             if own.exists() {
                 remove(&replaced)?;
+                then()?;
                 std::fs::rename(&own, &replaced)?;
+                then()?;
             }
             std::fs::rename(&fresh, &own)?;
+            then()?;
             sync(&self.data)?;
         }
         let snapshot = self.folder().join(height);
         if snapshot.exists() {
             std::fs::create_dir_all(&snapshots)?;
+            then()?;
             remove(&snapshots.join(height))?;
+            then()?;
             std::fs::rename(&snapshot, snapshots.join(height))?;
+            then()?;
             sync(&snapshots)?;
         }
-        remove(&self.folder())?;
+        // Before the file that says that there is something to do.
         remove(&replaced)?;
+        then()?;
+        sync(&self.data)?;
+        remove(&self.folder())?;
+        then()?;
         sync(&self.data)
     }
 }
 
+/// What stands between two steps.
+type Then<'a> = &'a mut dyn FnMut() -> io::Result<()>;
+
 fn remove(folder: &Path) -> io::Result<()> {
     if folder.exists() { std::fs::remove_dir_all(folder) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a database and an older snapshot, and others that are ready for their places.
+    fn ready() -> (tempfile::TempDir, Incoming) {
+        let folder = tempfile::tempdir().unwrap();
+        let incoming = Incoming::of(folder.path());
+        let snapshot = incoming.begin(20).unwrap();
+        for (place, text) in [
+            (folder.path().join(DATABASE), "old"),
+            (folder.path().join(SNAPSHOTS).join("20"), "old"),
+            (incoming.folder().join(DATABASE), "new"),
+            (snapshot, "new"),
+        ] {
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join("file"), text).unwrap();
+        }
+        incoming.ready(20).unwrap();
+        (folder, incoming)
+    }
+
+    fn check_taken_over(folder: &Path) {
+        for place in [folder.join(DATABASE), folder.join(SNAPSHOTS).join("20")] {
+            assert_eq!(std::fs::read_to_string(place.join("file")).unwrap(), "new");
+        }
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [DATABASE, SNAPSHOTS], "nothing else is left");
+    }
+
+    /// Takes over, and ends after so many steps; whether it came so far.
+    fn ends_after(incoming: &Incoming, steps: usize) -> bool {
+        let mut left = steps;
+        let mut then = || {
+            left = left.checked_sub(1).ok_or_else(|| io::Error::other("killed"))?;
+            Ok(())
+        };
+        incoming.exchange("20", &mut then).is_err()
+    }
+
+    #[test]
+    fn a_crash_between_any_two_steps_leaves_the_new_database_and_nothing_else() {
+        let mut crashes = 0;
+        loop {
+            let (folder, incoming) = ready();
+            if !ends_after(&incoming, crashes) {
+                break;
+            }
+            crashes += 1;
+            incoming.take_over().unwrap();
+            check_taken_over(folder.path());
+        }
+        assert_eq!(crashes, 8);
+    }
+
+    #[test]
+    fn a_replaced_database_goes_when_its_successor_is_there_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let incoming = Incoming::of(folder.path());
+        let (own, replaced) = (folder.path().join(DATABASE), folder.path().join(REPLACED));
+        std::fs::create_dir_all(replaced.join("some")).unwrap();
+        incoming.take_over().unwrap();
+        assert!(replaced.exists(), "it may be the only one");
+        std::fs::create_dir_all(&own).unwrap();
+        incoming.take_over().unwrap();
+        assert!(!replaced.exists() && own.exists());
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -184,6 +185,7 @@ fn a_node_opens_its_encrypted_keys_and_says_nothing_of_them() {
     refused(&check(&[]), "is encrypted: set SYMBOLON_PASSPHRASE_FILE");
     refused(&check(&[(VARIABLE, "wrong")]), "the passphrase does not open it");
     done(&check(&[(VARIABLE, PASSPHRASE)]));
+    done(&through_a_pipe(home.node("check-config")));
     home.write("passphrase", PASSPHRASE, 0o644);
     let file = home.path("passphrase").to_string_lossy().into_owned();
     refused(&check(&[(FILE_VARIABLE, &file)]), "other users of this machine");
@@ -214,6 +216,14 @@ fn a_node_opens_its_encrypted_keys_and_says_nothing_of_them() {
             assert!(!there, "{place} tells {:?}", String::from_utf8_lossy(&secret));
         }
     }
+}
+
+/// Gives the passphrase once, as a node does that starts itself again; two keys need it.
+fn through_a_pipe(mut command: Command) -> Output {
+    command.env(FILE_VARIABLE, "/dev/stdin").stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(PASSPHRASE.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 /// How a private key may be written.

@@ -4,21 +4,23 @@
 use serde_json::Value;
 use ureq::Agent;
 
-use super::{Finding, Health, MAX_ANSWER};
+use super::{Finding, Health, MAX_ANSWER, last_heard};
 
-/// What a node's status says of silent validators; nothing when it hears all of them.
-pub(super) fn missing(
-    agent: &Agent,
-    origin: &str,
-    name: &str,
-    status: Option<&Value>,
-) -> Option<Finding> {
-    let silent = status?.get("validators_missing")?.as_array()?;
-    let silent: Vec<&str> = silent.iter().filter_map(Value::as_str).collect();
-    if silent.is_empty() {
+/// What a node's status says of silent validators; nothing when it hears all of them, or when it
+/// names a stall, which says it already.
+pub(super) fn missing(agent: &Agent, origin: &str, name: &str, status: &Value) -> Option<Finding> {
+    let silent = silent(status)?;
+    Some(finding(name, &silent, count(agent, origin)))
+}
+
+/// Who is silent, and where each was when it was heard last.
+fn silent(status: &Value) -> Option<Vec<String>> {
+    let missing = status.get("validators_missing")?.as_array()?;
+    if missing.is_empty() || status["stall"].is_object() {
         return None;
     }
-    Some(finding(name, &silent, count(agent, origin)))
+    let all = status["validators"].as_array().map_or(&[][..], Vec::as_slice);
+    Some(all.iter().filter(|v| missing.contains(&v["province"])).map(last_heard).collect())
 }
 
 /// How many validators there are.
@@ -29,7 +31,7 @@ fn count(agent: &Agent, origin: &str) -> Option<usize> {
     Some(list.get("items")?.as_array()?.len())
 }
 
-fn finding(name: &str, silent: &[&str], all: Option<usize>) -> Finding {
+fn finding(name: &str, silent: &[String], all: Option<usize>) -> Finding {
     // More than two thirds must vote, so a third less one may fail.
     let may_fail = all.map(|all| all.saturating_sub(1) / 3);
     let (health, then) = match may_fail.map(|may| may.checked_sub(silent.len())) {
@@ -41,25 +43,49 @@ fn finding(name: &str, silent: &[&str], all: Option<usize>) -> Finding {
     Finding {
         name: format!("validators as {name} hears them"),
         health,
-        found: format!("nothing heard lately of {}{then}", silent.join(" ")),
+        found: format!("nothing heard lately of {}{then}", silent.join(", ")),
         hint: "call the operators of these provinces: the node is down, cut off, or does not vote",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn silent_validators_are_named_with_how_many_more_may_fail() {
         let check = |silent: &[&str], all: Option<usize>, health: Health, said: &str| {
-            let found = finding("node x", silent, all);
+            let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
+            let found = finding("node x", &silent, all);
             assert_eq!(found.health, health, "{silent:?} of {all:?}");
             assert!(found.found.ends_with(said), "{}", found.found);
         };
         check(&["31"], Some(4), Health::Doubtful, "of 31; if one more fails, no block is made");
-        check(&["31", "44"], Some(4), Health::Bad, "of 31 44; too few are left to make blocks");
+        check(&["31", "44"], Some(4), Health::Bad, "of 31, 44; too few are left to make blocks");
         check(&["31"], Some(32), Health::Doubtful, "of 31; 9 more may fail");
         check(&["31"], None, Health::Doubtful, "of 31");
+    }
+
+    #[test]
+    fn who_is_silent_is_said_once_and_where_it_was() {
+        let status = |missing: Value, stall: Value| {
+            json!({
+                "validators_missing": missing,
+                "validators": [
+                    {"province": "31", "last_height": 8, "last_round": 2},
+                    {"province": "44", "last_height": 7, "last_round": 0},
+                    {"province": "51", "last_height": null, "last_round": null},
+                ],
+                "stall": stall,
+            })
+        };
+        let named = silent(&status(json!(["44", "51"]), Value::Null)).expect("two are missing");
+        let expected =
+            ["44 (last heard at height 7, round 0)", "51 (not heard since that node was started)"];
+        assert_eq!(named, expected);
+        assert!(silent(&status(json!([]), Value::Null)).is_none());
+        assert!(silent(&status(json!(["44"]), json!({"height": 8}))).is_none());
     }
 }

@@ -40,12 +40,15 @@ pub(crate) struct ChangeArgs {
     by_province: bool,
 }
 
-/// Which licence. Only its agency may end a suspension, also one by the province.
+/// Which licence was suspended or released, and who takes that back.
 #[derive(Debug, Args)]
-pub(crate) struct ResumeArgs {
+pub(crate) struct ReverseArgs {
     /// The licence: its cid, or its .sdjwt file
     #[arg(value_name = "CID|FILE")]
     licence: String,
+    /// Sign as the province's authority instead of the agency: possible once feature 1 holds
+    #[arg(long)]
+    by_province: bool,
 }
 
 /// End a licence for good
@@ -95,14 +98,6 @@ pub(crate) struct TransferOutArgs {
     /// The agency that may take it over
     #[arg(long, value_name = "USCC", value_parser = super::shared::parse_uscc)]
     to: Uscc,
-}
-
-/// Take a release back
-#[derive(Debug, Args)]
-pub(crate) struct TransferCancelArgs {
-    /// The licence: its cid, or its .sdjwt file
-    #[arg(value_name = "CID|FILE")]
-    licence: String,
 }
 
 /// Show where a licence stands
@@ -207,9 +202,9 @@ pub(super) fn suspend(args: &ChangeArgs, context: &Context) -> Outcome {
 }
 
 /// `symbolon resume`.
-pub(super) fn resume(args: &ResumeArgs, context: &Context) -> Outcome {
+pub(super) fn resume(args: &ReverseArgs, context: &Context) -> Outcome {
     let cid = parse_cid(&args.licence)?;
-    change(context, cid, false, "resumed", Operation::Resume { cid })
+    change(context, cid, args.by_province, "resumed", Operation::Resume { cid })
 }
 
 /// `symbolon revoke`.
@@ -227,9 +222,9 @@ pub(super) fn transfer_out(args: &TransferOutArgs, context: &Context) -> Outcome
 }
 
 /// `symbolon transfer cancel`.
-pub(super) fn transfer_cancel(args: &TransferCancelArgs, context: &Context) -> Outcome {
+pub(super) fn transfer_cancel(args: &ReverseArgs, context: &Context) -> Outcome {
     let cid = parse_cid(&args.licence)?;
-    change(context, cid, false, "took back", Operation::CancelTransfer { cid })
+    change(context, cid, args.by_province, "took back", Operation::CancelTransfer { cid })
 }
 
 /// `symbolon status`.

@@ -106,6 +106,10 @@ fn answer(args: &VerifyArgs, context: &Context) -> Outcome {
     }
     let node = Node::of(context)?;
     let verdict = node.post("/v1/verify", &Value::Object(body))?;
+    if args.offline.holds() {
+        let held = args.offline.hold(&node, verdict, &presentation, question(args), context)?;
+        return Ok(with_evidence(args, held));
+    }
     let Ok(outcome) = Judged::deserialize(&verdict["outcome"]) else {
         return Err(Failure::unreachable(
             "strange_answer",
@@ -119,17 +123,24 @@ fn answer(args: &VerifyArgs, context: &Context) -> Outcome {
 
 /// Judges without a node.
 fn without_node(args: &VerifyArgs, presentation: &str, context: &Context) -> Outcome {
-    let question = offline::Question {
+    Ok(with_evidence(args, args.offline.judge(presentation, &question(args), context)?))
+}
+
+fn question(args: &VerifyArgs) -> offline::Question<'_> {
+    offline::Question {
         at: args.at.as_deref(),
         province: args.province,
         audience: args.audience.as_deref(),
         nonce: args.nonce.as_deref(),
-    };
-    let judged = args.offline.judge(presentation, &question, context)?;
+    }
+}
+
+/// A verdict that was judged here, and what it rests on.
+fn with_evidence(args: &VerifyArgs, judged: offline::Offline) -> Answer {
     let mut lines =
         vec![show(&judged.verdict, args.show_all), String::new(), "evidence 核验依据".to_owned()];
     lines.extend(judged.evidence.iter().map(|line| format!("  {line}")));
-    Ok(Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status))
+    Answer::new(lines.join("\n"), judged.verdict).with_status(judged.status)
 }
 
 /// The presentation that the argument is, or that the file or the ticket which it names holds or

@@ -33,6 +33,7 @@ use super::super::{
 };
 use super::disk::Disk;
 use crate::{
+    join::{self, JoinParts},
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex, detached::Wishes},
     pool::{Pool, PoolOutlets},
@@ -307,6 +308,18 @@ impl Rig {
         let certificate = self.certificate(block);
         let bodies::Prepared { block, executed, .. } = &*prepared;
         store.commit(&Commit { block, certificate: &certificate, executed }).unwrap();
+    }
+
+    /// Joins by snapshot from now on, when it is two blocks behind.
+    pub(super) fn join_by_snapshot(&mut self) {
+        let parts = JoinParts {
+            data: self.folder.path().to_owned(),
+            genesis: Arc::new(self.genesis.clone()),
+            network: self.network.clone(),
+            commits: self.engine.parts.store.commits(),
+            snapshot_every: 1,
+        };
+        self.engine.parts.joiner = Some(join::start(parts).unwrap().0);
     }
 
     /// What was published since the last look.

@@ -72,8 +72,56 @@ fn a_node_that_catches_up_does_not_call_it_a_stall() {
         rig.engine.heard_of_tip(crate::network::PeerIndex(peer), 5);
     }
     rig.engine.sync_if_behind();
-    assert_eq!(stall(&mut rig), None);
-    assert!(rig.engine.status.borrow().syncing);
+    check_behind(&mut rig);
+}
+
+/// Checks that it calls itself behind, and nothing else.
+fn check_behind(rig: &mut Rig) {
+    assert_eq!(stall(rig), None);
+    let status = rig.engine.status.borrow();
+    assert!(status.syncing && status.validators_missing.is_empty(), "{status:?}");
+}
+
+#[test]
+fn a_node_that_waits_for_a_snapshot_or_for_a_peer_is_behind_and_names_no_stall() {
+    let check = |wait: &dyn Fn(&mut Rig)| {
+        let mut rig = Rig::begun();
+        rig.engine.peers.extend([7, 8].map(crate::network::PeerIndex));
+        let claim = |rig: &mut Rig, tip| {
+            for peer in [7, 8] {
+                rig.engine.heard_of_tip(crate::network::PeerIndex(peer), tip);
+            }
+        };
+        claim(&mut rig, 5);
+        wait(&mut rig);
+        rig.pass(LONG_MS);
+        check_behind(&mut rig);
+        // They take it back: now it listens for as long as anybody may be silent.
+        claim(&mut rig, 0);
+        assert_eq!(stall(&mut rig), None);
+        assert!(!rig.engine.status.borrow().syncing);
+        rig.pass(LONG_MS);
+        assert!(stall(&mut rig).is_some());
+    };
+    check(&|rig| {
+        rig.join_by_snapshot();
+        rig.engine.sync_if_behind();
+        assert!(rig.wishes().blocks.is_empty(), "block sync waits");
+    });
+    check(&|rig| {
+        rig.engine.sync_if_behind();
+        rig.engine.sync_failed(1);
+    });
+}
+
+#[test]
+fn a_node_with_one_peer_believes_that_it_is_behind() {
+    let mut rig = Rig::begun();
+    rig.engine.peers.insert(PEER);
+    rig.engine.heard_of_tip(PEER, 5);
+    rig.engine.sync_if_behind();
+    rig.pass(LONG_MS);
+    check_behind(&mut rig);
 }
 
 #[test]

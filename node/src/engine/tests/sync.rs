@@ -5,6 +5,7 @@ use symbolon_ledger::{codec, hash::sha256, vote::VoteKind};
 
 use super::{
     super::EngineError,
+    log::said,
     rig::{PEER, Rig},
 };
 use crate::network::PeerIndex;
@@ -124,11 +125,12 @@ fn a_certified_block_that_is_invalid_here_stops_the_node() {
 #[test]
 fn a_lying_tip_is_dropped_and_costs_less_each_time() {
     let mut rig = behind(1_000_000);
-    assert!(!syncing(&mut rig), "one peer may lie");
+    rig.engine.peers.extend([PEER, OTHER]);
+    assert!(!syncing(&mut rig), "one peer of two may lie");
     let mut last = std::time::Duration::ZERO;
     for _ in 0..3 {
         rig.engine.sync_failed(1);
-        assert!(rig.engine.sync.claims.is_empty() && !syncing(&mut rig));
+        assert!(rig.engine.sync.claims.values().all(|claim| claim.vain) && !syncing(&mut rig));
         let pause = rig.engine.sync.pause.unwrap();
         assert!(pause > last);
         last = pause;
@@ -144,4 +146,20 @@ fn a_lying_tip_is_dropped_and_costs_less_each_time() {
     // A claim that is taken back is gone.
     rig.engine.heard_of_tip(OTHER, 0);
     assert!(!syncing(&mut rig));
+}
+
+#[test]
+fn the_log_says_when_no_peer_gives_the_next_block() {
+    let check = |claims: &[PeerIndex], told: bool| {
+        let mut rig = behind(4);
+        rig.engine.peers.extend([PEER, OTHER]);
+        for peer in claims {
+            rig.engine.heard_of_tip(*peer, 4);
+        }
+        let said = said(|| rig.engine.sync_failed(1));
+        assert_eq!(said.contains("no peer gives the next block"), told, "{said}");
+    };
+    check(&[PEER, OTHER], true);
+    // One that lies fills nobody's log.
+    check(&[PEER], false);
 }

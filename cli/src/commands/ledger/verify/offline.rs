@@ -2,7 +2,8 @@
 //!
 //! Everything that it rests on is brought in files, and how old each of them is stands under the
 //! verdict. Evidence that cannot be used is no answer about the licence: it ends with status 2, or
-//! with 5 when something more is needed, and never with 1.
+//! with 5 when something more is needed, and never with 1. A node's verdict is held against the
+//! same trust in [`held`].
 
 use std::path::{Path, PathBuf};
 
@@ -41,21 +42,25 @@ use crate::{
     output::{Failure, Status},
 };
 
-/// What stands in for a node.
+mod held;
+
+/// What stands in for a node, or what a node's word is held against.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Without a node")]
+#[command(next_help_heading = "Without a node, or without believing it")]
 pub(super) struct OfflineArgs {
     /// Ask no node: judge with the files named here
     #[arg(long, requires = "trust")]
     offline: bool,
-    /// The trust bundle (`symbolon trust-bundle get --out FILE`)
-    #[arg(long, value_name = "FILE", requires = "offline")]
+    /// The trust bundle (`symbolon trust-bundle get --out FILE`). Where a node is asked, its
+    /// verdict is held against the proof that comes with it
+    #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// Hold the trust bundle against the founding document
-    #[arg(long, value_name = "FILE", requires = "offline")]
+    /// Hold the trust bundle against the founding document; it does in its place where a node is
+    /// asked and the founding validators still vote
+    #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
     /// Hold the trust bundle against a block that you know
-    #[arg(long, value_name = "HEIGHT:HASH", requires = "offline", conflicts_with = "genesis")]
+    #[arg(long, value_name = "HEIGHT:HASH", requires = "trust", conflicts_with = "genesis")]
     pin: Option<Pin>,
     /// A state proof of the licence (`symbolon proof get`); more than one may be given
     #[arg(long, value_name = "FILE", requires = "offline")]
