@@ -5,7 +5,8 @@ use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, setrlimit};
 use symbolon_node::{
-    config, engine, node, sign_state::handover::SignStateArgs, storage::Store, verify_chain,
+    backup::command::BackupArgs, config, engine, node, sign_state::handover::SignStateArgs,
+    storage::Store, verify_chain,
 };
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -57,6 +58,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, check or bring back a backup of the chain.
+    Backup(BackupArgs),
     /// Make, show, hand over or take over what the validator's key has signed last.
     SignState(SignStateArgs),
 }
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
         Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
         Command::VerifyChain { config, json } => verify(&config, json),
+        Command::Backup(args) => args.run().map(|text| say(&text)).map_err(Failure::from),
         Command::SignState(args) => sign_state(&args),
     };
     match result {
