@@ -271,7 +271,7 @@ fn status_signer(
 /// What the validator's key has signed, and where it is kept.
 fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeError> {
     let Some((path, owner)) = loaded.sign_state() else { return Ok((Signed::default(), None)) };
-    let state = SignState::take(&path, owner)?;
+    let state = SignState::take(&path, owner)?.shared(loaded.config.two_sites);
     let signed = state.signed(unix_ms());
     Ok((signed, Some(Box::new(state))))
 }

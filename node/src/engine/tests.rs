@@ -9,5 +9,6 @@ mod marks;
 mod restart;
 mod rig;
 mod router;
+mod sites;
 mod stall;
 mod sync;
