@@ -67,6 +67,21 @@ impl Signed {
         }
     }
 
+    /// Whether `statement`, which bears this key's signature, was signed elsewhere: it is above the
+    /// mark, or contradicts it. Whoever looks on knows it of the heights that began after it did,
+    /// since before that it may have been itself.
+    #[must_use]
+    pub fn is_foreign(&self, statement: &Statement) -> bool {
+        match self {
+            Self::UpTo(None) => true,
+            Self::UpTo(Some(mark)) => {
+                place(statement) > place(mark)
+                    || (place(statement) == place(mark) && statement != mark)
+            }
+            Self::Unknown(watch) => watch.seen > 0 && statement.height > watch.last,
+        }
+    }
+
     /// Whether anything may be signed at `height`, when `logged` tells what the log of this height
     /// holds of this node's own for a round and step.
     pub(crate) fn allows(
@@ -158,6 +173,28 @@ mod tests {
         check(7, None, false);
         check(6, Some(&mark), false);
         assert!(Signed::default().allows(1, |_, _| None));
+    }
+
+    #[test]
+    fn what_this_key_signed_elsewhere_is_known_by_the_mark() {
+        let a = Some(sha256(b"a"));
+        let signed = Signed::UpTo(Some(said(7, 2, Step::Prevote, a)));
+        let check = |signed: &Signed, height, round, step, block, foreign: bool| {
+            let heard = said(height, round, step, block);
+            assert_eq!(signed.is_foreign(&heard), foreign, "{heard:?}");
+        };
+        // Its own words come back.
+        check(&signed, 7, 2, Step::Prevote, a, false);
+        check(&signed, 7, 1, Step::Precommit, None, false);
+        check(&signed, 6, 0, Step::Proposal, a, false);
+        check(&signed, 7, 2, Step::Prevote, None, true);
+        check(&signed, 7, 2, Step::Precommit, a, true);
+        check(&signed, 8, 0, Step::Prevote, None, true);
+        check(&Signed::default(), 1, 0, Step::Prevote, None, true);
+        let watching = |seen| Signed::Unknown(Watch { since_ms: 0, seen, last: 7 });
+        check(&watching(0), 8, 0, Step::Prevote, None, false);
+        check(&watching(1), 7, 3, Step::Precommit, None, false);
+        check(&watching(1), 8, 0, Step::Prevote, None, true);
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub struct NodeConfig {
     /// they do, the node votes with it.
     #[serde(default)]
     pub next_validator_key: Option<PathBuf>,
+    /// Whether the validator's key is at a second site too, which may take over. Said at both.
+    #[serde(default)]
+    pub two_sites: bool,
     /// Key of its peer id.
     pub network_key: PathBuf,
     /// Key of its province's status lists; none where they are signed elsewhere.
@@ -258,12 +261,13 @@ impl Loaded {
     }
 }
 
-/// Reads a configuration file and everything that it names. Paths in it are relative to it.
+/// Reads a configuration file and its founding document, and no key: for what needs none, and must
+/// not ask anybody for a passphrase. Paths in it are relative to it.
 ///
 /// # Errors
 ///
 /// [`ConfigError`], naming the file or the key.
-pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+pub fn read_without_keys(path: &Path) -> Result<(NodeConfig, Genesis), ConfigError> {
     let text = read("configuration", path, MAX_CONFIG_BYTES)?;
     let mut config: NodeConfig = toml::from_str(&text).map_err(|error| ConfigError::Config {
         path: path.to_owned(),
@@ -283,6 +287,16 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     }
     config.history.check()?;
     let genesis = read_genesis(&config.genesis)?;
+    Ok((config, genesis))
+}
+
+/// Reads a configuration file and everything that it names. Paths in it are relative to it.
+///
+/// # Errors
+///
+/// [`ConfigError`], naming the file or the key.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let (config, genesis) = read_without_keys(path)?;
     let province = config
         .province
         .parse()

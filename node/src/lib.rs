@@ -8,7 +8,7 @@
 //! Only the engine writes the chain; the [`keeper`] removes of it what is too old and makes
 //! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the
 //! configuration and [`key_files`] private keys, [`node`] puts the parts together,
-//! [`verify_chain`] executes a whole chain again.
+//! [`verify_chain`] executes a whole chain again, [`backup`] copies one and brings it back.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -45,3 +45,5 @@ pub mod sign_state;
 pub mod metrics;
 
 pub mod verify_chain;
+
+pub mod backup;

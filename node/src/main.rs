@@ -9,8 +9,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, setrlimit};
 use symbolon_node::{
-    config, engine, key_files, node, sign_state::handover::SignStateArgs, storage::Store,
-    verify_chain,
+    backup::command::BackupArgs, config, engine, key_files, node,
+    sign_state::handover::SignStateArgs, storage::Store, verify_chain,
 };
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -62,6 +62,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, check or bring back a backup of the chain.
+    Backup(BackupArgs),
     /// Make, show, hand over or take over what the validator's key has signed last.
     SignState(SignStateArgs),
 }
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
         Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
         Command::VerifyChain { config, json } => verify(&config, json),
+        Command::Backup(args) => args.run().map_err(Failure::from).and_then(|text| say(&text)),
         Command::SignState(args) => sign_state(&args),
     };
     match result {

@@ -275,7 +275,7 @@ fn status_signer(
 /// What the validator's key has signed, and where it is kept.
 fn sign_state(loaded: &Loaded) -> Result<(Signed, Option<Box<dyn Marks>>), NodeError> {
     let Some((path, owner)) = loaded.sign_state() else { return Ok((Signed::default(), None)) };
-    let mut state = SignState::take(&path, owner)?;
+    let mut state = SignState::take(&path, owner)?.shared(loaded.config.two_sites);
     if let Some((path, owner)) = loaded.next_sign_state() {
         state = state.with_next(&path, owner)?;
     }

@@ -75,7 +75,7 @@ pub enum SignStateError {
     },
     /// It was exported, and the key votes elsewhere.
     #[error(
-        "sign state {} was handed over, so this key votes elsewhere; bring it back with symbolon-node sign-state import, or run as an observer",
+        "sign state {} was handed over or given up, so this key votes elsewhere; bring it back with symbolon-node sign-state import, or run as an observer",
         .path.display()
     )]
     HandedOver {
@@ -159,6 +159,21 @@ pub trait Marks: Send {
     ///
     /// What the system says; the node must stop, and nothing may leave.
     fn keep(&mut self, statement: &Statement) -> io::Result<()>;
+
+    /// Whether the key is at a second site too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// The key votes elsewhere: this mark is not to be voted on again before it was brought back.
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the node must stop, and nothing may leave.
+    fn give_up(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The open file.
@@ -168,6 +183,8 @@ pub struct SignState {
     path: PathBuf,
     owner: Owner,
     standing: Standing,
+    /// Whether the key is at a second site too.
+    shared: bool,
     /// Counts the writes; it says which slot is newer and which one comes next.
     turn: u64,
     /// The file of the key that is to take over.
@@ -255,7 +272,9 @@ impl SignState {
                 Standing::Unknown
             }
         };
-        Ok(Some(Self { file, path: path.to_owned(), owner, standing, turn, next: None }))
+        let path = path.to_owned();
+        let (shared, next) = (false, None);
+        Ok(Some(Self { file, path, owner, standing, shared, turn, next }))
     }
 
     /// Makes the file.
@@ -272,11 +291,13 @@ impl SignState {
         options.read(true).write(true).create_new(true).mode(MODE);
         let file = options.open(path).map_err(fail)?;
         lock(&file, path)?;
-        let mut state = Self { file, path: path.to_owned(), owner, standing, turn: 0, next: None };
+        let path = path.to_owned();
+        let (shared, next) = (false, None);
+        let mut state = Self { file, path, owner, standing, shared, turn: 0, next };
         // Both slots, so that one that cannot be read is damage ever after.
         state.write().and_then(|()| state.write()).map_err(fail)?;
         // A new file is durable only when its folder is.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = state.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(fail)?;
         state.file.sync_all().and_then(|()| folder.sync_all()).map_err(fail)?;
         Ok(state)
@@ -286,6 +307,12 @@ impl SignState {
     #[must_use]
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// The same for a key that is at a second site too, or is not.
+    #[must_use]
+    pub fn shared(self, shared: bool) -> Self {
+        Self { shared, ..self }
     }
 
     /// What consensus has to know of it, from `now_ms` (milliseconds since 1970) on.
@@ -332,6 +359,17 @@ impl Marks for SignState {
             return Ok(());
         }
         self.standing = Standing::Known(Some(statement.clone()));
+        self.write()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn give_up(&mut self) -> io::Result<()> {
+        // Whoever knows no mark looks on at its next start as well.
+        let Standing::Known(mark) = &self.standing else { return Ok(()) };
+        self.standing = Standing::HandedOver(mark.clone());
         self.write()
     }
 }

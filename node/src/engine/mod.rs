@@ -17,6 +17,7 @@ mod handle;
 mod queue;
 mod router;
 mod shelf;
+mod sites;
 mod status;
 mod sync;
 mod voice;
@@ -123,6 +124,11 @@ pub enum EngineError {
     /// The mark of what the validator's key has signed.
     #[error("the sign state failed, and nothing was sent: {0}")]
     SignState(std::io::Error),
+    /// The validator's key is used at its other site.
+    #[error(
+        "this validator's key has voted at height {0}, and not here: its other site is on, and two votes must not come of it; run this one as an observer, or hand the mark back with symbolon-node sign-state export there and import here (docs/operating/recovery.md)"
+    )]
+    VotesElsewhere(u64),
     /// Consensus.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -214,6 +220,8 @@ struct Engine {
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Heard>,
+    /// The height up to which this node took part as the chain went on.
+    voiced: u64,
     /// When a block was last committed here, or the engine was started.
     progress_ms: u64,
     /// When the status was last published.
@@ -235,8 +243,8 @@ impl Engine {
         let log = parts.wal.entries()?;
         let bodies = bodies::kept(&parts, start.height())?;
         let headers = bodies.headers();
-        let (host, effects) =
-            Host::recover(config(&parts, parts.signed.clone()), start, &log, headers, now)?;
+        let (signed, voiced) = (sites::at_start(&parts, &start, now), sites::voiced(&parts.signed));
+        let (host, effects) = Host::recover(config(&parts, signed), start, &log, headers, now)?;
         let idle_interval = idle_interval(&parts.store)?;
         let mut engine = Self {
             parts,
@@ -256,6 +264,7 @@ impl Engine {
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            voiced,
             progress_ms: now,
             published: Instant::now(),
         };
@@ -298,6 +307,7 @@ impl Engine {
     fn handle(&mut self, event: Event) -> Result<(), EngineError> {
         match event {
             Event::Checked { message, from } => {
+                self.check_own_voice(&message)?;
                 self.note_heard(&message);
                 self.step(Input::Verified { message, from })
             }
@@ -445,6 +455,7 @@ impl Engine {
     ) -> Result<Vec<Input>, EngineError> {
         let prepared = self.decided_body(block)?;
         self.commit(&prepared, certificate)?;
+        self.voiced = self.voiced.max(certificate.height);
         self.bodies.clear();
         self.wanted.clear();
         self.wakes.clear();

@@ -270,6 +270,7 @@ impl Engine {
         if parent == self.host.start().parent.hash() {
             match checked {
                 Checked::Good(certificate, prepared) => {
+                    self.check_own_signature(&certificate)?;
                     self.commit(&prepared, &certificate)?;
                     (self.sync.pause, self.sync.not_before) = (None, None);
                     tracing::debug!(height = certificate.height, "caught up by one block");
@@ -304,7 +305,7 @@ impl Engine {
         self.timers.clear();
         self.wakes.clear();
         let now = (self.parts.clock)();
-        let config = config(&self.parts, self.host.signed().clone());
+        let config = config(&self.parts, self.after_sync(&start));
         let (host, effects) = Host::recover(config, start, &[], Vec::new(), now)?;
         self.host = host;
         let mut inputs = VecDeque::new();

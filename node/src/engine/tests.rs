@@ -10,5 +10,6 @@ mod marks;
 mod restart;
 mod rig;
 mod router;
+mod sites;
 mod stall;
 mod sync;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::Serialize;
 
 use super::{Server, error::Problem, limits, not_found, registries::find_parameters, wrong_method};
 use crate::{
     engine::{EngineStatus, describe},
-    storage::View,
+    storage::{CheckpointError, View},
 };
 
 /// Media type of the OpenMetrics text.
@@ -25,6 +25,9 @@ const READY_INTERVALS: u64 = 4;
 /// What a round or two of a busy or shaken network may take on top, in milliseconds.
 const READY_SLACK_MS: u64 = 10_000;
 
+/// Where a backup asks the node to hold its database fast.
+pub const CHECKPOINT_PATH: &str = "/checkpoint";
+
 /// The admin listener's routes.
 pub(super) fn routes(server: Arc<Server>) -> Router {
     Router::new()
@@ -32,6 +35,7 @@ pub(super) fn routes(server: Arc<Server>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .route(CHECKPOINT_PATH, post(checkpoint))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(server.clone(), limits::guard_operator))
@@ -146,6 +150,44 @@ async fn version(State(server): State<Arc<Server>>) -> Json<Version> {
         province: server.context.province.map(|p| p.to_string()),
         chain_id: server.context.store.chain_id().to_string(),
     })
+}
+
+#[derive(Debug, Serialize)]
+struct Checkpointed {
+    status: &'static str,
+    /// The database holds this block, and perhaps later ones.
+    height: u64,
+}
+
+/// Holds the database fast in the data folder, for whoever may read that. Nothing is said of where,
+/// and nothing can be asked to be written elsewhere.
+async fn checkpoint(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if headers.contains_key(header::ORIGIN) {
+        let hint = "use symbolon-node backup create";
+        let detail = "this is not for web pages";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "not_for_pages", detail, hint));
+    }
+    let store = server.context.store.clone();
+    let hold = move || store.checkpoint().map_err(refusal);
+    let height = server.operator_reads.run(hold).await?;
+    tracing::info!(height, "the database is held fast for a backup");
+    Ok((StatusCode::CREATED, Json(Checkpointed { status: "held", height })).into_response())
+}
+
+/// A disk without room for it says nothing about the chain: only a read that fails stops the node.
+fn refusal(error: CheckpointError) -> Problem {
+    tracing::warn!(%error, "no checkpoint");
+    let (status, code) = match &error {
+        CheckpointError::Exists(_) => (StatusCode::CONFLICT, "checkpoint_exists"),
+        CheckpointError::Folder { .. } | CheckpointError::Storage(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no_checkpoint")
+        }
+    };
+    let hint = "make room in data_dir, and make the backup with symbolon-node backup create";
+    Problem::new(status, code, error.to_string(), hint)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Server,
+    CHECKPOINT_PATH, Server,
     callers::{Caller, Held, Share, Spent},
     error::Problem,
     not_found,
@@ -66,6 +66,8 @@ pub(super) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A batch of 1,000 presentations takes about a second of two cores; a busy node may take more.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// A database is held fast in this time: what is in memory goes to the disk before.
+pub const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for a commit that may be asked for.
 pub(super) const MAX_COMMIT_WAIT: Duration = Duration::from_secs(60);
 /// Wait for a commit when no `timeout_ms` is given.
@@ -297,6 +299,7 @@ fn time_limit(route: &str, method: &str) -> Duration {
     match (method, route) {
         ("POST", "/v1/transactions") => MAX_COMMIT_WAIT + REQUEST_TIMEOUT,
         ("POST", "/v1/verify/batch") => BATCH_TIMEOUT,
+        ("POST", CHECKPOINT_PATH) => CHECKPOINT_TIMEOUT,
         _ => REQUEST_TIMEOUT,
     }
 }

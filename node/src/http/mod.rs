@@ -74,8 +74,9 @@ mod admin;
 
 mod tls;
 
+pub use admin::CHECKPOINT_PATH;
 pub use callers::Share;
-pub use limits::HttpLimits;
+pub use limits::{CHECKPOINT_TIMEOUT, HttpLimits};
 pub use origin::{NotAnOrigin, PublicOrigin};
 pub use tls::TlsFiles;
 

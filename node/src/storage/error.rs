@@ -25,6 +25,12 @@ pub enum StorageError {
     /// No chain where one must be.
     #[error("{} holds no chain; give the configuration of a node that has run", .0.display())]
     Absent(PathBuf),
+    /// A folder that is to be filled holds something.
+    #[error(
+        "data folder {} is not empty, and nothing in it is replaced; stop its node and move it away, or choose another data_dir",
+        .0.display()
+    )]
+    NotEmpty(PathBuf),
     /// A RocksDB database that is not ours.
     #[error("{} holds a database that is not Symbolon's; choose another data_dir", .0.display())]
     Foreign(PathBuf),

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod schema;
 
+mod checkpoint;
 mod commit;
 mod evidence;
 mod history_tree;
@@ -19,6 +20,9 @@ mod status_pages;
 mod validator_sets;
 mod view;
 
+pub use checkpoint::{
+    CheckpointError, Stands, Vacant, checkpoint_folder, remove_checkpoint, stands,
+};
 pub use commit::Commit;
 pub use error::StorageError;
 pub use evidence::{EVIDENCE_KEPT_FOR, EVIDENCE_PER_PROVINCE};
@@ -33,6 +37,7 @@ pub use view::{Entry, HistoryEntry, Tip, View};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use rocksdb::{
@@ -73,6 +78,8 @@ pub struct Store {
     fault: watch::Sender<Option<String>>,
     recent: RecentTrees,
     folder: PathBuf,
+    /// Whoever holds it is the only one who makes a checkpoint.
+    checkpoints: Mutex<()>,
     _lock: File,
 }
 
@@ -87,6 +94,8 @@ impl Store {
         std::fs::create_dir_all(folder).map_err(at)?;
         let lock = lock(folder)?;
         Incoming::of(folder).take_over()?;
+        // Whoever copied it is gone, or will find it gone.
+        remove_checkpoint(folder).map_err(at)?;
         let path = folder.join(DATABASE);
         let fresh = !path.join("CURRENT").exists();
         if !fresh {
@@ -107,7 +116,8 @@ impl Store {
         let (commits, _) = watch::channel(0);
         let (fault, _) = watch::channel(None);
         let (chain_id, folder) = (genesis.chain_id(), folder.to_owned());
-        Self { db, chain_id, commits, fault, recent: RecentTrees::default(), folder, _lock: lock }
+        let (recent, checkpoints) = (RecentTrees::default(), Mutex::default());
+        Self { db, chain_id, commits, fault, recent, folder, checkpoints, _lock: lock }
     }
 
     /// As [`Store::open`], and never founds.
@@ -237,18 +247,7 @@ impl Store {
             return Err(StorageError::damaged("its schema record is missing"));
         }
         self.found(genesis)?;
-        self.mark_founded()
-    }
-
-    /// Says beside the database that there is a chain in it.
-    fn mark_founded(&self) -> Result<(), StorageError> {
-        let mark = self.folder.join(FOUNDED_FILE);
-        let write = || {
-            std::fs::write(&mark, self.chain_id.to_string())?;
-            File::open(&mark)?.sync_all()?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|source| StorageError::Folder { path: mark.clone(), source })
+        mark_founded(&self.folder, self.chain_id)
     }
 
     fn check_schema(&self, path: &Path) -> Result<(), StorageError> {
@@ -273,6 +272,17 @@ fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
     options
+}
+
+/// Says beside the database that there is a chain in it.
+fn mark_founded(folder: &Path, chain: ChainId) -> Result<(), StorageError> {
+    let mark = folder.join(FOUNDED_FILE);
+    let write = || {
+        std::fs::write(&mark, chain.to_string())?;
+        File::open(&mark)?.sync_all()?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| StorageError::Folder { path: mark.clone(), source })
 }
 
 fn lock(folder: &Path) -> Result<File, StorageError> {

@@ -22,7 +22,7 @@ use symbolon_ledger::{
 use thiserror::Error;
 
 use super::{
-    DATABASE, Entry, StorageError, Store, View, lock, open_database,
+    DATABASE, Entry, StorageError, Store, View, lock, mark_founded, open_database,
     schema::{Kept, Location, MAGIC, SCHEMA_VERSION, cf, height_key, meta},
     status_pages, synced,
     view::read_state_key,
@@ -119,7 +119,7 @@ impl Store {
         }
         let version = [&MAGIC[..], &SCHEMA_VERSION.to_be_bytes()].concat();
         self.db.put_cf_opt(self.cf(cf::META), meta::SCHEMA, version, &synced())?;
-        self.mark_founded()
+        mark_founded(&self.folder, self.chain_id)
     }
 }
 
