@@ -33,6 +33,7 @@ fn every_vice_is_survived_and_noticed_where_it_leaves_a_trace() {
         assert!(sum.lowest >= 10, "{vice:?}: {sum:?}");
         let trace = match vice {
             Vice::Twin | Vice::EquivocatingProposer | Vice::EquivocatingVoter => Trace::Evidence,
+            Vice::Schemer => Trace::Evidence,
             Vice::Forger | Vice::Impersonator | Vice::Flooder => Trace::Blame,
             Vice::LyingSyncPeer | Vice::BadBuilder | Vice::Replayer => Trace::Blame,
             Vice::Amnesiac | Vice::SilentLeader | Vice::Withholder => Trace::Nothing,
