@@ -10,6 +10,7 @@
 
 use symbolon_ledger::{
     block::Header,
+    mutants::{self, Mutant},
     vote::{Statement, Step},
 };
 
@@ -90,13 +91,16 @@ impl Signed {
         logged: impl FnOnce(u32, Step) -> Option<Statement>,
     ) -> bool {
         match self {
+            Self::UpTo(_) if mutants::is(Mutant::MarkIgnored) => true,
             Self::UpTo(None) => true,
             Self::UpTo(Some(mark)) => {
                 mark.height < height
                     || (mark.height == height
                         && logged(mark.round, mark.step).as_ref() == Some(mark))
             }
-            Self::Unknown(watch) => watch.seen >= WATCHED_HEIGHTS,
+            Self::Unknown(watch) => {
+                watch.seen >= WATCHED_HEIGHTS || mutants::is(Mutant::WatchSkipped)
+            }
         }
     }
 
@@ -106,7 +110,7 @@ impl Signed {
         let Self::UpTo(Some(mark)) = self else { return None };
         let above = place(mark) > place(statement);
         let against = place(mark) == place(statement) && mark != statement;
-        (above || against).then_some(mark)
+        ((above || against) && !mutants::is(Mutant::MarkIgnored)).then_some(mark)
     }
 
     /// `statement` is signed from now on.

@@ -38,6 +38,10 @@ mutants! {
     SentBeforeFsync,
     /// The log is not read after a crash.
     LogNotReplayed,
+    /// A validator signs below its mark.
+    MarkIgnored,
+    /// A validator that has lost its mark votes at once.
+    WatchSkipped,
     /// A valid body is voted for and never stored.
     BodyNotStored,
     /// Prevotes and precommits are signed under the same domain tag.
@@ -58,6 +62,10 @@ mutants! {
     TimeIgnored,
     /// A block may claim any state root.
     StateRootIgnored,
+    /// A change may leave too few validators.
+    GuardDropped,
+    /// A proposal takes effect with one approval too few.
+    ApprovalsTooFew,
     /// A transaction may wait longer than its id is remembered.
     ReplayWindowIgnored,
     /// A transaction may be committed again.

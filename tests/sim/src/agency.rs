@@ -6,6 +6,7 @@ use std::sync::Arc;
 use symbolon_genesis::{founding::TRANSACTION_KEY_ID, presets::devnet_uscc};
 use symbolon_ledger::{
     codes::Day,
+    keys::SecretKey,
     operation::{Actor, Interval, Operation},
     transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction, VALIDITY_WINDOW},
 };
@@ -61,6 +62,18 @@ fn wish(founding: &Founding, seat: usize, height: u64, dice: &mut Dice) -> Signe
             (Actor::Province(keys.province), &keys.authority, operation)
         }
     };
+    sign(founding, (actor, TRANSACTION_KEY_ID, key), operation, height, dice)
+}
+
+/// A transaction of one operation, for the block at `height` or one of the next; sometimes for one
+/// that is too far ahead.
+pub(super) fn sign(
+    founding: &Founding,
+    (actor, key_id, key): (Actor, u32, &SecretKey),
+    operation: Operation,
+    height: u64,
+    dice: &mut Dice,
+) -> SignedTransaction {
     let mut nonce = [0; NONCE_LEN];
     nonce[..8].copy_from_slice(&dice.roll().to_be_bytes());
     let patience = if dice.chance(TOO_LONG) { VALIDITY_WINDOW + 1 } else { PATIENCE };
@@ -68,7 +81,7 @@ fn wish(founding: &Founding, seat: usize, height: u64, dice: &mut Dice) -> Signe
         version: PAYLOAD_VERSION,
         chain_id: founding.chain_id,
         actor,
-        key_id: TRANSACTION_KEY_ID,
+        key_id,
         nonce,
         valid_until_height: height + patience,
         operations: vec![operation],

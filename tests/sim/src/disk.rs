@@ -5,13 +5,17 @@
 //! the rest would have been. A last entry that is torn is dropped, as the node does; an entry that
 //! is wrong with whole ones after it is damage, and the node stays down.
 //!
+//! The mark beside the key is a file of its own and may outlive the rest: a disk can be set up anew
+//! or come back as it was some time ago, and the mark still says what was signed.
+//!
 //! The database is a tip that moves in whole synced batches, as RocksDB gives it. That a flipped
 //! bit in it is found by its own checksums is RocksDB's promise and not simulated; what the network
 //! does about such a node is.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use symbolon_ledger::{block::Block, certificate::Certificate, hash::BlockHash};
+use symbolon_consensus::{Signed, mark::place};
+use symbolon_ledger::{block::Block, certificate::Certificate, hash::BlockHash, vote::Statement};
 
 use super::{dice::Dice, machine::Machine};
 
@@ -38,6 +42,26 @@ pub enum Trouble {
     FailingSync,
 }
 
+/// What is known beside the key of what it has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// Nobody keeps one: the log alone has to do.
+    NotKept,
+    /// The newest statement; none when nothing was signed.
+    Kept(Option<Statement>),
+    /// It is gone, as is perhaps the log.
+    Lost,
+}
+
+/// A copy of the disk as it was once.
+#[derive(Debug, Clone)]
+struct Backup {
+    chain: Vec<Arc<Committed>>,
+    machine: Machine,
+    bodies: BTreeMap<BlockHash, Arc<Block>>,
+    log: Vec<u8>,
+}
+
 /// The disk refuses: the node must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
@@ -57,6 +81,9 @@ pub struct Disk {
     pub bodies: BTreeMap<BlockHash, Arc<Block>>,
     /// How it fails at present.
     pub trouble: Option<Trouble>,
+    /// What its key has signed.
+    pub mark: Mark,
+    backup: Option<Box<Backup>>,
     log: Vec<u8>,
     flushed: usize,
     lies: bool,
@@ -66,12 +93,14 @@ pub struct Disk {
 impl Disk {
     /// The disk of a node that has never run. One that `lies` says "flushed" and keeps nothing.
     #[must_use]
-    pub fn new(machine: Machine, lies: bool) -> Self {
+    pub fn new(machine: Machine, mark: Mark, lies: bool) -> Self {
         Self {
             chain: Vec::new(),
             machine,
             bodies: BTreeMap::new(),
             trouble: None,
+            mark,
+            backup: None,
             log: Vec::new(),
             flushed: 0,
             lies,
@@ -142,6 +171,38 @@ impl Disk {
         Ok(())
     }
 
+    /// Keeps the mark, durably: one sector is written over, so it needs no space.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn keep_mark(&mut self, statement: Statement) -> Result<(), Refused> {
+        if self.mark == Mark::NotKept || self.lies {
+            return Ok(());
+        }
+        if self.trouble == Some(Trouble::FailingSync) {
+            return Err(Refused);
+        }
+        let above = match &self.mark {
+            Mark::Kept(Some(known)) => place(known) < place(&statement),
+            _ => true,
+        };
+        if above {
+            self.mark = Mark::Kept(Some(statement));
+        }
+        Ok(())
+    }
+
+    /// What a node that starts at `clock_ms` knows of what its key has signed.
+    #[must_use]
+    pub fn signed(&self, clock_ms: u64) -> Signed {
+        match &self.mark {
+            Mark::NotKept => Signed::default(),
+            Mark::Kept(mark) => Signed::UpTo(mark.clone()),
+            Mark::Lost => Signed::lost(clock_ms),
+        }
+    }
+
     /// All entries of the log, after what a crash has left.
     ///
     /// # Errors
@@ -200,9 +261,36 @@ impl Disk {
         }
     }
 
-    /// The operator gives up what is on it and begins anew.
-    pub fn wipe(&mut self, founded: Machine) {
-        *self = Self::new(founded, self.lies);
+    /// The operator gives up what is on it and begins anew; the mark may be lost with it.
+    pub fn wipe(&mut self, founded: Machine, mark_too: bool) {
+        let lost = mark_too || self.mark == Mark::NotKept;
+        let mark = if lost { Mark::Lost } else { self.mark.clone() };
+        *self = Self::new(founded, mark, self.lies);
+    }
+
+    /// Makes a backup, which replaces an earlier one. The mark is no part of it.
+    pub fn back_up(&mut self) {
+        if !self.damaged {
+            let (chain, machine) = (self.chain.clone(), self.machine.clone());
+            let (bodies, log) = (self.bodies.clone(), self.log.clone());
+            self.backup = Some(Box::new(Backup { chain, machine, bodies, log }));
+        }
+    }
+
+    /// Puts back what the backup has: the log alone, or everything. False without a backup, or
+    /// where nobody keeps a mark and a node must not come back as it was.
+    pub fn restore(&mut self, log_alone: bool) -> bool {
+        let Some(backup) = self.backup.clone().filter(|_| self.mark != Mark::NotKept) else {
+            return false;
+        };
+        let Backup { chain, machine, bodies, log } = *backup;
+        self.log = log;
+        self.flushed = self.log.len();
+        if !log_alone {
+            (self.chain, self.machine, self.bodies) = (chain, machine, bodies);
+            self.damaged = false;
+        }
+        true
     }
 }
 
@@ -219,11 +307,10 @@ fn end_of_entry(log: &[u8], at: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Plan, founding::Founding};
+    use crate::founding::Founding;
 
     fn disk() -> Disk {
-        let plan = Plan::calm(1, 4);
-        Disk::new(Machine::founded(&plan, Founding::of(4)), false)
+        Disk::new(Machine::founded(Founding::of(4)), Mark::NotKept, false)
     }
 
     #[test]

@@ -48,9 +48,6 @@ impl World {
         if !decided {
             return Ok(());
         }
-        if self.nodes[id].regains_its_voice() {
-            return self.begin_afresh(id);
-        }
         let start = self.nodes[id].disk.machine.start();
         self.step(id, Input::StartHeight(start))?;
         self.prepared(id)
@@ -161,6 +158,8 @@ impl World {
                 self.report.evidence += 1;
                 if self.nodes[id].is_honest() {
                     Witness::only_liars_are_accused(&self.plan, &self.founding, &evidence)?;
+                    let operation = evidence.operation(&self.founding.chain_id);
+                    self.memory(id).evidence.extend(operation);
                 }
             }
             Effect::Held { block, .. } => {
@@ -195,6 +194,17 @@ impl World {
     }
 
     fn publish(&mut self, id: usize, message: Verified) -> Result<(), String> {
+        let stated = message.message().statement(&self.founding.chain_id);
+        if let Some((province, statement, _)) = stated
+            && self.nodes[id].province() == Some(province)
+        {
+            // Order: the mark is durable before anybody hears of it.
+            let kept = self.nodes[id].disk.keep_mark(statement);
+            self.or_stop(id, kept);
+            if self.nodes[id].memory.is_none() {
+                return Ok(());
+            }
+        }
         self.witness.no_honest_node_contradicts_itself(&self.nodes[id], message.message())?;
         let (height, round) = (message.message().height(), message.message().round());
         self.note("publish", &[id as u64, height, u64::from(round)]);
@@ -274,11 +284,10 @@ impl World {
         certificate: &Certificate,
     ) -> Result<(), String> {
         let (block, height) = (body.hash(), body.header.height);
-        let founding = self.founding.clone();
-        let set = founding.set_after(self.plan.rotates, height - 1);
+        let set = self.nodes[id].disk.machine.state().validators().clone();
         let chain = self.founding.chain_id;
-        let certified = self.shared.certify(&chain, certificate, set);
-        Witness::every_certificate_verifies(certificate, set, certified)?;
+        let certified = self.shared.certify(&chain, certificate, &set);
+        Witness::every_certificate_verifies(certificate, &set, certified)?;
         let trouble = self.nodes[id].disk.trouble;
         // What could not be made durable may be there all the same when the node starts again.
         if trouble == Some(Trouble::Full) || trouble.is_some() && self.dice.chance(50) {
@@ -293,6 +302,7 @@ impl World {
         disk.bodies.clear();
         let (block_of, certificate) = (body.clone(), certificate.clone());
         disk.chain.push(Arc::new(Committed { hash: block, block: block_of, certificate }));
+        self.report.changes += u64::from(*disk.machine.state().validators() != set);
         self.report.transactions += body.transactions.len() as u64;
         self.note("decide", &[id as u64, height, word(&block), word(&root)]);
         let node = &self.nodes[id];
@@ -300,7 +310,8 @@ impl World {
             self.witness.no_two_honest_nodes_decide_differently(node, height, block)?;
             self.witness.the_same_height_has_the_same_state_root(node, &body.header, root)?;
             Witness::every_header_follows_from_its_parent(&body.header, &parent)?;
-            self.witness.a_first_rounds_block_is_its_proposers_own(node, set)?;
+            self.witness.a_first_rounds_block_is_its_proposers_own(node, &set)?;
+            self.witness.a_block_changes_one_validator_at_most(node, &set)?;
             self.witness.every_transaction_stands_once_and_in_its_window(body)?;
         }
         if trouble.is_some() {

@@ -10,19 +10,19 @@ use symbolon_genesis::presets::{DevnetKeys, devnet_from_seed};
 use symbolon_ledger::{
     block::Header,
     codes::{ProvinceCode, TypeCode},
-    hash::ChainId,
+    hash::{ChainId, tagged_hash},
     keys::SecretKey,
     state::StateKey,
     tree,
-    validators::ValidatorSet,
+    validators::{Validator, ValidatorSet},
 };
 
 use super::{machine::Nodes, plan::EPOCH_MS};
 
 /// All keys of all simulated networks come from it.
 const KEYS: [u8; 32] = [0x5e; 32];
-/// Blocks between two changes of a rotating validator set.
-const TERM: u64 = 5;
+/// Names the second voting keys.
+const NEXT_KEY_DOMAIN: &str = "simulation next validator";
 
 static FOUNDED: Mutex<BTreeMap<usize, Arc<Founding>>> = Mutex::new(BTreeMap::new());
 
@@ -38,9 +38,8 @@ pub struct Founding {
     pub(super) records: BTreeMap<StateKey, Vec<u8>>,
     pub(super) nodes: Nodes,
     keys: Vec<DevnetKeys>,
+    next: Vec<SecretKey>,
     set: ValidatorSet,
-    /// The same without each of its members in turn.
-    smaller: Vec<ValidatorSet>,
 }
 
 impl Founding {
@@ -68,7 +67,7 @@ impl Founding {
             types: genesis.licence_types.iter().map(|t| t.code.clone()).collect(),
             records: changes.into_iter().filter_map(|(key, r)| Some((key, r?))).collect(),
             nodes,
-            smaller: keys.iter().map(|keys| without(&set, keys.province)).collect(),
+            next: keys.iter().map(|keys| next_key(keys.province)).collect(),
             keys,
             set,
         }
@@ -98,29 +97,31 @@ impl Founding {
         &self.keys[seat]
     }
 
-    /// A copy of the key that a seat votes with.
+    /// One of the two keys that a seat votes with: that of the founding, or the next.
     #[must_use]
-    pub fn voting_key(&self, seat: usize) -> SecretKey {
-        SecretKey::from_seed(&self.keys[seat].validator.to_seed())
+    pub fn voting_key(&self, seat: usize, next: bool) -> &SecretKey {
+        if next { &self.next[seat] } else { &self.keys[seat].validator }
     }
 
-    /// The set that votes on the block after `height`. Nobody proposes anything here, so a rotating
-    /// plan takes the part of the provinces.
+    /// The seat's validator, with the one key or the other.
     ///
     /// # Panics
     ///
-    /// Never: what is left over by a division by their number is the number of a seat.
+    /// Never: every seat is in the set of the founding.
     #[must_use]
-    pub fn set_after(&self, rotates: bool, height: u64) -> &ValidatorSet {
-        if !rotates || height < TERM {
-            return &self.set;
-        }
-        let out = usize::try_from(height / TERM % self.keys.len() as u64).expect("a seat");
-        &self.smaller[out]
+    pub fn validator(&self, seat: usize, next: bool) -> Validator {
+        let founded = self.set.get(self.province(seat)).expect("a seat of the founding");
+        Validator { key: self.voting_key(seat, next).public_key(), ..founded.clone() }
+    }
+
+    /// The set that votes on block 1.
+    #[must_use]
+    pub fn set(&self) -> &ValidatorSet {
+        &self.set
     }
 }
 
-fn without(set: &ValidatorSet, out: ProvinceCode) -> ValidatorSet {
-    let left = set.validators().iter().filter(|v| v.province != out).cloned().collect();
-    ValidatorSet::new(left).expect("a set without one of its members")
+fn next_key(province: ProvinceCode) -> SecretKey {
+    let seed = tagged_hash(NEXT_KEY_DOMAIN, &[&KEYS, province.as_str().as_bytes()]);
+    SecretKey::from_seed(seed.as_bytes())
 }

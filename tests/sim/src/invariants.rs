@@ -1,22 +1,22 @@
 //! The sentences that must be true of every run. Each is a function; each error names who broke
 //! it and where.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use symbolon_consensus::{
     Evidence, Message,
     wire::{RoundReason, RoundSeal, Seal},
 };
+use symbolon_contracts::read;
 use symbolon_ledger::{
     block::{Block, Header},
     certificate::{Certificate, CertificateError},
     codes::ProvinceCode,
+    governance::{GovernanceRecord, ProposalRecord, ProposalStatus, ProposalVote},
     hash::{BlockHash, Digest, TransactionId},
+    state::StateKey,
     transaction::VALIDITY_WINDOW,
-    validators::ValidatorSet,
+    validators::{Validator, ValidatorSet},
     vote::VoteKind,
 };
 
@@ -47,8 +47,8 @@ type Said = (Option<BlockHash>, Option<u32>);
 /// What has been seen of everybody.
 #[derive(Debug)]
 pub struct Witness {
-    founding: Arc<Founding>,
-    rotates: bool,
+    /// The set that votes after each height.
+    sets: BTreeMap<u64, ValidatorSet>,
     liars: BTreeSet<ProvinceCode>,
     decided: BTreeMap<u64, BlockHash>,
     roots: BTreeMap<u64, Digest>,
@@ -65,10 +65,9 @@ fn holds(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
 impl Witness {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(plan: &Plan, founding: &Arc<Founding>) -> Self {
+    pub fn new(plan: &Plan, founding: &Founding) -> Self {
         Self {
-            founding: founding.clone(),
-            rotates: plan.rotates,
+            sets: BTreeMap::from([(0, founding.set().clone())]),
             liars: (0..plan.validators)
                 .filter(|seat| plan.vice(*seat).is_some())
                 .map(|seat| founding.province(seat))
@@ -226,7 +225,9 @@ impl Witness {
         node: &Node,
         message: &Message,
     ) -> Result<(), String> {
-        let set = self.founding.set_after(self.rotates, message.height() - 1);
+        let Some(set) = self.sets.get(&message.height().saturating_sub(1)) else {
+            return Err(format!("node {} hears of a height ahead of all: {message:?}", node.id));
+        };
         let voters = set.validators().len();
         for (slot, says) in statements(message) {
             let said = self.said.get(&slot);
@@ -261,6 +262,35 @@ impl Witness {
     pub fn every_record_agrees_with_every_other(node: &Node) -> Result<(), String> {
         let violations = symbolon_contracts::invariants::check(node.disk.machine.records());
         holds(violations.is_empty(), || format!("the state contradicts itself: {violations:?}"))
+    }
+
+    /// # Errors
+    ///
+    /// When the newest block of this node leaves another set than its header says, other nodes
+    /// have, or one change leads to from `before`; or one that is too small.
+    pub fn a_block_changes_one_validator_at_most(
+        &mut self,
+        node: &Node,
+        before: &ValidatorSet,
+    ) -> Result<(), String> {
+        let (tip, set) = (node.disk.machine.tip(), node.disk.machine.state().validators());
+        let height = tip.height;
+        let named = tip.validators_hash == before.hash() && tip.next_validators_hash == set.hash();
+        holds(named, || format!("block {height} names another validator set than stands"))?;
+        let same = *self.sets.entry(height).or_insert_with(|| set.clone()) == *set;
+        holds(same, || format!("node {} has another validator set after {height}", node.id))?;
+        let new = |a: &ValidatorSet, b: &ValidatorSet| {
+            let stays = |v: &&Validator| b.get(v.province) == Some(*v);
+            a.validators().iter().filter(|v| !stays(v)).map(|v| v.province).collect::<BTreeSet<_>>()
+        };
+        let changed: BTreeSet<_> = new(before, set).union(&new(set, before)).copied().collect();
+        let size = set.validators().len();
+        holds(changed.len() <= 1 && size >= quorum::FEWEST, || {
+            format!("block {height} changes {changed:?} and leaves {size} validators")
+        })?;
+        holds(changed.is_empty() || decided_by_enough(node, before), || {
+            format!("block {height} changes {changed:?}, which too few have approved")
+        })
     }
 
     /// This node has begun anew: what it had is not lost, but given up.
@@ -326,6 +356,24 @@ impl Witness {
         holds(liar && evidence.first != evidence.second, || format!("false evidence: {evidence:?}"))
     }
 
+    /// How many equivocations stand in a node's state.
+    ///
+    /// # Errors
+    ///
+    /// When one of them names an honest seat.
+    pub fn the_chain_accuses_only_liars(&self, node: &Node) -> Result<u64, String> {
+        let mut accused = node.disk.machine.records().filter_map(|(key, _)| match key {
+            StateKey::Evidence(province, height) => Some((province, height)),
+            _ => None,
+        });
+        accused.try_fold(0, |count, (province, height)| {
+            holds(self.liars.contains(&province), || {
+                format!("the chain accuses {province}, which is honest, of height {height}")
+            })?;
+            Ok(count + 1)
+        })
+    }
+
     /// # Errors
     ///
     /// When an honest node has not reached `goal`.
@@ -344,6 +392,23 @@ impl Witness {
             )
         })
     }
+}
+
+/// Whether this node's newest block executed a proposal that more than two thirds of those with a
+/// vote had approved, before it expired.
+fn decided_by_enough(node: &Node, voters: &ValidatorSet) -> bool {
+    let (state, height) = (node.disk.machine.state(), node.disk.height());
+    let governance: Option<GovernanceRecord> = read(state, &StateKey::Governance).ok().flatten();
+    let numbers = 0..governance.map_or(0, |record| record.next_proposal);
+    let proposals = numbers.rev().filter_map(|number| {
+        read::<_, ProposalRecord>(state, &StateKey::Proposal(number)).ok().flatten()
+    });
+    let mut executed = proposals.filter(|p| p.status == ProposalStatus::Executed { at: height });
+    executed.any(|p| {
+        let counts = |v: &&ProposalVote| v.approves && voters.get(v.province).is_some();
+        let approving = p.votes.iter().filter(counts).count();
+        p.expires_at >= height && quorum::decides(approving, voters.validators().len())
+    })
 }
 
 /// What a message says, and who is said to have signed it.

@@ -14,9 +14,9 @@
 //! Read [`plan`] (what is simulated), [`world`] (how it runs), [`node`] and [`disk`] (what a node
 //! keeps and what a crash leaves), [`links`] and [`clock`] (what else goes wrong), [`effects`]
 //! (what each effect of a host does), [`post`] (what travels), [`founding`], [`machine`] and
-//! [`shared`] (the state), [`agency`] (what is asked of it), [`byzantine`] (the liars, one file
-//! each), [`twins`] (their systematic cases), [`invariants`] and [`quorum`], [`sweep`] (many runs
-//! at once).
+//! [`shared`] (the state), [`agency`] and [`council`] (what is asked of it), [`byzantine`] (the
+//! liars, one file each), [`twins`] (their systematic cases), [`invariants`] and [`quorum`],
+//! [`sweep`] (many runs at once).
 
 pub mod plan;
 
@@ -43,6 +43,8 @@ pub mod machine;
 pub mod shared;
 
 pub mod agency;
+
+pub mod council;
 
 pub mod byzantine;
 

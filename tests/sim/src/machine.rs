@@ -12,12 +12,14 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, Digest, TransactionId},
     log::{self, Frontier},
+    records::{Record as _, ValidatorsRecord},
     state::StateKey,
     transaction::{SignedTransaction, Verified},
     tree::{NodeStore, StoreError, TreeUpdate, update},
+    validators::ValidatorSet,
 };
 
-use super::{founding::Founding, plan::Plan, shared::Shared};
+use super::{founding::Founding, shared::Shared};
 
 /// The tree's nodes.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +45,7 @@ impl Nodes {
 pub struct Executed {
     changes: Changes,
     tree: TreeUpdate,
+    next: ValidatorSet,
     outcome: Outcome,
 }
 
@@ -65,6 +68,22 @@ pub struct State {
     records: BTreeMap<StateKey, Vec<u8>>,
     nodes: Nodes,
     committed: BTreeMap<TransactionId, u64>,
+    /// The set that stands in the records.
+    validators: ValidatorSet,
+}
+
+impl State {
+    /// The tip's height.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.tip.height
+    }
+
+    /// The set that votes on the next block.
+    #[must_use]
+    pub fn validators(&self) -> &ValidatorSet {
+        &self.validators
+    }
 }
 
 impl StateView for State {
@@ -81,14 +100,13 @@ impl StateView for State {
 #[derive(Debug, Clone)]
 pub struct Machine {
     founding: Arc<Founding>,
-    rotates: bool,
     state: Arc<State>,
 }
 
 impl Machine {
     /// The state after block 0.
     #[must_use]
-    pub fn founded(plan: &Plan, founding: Arc<Founding>) -> Self {
+    pub fn founded(founding: Arc<Founding>) -> Self {
         let tip = founding.block_zero.clone();
         let mut history = Frontier::default();
         history.push(log::leaf_hash(tip.hash().as_bytes()));
@@ -100,8 +118,9 @@ impl Machine {
             records: founding.records.clone(),
             nodes: founding.nodes.clone(),
             committed: BTreeMap::new(),
+            validators: founding.set().clone(),
         };
-        Self { founding, rotates: plan.rotates, state: Arc::new(state) }
+        Self { founding, state: Arc::new(state) }
     }
 
     /// The tip.
@@ -127,7 +146,7 @@ impl Machine {
         HeightStart {
             parent: self.tip().clone(),
             history_root: self.state.history.root(),
-            validators: self.founding.set_after(self.rotates, self.tip().height).clone(),
+            validators: self.state.validators.clone(),
         }
     }
 
@@ -152,7 +171,8 @@ impl Machine {
                 transactions.push(candidate);
             }
         }
-        let tree = self.grow(&overlay.into_changes());
+        let changes = overlay.into_changes();
+        let (tree, next) = (self.grow(&changes), self.next_set(&changes));
         let height = self.tip().height + 1;
         let header = Header {
             height,
@@ -162,7 +182,7 @@ impl Machine {
             transactions_root: transactions_root(&transactions),
             state_root: tree.root,
             validators_hash: self.tip().next_validators_hash,
-            next_validators_hash: self.founding.set_after(self.rotates, height).hash(),
+            next_validators_hash: next.hash(),
             proposer: Some(proposer),
             ..self.tip().clone()
         };
@@ -181,7 +201,7 @@ impl Machine {
             }
             let changes = overlay.into_changes();
             let tree = self.grow(&changes);
-            let next = self.founding.set_after(self.rotates, self.tip().height + 1);
+            let next = self.next_set(&changes);
             let outcome = Outcome {
                 transactions_root: transactions_root(&block.transactions),
                 state_root: tree.root,
@@ -189,7 +209,7 @@ impl Machine {
                 transactions: block.transactions.len(),
                 bytes: block.encode().len(),
             };
-            Some(Executed { changes, tree, outcome })
+            Some(Executed { changes, tree, next, outcome })
         })
     }
 
@@ -216,6 +236,7 @@ impl Machine {
         state.tip = block.header.clone();
         state.tip_hash = hash;
         state.root = executed.tree.root;
+        state.validators = executed.next.clone();
         shared.keep(hash, &self.state);
         Some(self.state.root)
     }
@@ -230,6 +251,15 @@ impl Machine {
         let payload = transaction.payload();
         let key = signer_key(self.state.as_ref(), payload.actor, payload.key_id).ok()??;
         shared.verify(transaction, &key)
+    }
+
+    /// The set that stands in the state after these changes.
+    fn next_set(&self, changes: &Changes) -> ValidatorSet {
+        let written = changes.get(&StateKey::Validators).and_then(Option::as_deref);
+        let written = written.map(|bytes| {
+            ValidatorsRecord::from_bytes(bytes).expect("the rules write what they can read")
+        });
+        written.map_or_else(|| self.state.validators.clone(), |record| record.set)
     }
 
     fn grow(&self, changes: &Changes) -> TreeUpdate {

@@ -8,13 +8,16 @@ use std::{
 use symbolon_consensus::{
     Config, Effect, Host, HostError, Message, Signed, Timer, Timing, edge::Edge,
 };
-use symbolon_ledger::{block::Block, codes::ProvinceCode, hash::BlockHash, vote::VoteKind};
+use symbolon_ledger::{
+    block::Block, codes::ProvinceCode, hash::BlockHash, keys::SecretKey, operation::Operation,
+    vote::VoteKind,
+};
 
 use super::{
     byzantine::Vice,
     clock::Clock,
     dice::Dice,
-    disk::{Damaged, Disk},
+    disk::{Damaged, Disk, Mark},
     founding::Founding,
     machine::Machine,
     plan::Plan,
@@ -34,6 +37,8 @@ pub struct Memory {
     pub pool: BTreeMap<BlockHash, Arc<Block>>,
     /// Nodes that offered a body.
     pub holders: BTreeMap<BlockHash, BTreeSet<usize>>,
+    /// What convicts somebody, for the blocks that it builds.
+    pub evidence: Vec<Operation>,
     /// Running timers, each with the time at which it ends.
     pub timers: BTreeMap<Timer, u64>,
     /// When its host entered the round that it is in.
@@ -79,9 +84,8 @@ pub struct Node {
     pub life: u64,
     /// After so many more effects it crashes.
     pub doom: Option<u64>,
-    /// Its tip must be at this height before it votes: it began anew, and does not know what it
-    /// signed before.
-    pub mute_until: u64,
+    /// Until then it stands still: what comes for it waits.
+    pub paused_until: u64,
     /// A liar's.
     pub notes: Notes,
     founding: Arc<Founding>,
@@ -97,17 +101,18 @@ impl Node {
         plan: &Plan,
         dice: &mut Dice,
     ) -> Self {
-        let founded = Machine::founded(plan, founding.clone());
+        let founded = Machine::founded(founding.clone());
+        let mark = if plan.marks { Mark::Kept(None) } else { Mark::NotKept };
         Self {
             id,
             seat,
             vice: seat.and_then(|seat| plan.vice(seat)),
             clock: Clock::new(plan, dice),
-            disk: Disk::new(founded, plan.lying_disks),
+            disk: Disk::new(founded, mark, plan.lying_disks),
             memory: None,
             life: 0,
             doom: plan.crash_at.filter(|(node, _)| *node == id).map(|(_, effect)| effect),
-            mute_until: 0,
+            paused_until: 0,
             notes: Notes::default(),
             founding: founding.clone(),
         }
@@ -134,7 +139,8 @@ impl Node {
         let log = self.disk.entries().map_err(|Damaged| Unfit::Damaged)?;
         let bodies = self.disk.bodies.values().map(|b| b.header.clone()).collect();
         let (start, clock) = (self.disk.machine.start(), self.clock.read(now_ms));
-        let recovered = Host::recover(self.config(), start, &log, bodies, clock);
+        let config = self.config(self.disk.signed(clock));
+        let recovered = Host::recover(config, start, &log, bodies, clock);
         let (host, effects) = recovered.map_err(Unfit::Host)?;
         self.life += 1;
         self.memory = Some(Memory {
@@ -142,6 +148,7 @@ impl Node {
             host,
             pool: BTreeMap::new(),
             holders: BTreeMap::new(),
+            evidence: Vec::new(),
             timers: BTreeMap::new(),
             round_since_ms: now_ms,
             asked: (0, 0),
@@ -156,7 +163,9 @@ impl Node {
     /// What the host says against the disk.
     pub fn start_afresh(&mut self, now_ms: u64) -> Result<Vec<Effect>, HostError> {
         let (start, clock) = (self.disk.machine.start(), self.clock.read(now_ms));
-        let (host, effects) = Host::recover(self.config(), start, &[], vec![], clock)?;
+        let signed = self.memory.as_ref().map(|m| m.host.signed().clone());
+        let config = self.config(signed.unwrap_or_else(|| self.disk.signed(clock)));
+        let (host, effects) = Host::recover(config, start, &[], vec![], clock)?;
         if let Some(memory) = &mut self.memory {
             memory.host = host;
             memory.pool.clear();
@@ -165,26 +174,17 @@ impl Node {
         Ok(effects)
     }
 
-    /// Whether its tip has come to where it may vote again.
-    #[must_use]
-    pub fn regains_its_voice(&self) -> bool {
-        self.mute_until > 0 && self.disk.height() >= self.mute_until
-    }
-
-    fn config(&mut self) -> Config {
-        if self.regains_its_voice() {
-            self.mute_until = 0;
-        }
-        let identity = self
-            .seat
-            .filter(|_| self.mute_until == 0)
-            .map(|seat| (self.founding.province(seat), self.founding.voting_key(seat)));
+    fn config(&self, signed: Signed) -> Config {
+        let key = |seat, next| {
+            let seed = self.founding.voting_key(seat, next).to_seed();
+            (self.founding.province(seat), SecretKey::from_seed(&seed))
+        };
         Config {
             chain_id: self.founding.chain_id,
-            identity,
-            next_key: None,
+            identity: self.seat.map(|seat| key(seat, false)),
+            next_key: self.seat.map(|seat| key(seat, true).1),
             timing: Timing::default(),
-            signed: Signed::default(),
+            signed,
         }
     }
 
@@ -192,13 +192,13 @@ impl Node {
     pub fn crash(&mut self, dice: &mut Dice) -> bool {
         self.memory = None;
         self.doom = None;
+        self.paused_until = 0;
         self.disk.lose(dice)
     }
 
-    /// Gives up its disk. It follows until its tip is at `mute_until`, and only then votes.
-    pub fn begin_anew(&mut self, plan: &Plan, mute_until: u64) {
-        self.disk.wipe(Machine::founded(plan, self.founding.clone()));
-        self.mute_until = mute_until;
+    /// Gives up its disk, and its mark with it or not.
+    pub fn begin_anew(&mut self, mark_too: bool) {
+        self.disk.wipe(Machine::founded(self.founding.clone()), mark_too);
     }
 
     /// Whether it is time to ask for `height` (again).

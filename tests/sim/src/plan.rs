@@ -53,10 +53,15 @@ pub struct Plan {
     pub retries: bool,
     /// Whether nodes crash.
     pub crashes: bool,
+    /// Whether nodes stand still for a while, as a machine that swaps or is moved.
+    pub pauses: bool,
     /// Whether disks are full, or fail to make durable what they have written.
     pub trouble: bool,
-    /// Whether the validator set changes every few heights, one seat standing out in turn.
-    pub rotates: bool,
+    /// Whether the provinces change the validator set again and again: one leaves, comes back, votes
+    /// with another key.
+    pub governs: bool,
+    /// Whether nodes keep a mark of what they have signed. Without it, the log alone has to do.
+    pub marks: bool,
     /// Whether provinces and agencies want anything.
     pub wishes: bool,
     /// Whether every node reads every message from its bytes, checks every signature and executes
@@ -98,8 +103,10 @@ impl Plan {
             drift_ppm: 0,
             retries: true,
             crashes: false,
+            pauses: false,
             trouble: false,
-            rotates: false,
+            governs: false,
+            marks: true,
             wishes: true,
             exact: false,
             no_bodies: false,
@@ -127,9 +134,10 @@ impl Plan {
     #[must_use]
     pub fn rough(seed: u64, validators: usize) -> Self {
         let mut dice = Dice::new(seed ^ 0x706c_616e);
-        // A set of four that changes has three voters at a time: no room for a liar.
-        let rotates = validators > 4 && dice.chance(25);
-        let most = (validators - if rotates { 2 } else { 1 }) / 3;
+        let governs = dice.chance(25);
+        // Of more than four, one may stand out at a time.
+        let voters = validators - usize::from(governs && validators > 4);
+        let most = (voters - 1) / 3;
         let liars = if dice.chance(55) { 1 + dice.index(most) } else { 0 };
         let liars: Vec<Vice> = (0..liars).map(|_| Vice::ALL[dice.index(Vice::ALL.len())]).collect();
         let fragile = if dice.chance(30) { most - liars.len() } else { 0 };
@@ -149,8 +157,10 @@ impl Plan {
             drift_ppm: [0, 0, 500][dice.index(3)],
             retries: dice.chance(50),
             crashes: dice.chance(60),
+            pauses: dice.chance(25),
             trouble: dice.chance(25),
-            rotates,
+            governs,
+            marks: dice.chance(60),
             exact: seed.is_multiple_of(EXACT_EVERY),
             ..Self::calm(seed, validators)
         }
@@ -164,7 +174,7 @@ impl Plan {
             name: format!("vice{at}/{validators}/{seed}"),
             liars: vec![vice; (validators - 1) / 3],
             fragile: 0,
-            rotates: false,
+            governs: false,
             ..Self::rough(seed, validators)
         }
     }

@@ -3,6 +3,9 @@
 
 use symbolon_ledger::{codes::ProvinceCode, validators::ValidatorSet};
 
+/// Fewest validators of which one may fail.
+pub const FEWEST: usize = 4;
+
 /// Whether so many votes are more than two thirds.
 #[must_use]
 pub fn decides(votes: usize, of: usize) -> bool {

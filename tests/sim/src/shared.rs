@@ -11,7 +11,7 @@ use std::{
 };
 
 use symbolon_ledger::{
-    certificate::{Certificate, CertificateError},
+    certificate::{Certificate, CertificateError, CommitSignature},
     codec,
     hash::{BlockHash, ChainId, Digest, TransactionId, sha256},
     keys::PublicKey,
@@ -31,7 +31,8 @@ pub struct Shared {
     transactions: BTreeMap<Checked, Verified>,
     executed: BTreeMap<(BlockHash, BlockHash), Option<Arc<Executed>>>,
     states: BTreeMap<BlockHash, Arc<State>>,
-    certificates: BTreeSet<(Digest, Digest)>,
+    /// Signatures of certificates, each by itself under its set.
+    seals: BTreeSet<(Digest, Digest)>,
 }
 
 impl Shared {
@@ -87,20 +88,36 @@ impl Shared {
         }
     }
 
-    /// Checks a certificate.
+    /// Checks a certificate. One whose signatures were all in certificates that have been checked,
+    /// and stand in order, has nothing new in it: the nodes' certificates of a block differ in who
+    /// is among the signers.
     pub(super) fn certify(
         &mut self,
         chain: &ChainId,
         certificate: &Certificate,
         set: &ValidatorSet,
     ) -> Result<(), CertificateError> {
-        let name = (sha256(&codec::encode(certificate)), set.hash());
-        if !self.certificates.contains(&name) {
-            certificate.verify(chain, set)?;
-            if !self.exact {
-                self.certificates.insert(name);
-            }
+        let (under, signatures) = (set.hash(), &certificate.signatures);
+        let seal = |signature: &CommitSignature| {
+            let alone = Certificate { signatures: vec![signature.clone()], ..head_of(certificate) };
+            (sha256(&codec::encode(&alone)), under)
+        };
+        let seals: BTreeSet<_> = signatures.iter().map(seal).collect();
+        let in_order = signatures.is_sorted_by(|a, b| a.province < b.province);
+        let nothing_new = in_order && seals.is_subset(&self.seals);
+        if nothing_new && signatures.len() >= set.quorum() {
+            return Ok(());
+        }
+        certificate.verify(chain, set)?;
+        if !self.exact {
+            self.seals.extend(seals);
         }
         Ok(())
     }
+}
+
+/// What all its signatures sign.
+fn head_of(certificate: &Certificate) -> Certificate {
+    let Certificate { version, height, round, block, .. } = *certificate;
+    Certificate { version, height, round, block, signatures: Vec::new() }
 }

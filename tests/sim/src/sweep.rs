@@ -43,6 +43,8 @@ pub struct Sum {
     /// Likewise.
     pub anew: u64,
     /// Likewise.
+    pub pauses: u64,
+    /// Likewise.
     pub jumps: u64,
     /// Likewise.
     pub synced: u64,
@@ -52,6 +54,12 @@ pub struct Sum {
     pub blamed: u64,
     /// Likewise.
     pub held: u64,
+    /// Likewise.
+    pub changes: u64,
+    /// Likewise.
+    pub restored: u64,
+    /// Likewise.
+    pub convicted: u64,
 }
 
 impl From<&Report> for Sum {
@@ -70,11 +78,15 @@ impl From<&Report> for Sum {
             refused: report.refused,
             flips: report.flips,
             anew: report.anew,
+            pauses: report.pauses,
             jumps: report.jumps,
             synced: report.synced,
             evidence: report.evidence,
             blamed: report.blamed,
             held: report.held,
+            changes: report.changes,
+            restored: report.restored,
+            convicted: report.convicted,
         }
     }
 }
@@ -95,11 +107,15 @@ impl Sum {
         self.refused += other.refused;
         self.flips += other.flips;
         self.anew += other.anew;
+        self.pauses += other.pauses;
         self.jumps += other.jumps;
         self.synced += other.synced;
         self.evidence += other.evidence;
         self.blamed += other.blamed;
         self.held += other.held;
+        self.changes += other.changes;
+        self.restored += other.restored;
+        self.convicted += other.convicted;
     }
 }
 

@@ -11,6 +11,8 @@ use super::{
 
 /// A doomed node crashes within so many effects: two rounds or so.
 const DOOM: u64 = 30;
+/// A node that stands still does so for less than that, in milliseconds: longer than a round.
+const LONGEST_PAUSE_MS: u64 = 10_000;
 
 impl World {
     /// Changes the weather, and has it change again.
@@ -20,15 +22,19 @@ impl World {
         }
         let cut = self.links.change(self.plan.splits, &mut self.dice);
         self.note("weather", &cut);
-        if self.plan.crashes && self.dice.chance(60) {
+        if self.plan.crashes {
+            self.doom();
+        }
+        if self.plan.pauses && self.dice.chance(20) {
             let victim = self.dice.index(self.nodes.len());
-            self.nodes[victim].doom = Some(self.dice.below(DOOM));
+            self.nodes[victim].paused_until = self.now_ms + self.dice.below(LONGEST_PAUSE_MS);
+            self.report.pauses += 1;
         }
         if self.plan.trouble {
             self.trouble();
         }
-        if self.plan.fragile > 0 && self.dice.chance(15) {
-            self.flip();
+        if self.plan.fragile > 0 {
+            self.damage();
         }
         if self.plan.jumpers > 0 && self.dice.chance(30) {
             let jumper = self.dice.index(self.plan.jumpers);
@@ -43,6 +49,17 @@ impl World {
         self.at(pause, Event::Weather);
     }
 
+    /// One node is to crash soon, or all are.
+    fn doom(&mut self) {
+        let all = self.dice.chance(5);
+        let one = if self.dice.chance(60) { Some(self.dice.index(self.nodes.len())) } else { None };
+        for victim in 0..self.nodes.len() {
+            if all || one == Some(victim) {
+                self.nodes[victim].doom = Some(self.dice.below(DOOM));
+            }
+        }
+    }
+
     /// One disk is mended, another one begins to fail.
     fn trouble(&mut self) {
         let mended = self.dice.index(self.nodes.len());
@@ -55,15 +72,33 @@ impl World {
         }
     }
 
-    /// Bits of a fragile disk turn, which is noticed when the node is started next.
-    fn flip(&mut self) {
+    /// Bits of a fragile disk turn, which is noticed when the node is started next; or it comes back
+    /// as it was once.
+    fn damage(&mut self) {
         let seats = self.plan.fragile_seats();
         let victim = seats.start + self.dice.index(seats.len());
-        if self.nodes[victim].memory.is_some() {
-            self.crash(victim);
-            let disk = &mut self.nodes[victim].disk;
-            disk.flip(&mut self.dice);
-            self.report.flips += 1;
+        let fate = self.dice.below(100);
+        if self.nodes[victim].memory.is_none() {
+            return;
+        }
+        match fate {
+            0..15 => {
+                self.crash(victim);
+                let disk = &mut self.nodes[victim].disk;
+                disk.flip(&mut self.dice);
+                self.report.flips += 1;
+            }
+            15..35 => self.nodes[victim].disk.back_up(),
+            35..55 => {
+                self.crash(victim);
+                let log_alone = self.dice.chance(50);
+                if self.nodes[victim].disk.restore(log_alone) {
+                    self.witness.forgive(victim);
+                    self.report.restored += 1;
+                    self.note("restored", &[victim as u64, u64::from(log_alone)]);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -73,6 +108,7 @@ impl World {
         self.links.heal();
         for node in &mut self.nodes {
             node.doom = None;
+            node.paused_until = 0;
             node.disk.trouble = None;
             node.clock.set_right(&self.plan, &mut self.dice);
         }

@@ -3,15 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_consensus::{Effect, Input, Timer, validity};
+use symbolon_genesis::founding::AUTHORITY_KEY_ID;
 use symbolon_ledger::{
     block::Block,
     hash::{BlockHash, Digest, sha256},
+    operation::Actor,
+    transaction::SignedTransaction,
 };
 use thiserror::Error;
 
 use super::{
     agency,
     byzantine::{self, Vice},
+    council,
     dice::Dice,
     founding::Founding,
     invariants::Witness,
@@ -26,6 +30,8 @@ use super::{
 const PATIENCE_MS: u64 = 20 * 60_000;
 /// A run with more events than this goes in circles.
 const MOST_EVENTS: u64 = 5_000_000;
+/// Most equivocations that one block's builder brings to it.
+const MOST_EVIDENCE: usize = 4;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -74,6 +80,23 @@ pub(super) enum Event {
     Heal,
 }
 
+impl Event {
+    /// The node that has to be running for it.
+    fn of(&self) -> Option<usize> {
+        match self {
+            Self::Packet { to: node, .. }
+            | Self::Timer { node, .. }
+            | Self::Tick { node, .. }
+            | Self::Build { node, .. }
+            | Self::Body { node, .. }
+            | Self::Retry { node, .. }
+            | Self::Begin { node, .. }
+            | Self::Gossip { node } => Some(*node),
+            Self::Restart { .. } | Self::Weather | Self::Heal => None,
+        }
+    }
+}
+
 /// What a run was like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -97,6 +120,8 @@ pub struct Report {
     pub flips: u64,
     /// Nodes that had to begin anew.
     pub anew: u64,
+    /// Nodes that stood still for a while.
+    pub pauses: u64,
     /// Clocks that jumped.
     pub jumps: u64,
     /// Packets sent.
@@ -111,6 +136,12 @@ pub struct Report {
     pub blamed: u64,
     /// Blocks that had to wait for a clock.
     pub held: u64,
+    /// Changes of the validator set, counted once for every node.
+    pub changes: u64,
+    /// Disks that came back as they were once, or their logs.
+    pub restored: u64,
+    /// Equivocations that stand in the state at the end.
+    pub convicted: u64,
 }
 
 /// A sentence did not hold.
@@ -207,6 +238,11 @@ impl World {
         self.at(self.plan.chaos_ms, Event::Heal);
         while let Some(((at_ms, number), event)) = self.queue.pop_first() {
             self.now_ms = at_ms;
+            let paused_until = event.of().map_or(0, |node| self.nodes[node].paused_until);
+            if paused_until > at_ms {
+                self.queue.insert((paused_until, number), event);
+                continue;
+            }
             self.report.events += 1;
             self.happen(event)?;
             if let Some(goal) = self.goal {
@@ -229,7 +265,10 @@ impl World {
             self.witness.no_acknowledged_transaction_is_lost(node)
         })?;
         let honest = self.nodes.iter().find(|node| node.is_honest());
-        honest.map_or(Ok(()), Witness::every_record_agrees_with_every_other)
+        let Some(node) = honest else { return Ok(()) };
+        Witness::every_record_agrees_with_every_other(node)?;
+        self.report.convicted = self.witness.the_chain_accuses_only_liars(node)?;
+        Ok(())
     }
 
     /// Has `event` happen in so many milliseconds. Gives its number.
@@ -302,7 +341,7 @@ impl World {
         }
         let now_ms = self.now_ms;
         let memory = self.nodes[node].memory.as_mut().expect("it lives");
-        let due = memory.timers.get(&timer).is_some_and(|ends_ms| *ends_ms == now_ms);
+        let due = memory.timers.get(&timer).is_some_and(|ends_ms| *ends_ms <= now_ms);
         if due {
             memory.timers.remove(&timer);
         }
@@ -334,13 +373,13 @@ impl World {
     }
 
     /// The operator of a node with a damaged disk gives the disk up. What the node has signed is
-    /// not known any more, so it follows until all heights that it can have voted at are decided.
+    /// known by its mark, or not at all: then it looks on for a while.
     fn begin_anew(&mut self, id: usize) {
-        let mute_until = self.witness.highest() + 1;
-        self.nodes[id].begin_anew(&self.plan, mute_until);
+        let mark_too = self.dice.chance(50);
+        self.nodes[id].begin_anew(mark_too);
         self.witness.forgive(id);
         self.report.anew += 1;
-        self.note("anew", &[id as u64, mute_until]);
+        self.note("anew", &[id as u64, u64::from(mark_too)]);
         let rest = self.dice.between(1_000, 8_000);
         self.at(rest, Event::Restart { node: id });
     }
@@ -374,20 +413,35 @@ impl World {
         let (true, Some(seat)) = (self.lives(id, life), self.nodes[id].seat) else {
             return Ok(());
         };
-        let machine = &self.nodes[id].disk.machine;
-        let time_ms = self.nodes[id].clock.read(self.now_ms);
-        let time_ms = validity::proposal_time(time_ms, machine.tip());
-        let wishes = if self.plan.wishes {
-            let chain = &self.nodes[id].disk.chain;
-            agency::wishes(&self.founding, seat, chain, &mut self.dice)
-        } else {
-            Vec::new()
-        };
+        let wishes = self.wishes(id, seat);
+        let (node, now_ms) = (&self.nodes[id], self.now_ms);
+        let machine = &node.disk.machine;
+        let time_ms = validity::proposal_time(node.clock.read(now_ms), machine.tip());
         let block = machine.build(&mut self.shared, self.founding.province(seat), time_ms, wishes);
         match self.nodes[id].vice {
             None => self.offer(id, round, block),
             Some(vice) => byzantine::of(vice).build(self, id, round, block),
         }
+    }
+
+    /// What a builder has at hand: the wishes of its province and agency, the words of the provinces,
+    /// and what convicts a liar.
+    fn wishes(&mut self, id: usize, seat: usize) -> Vec<SignedTransaction> {
+        let (founding, disk, dice) = (&self.founding, &self.nodes[id].disk, &mut self.dice);
+        let mut wishes = Vec::new();
+        if self.plan.wishes {
+            wishes.extend(agency::wishes(founding, seat, &disk.chain, dice));
+        }
+        if self.plan.governs {
+            wishes.extend(council::words(founding, disk.machine.state(), dice));
+        }
+        if let Some(memory) = &self.nodes[id].memory {
+            let (keys, height) = (founding.keys(seat), disk.height() + 1);
+            let signer = (Actor::Province(keys.province), AUTHORITY_KEY_ID, &keys.authority);
+            let newest = memory.evidence.iter().rev().take(MOST_EVIDENCE).cloned();
+            wishes.extend(newest.map(|found| agency::sign(founding, signer, found, height, dice)));
+        }
+        wishes
     }
 
     /// Hands a host the block that it asked for.

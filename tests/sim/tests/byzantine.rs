@@ -17,7 +17,7 @@ fn all_hold(vice: Vice) -> Sum {
 
 /// What a vice leaves behind.
 enum Trace {
-    /// Two signed messages that exclude each other.
+    /// Two signed messages that exclude each other; they end up on the chain.
     Evidence,
     /// Messages or blocks for which whoever sent them is blamed.
     Blame,
@@ -33,13 +33,17 @@ fn every_vice_is_survived_and_noticed_where_it_leaves_a_trace() {
         assert!(sum.lowest >= 10, "{vice:?}: {sum:?}");
         let trace = match vice {
             Vice::Twin | Vice::EquivocatingProposer | Vice::EquivocatingVoter => Trace::Evidence,
+            Vice::Schemer => Trace::Evidence,
             Vice::Forger | Vice::Impersonator | Vice::Flooder => Trace::Blame,
             Vice::LyingSyncPeer | Vice::BadBuilder | Vice::Replayer => Trace::Blame,
             Vice::Amnesiac | Vice::SilentLeader | Vice::Withholder => Trace::Nothing,
             Vice::SelectiveSender | Vice::NilSpammer | Vice::Mute => Trace::Nothing,
         };
         match trace {
-            Trace::Evidence => assert!(sum.evidence > 10, "{vice:?} was not caught: {sum:?}"),
+            Trace::Evidence => {
+                assert!(sum.evidence > 10, "{vice:?} was not caught: {sum:?}");
+                assert!(sum.convicted > 5, "the chain does not name {vice:?}: {sum:?}");
+            }
             Trace::Blame => assert!(sum.blamed > 10, "{vice:?} was not blamed: {sum:?}"),
             Trace::Nothing => {}
         }

@@ -35,7 +35,9 @@ fn four_seats_agree_in_thousands_of_rough_runs() {
     assert!(sum.transactions > 50_000, "too few transactions: {sum:?}");
     assert!(sum.evidence > 100 && sum.blamed > 1_000, "too few liars were caught: {sum:?}");
     assert!(sum.synced > 1_000 && sum.held > 10 && sum.round > 3, "too calm: {sum:?}");
-    assert!(sum.jumps > 100, "clocks are too good: {sum:?}");
+    assert!(sum.jumps > 100 && sum.pauses > 1_000, "clocks and machines are too good: {sum:?}");
+    assert!(sum.restored > 100, "disks never come back as they were: {sum:?}");
+    assert!(sum.changes > 2_000 && sum.convicted > 500, "the provinces decide nothing: {sum:?}");
 }
 
 #[test]

@@ -3,8 +3,6 @@
 //! one again. In one round it does not contradict itself, so that no pair of its messages convicts
 //! it.
 
-use std::sync::Arc;
-
 use symbolon_consensus::{Message, Verified};
 use symbolon_ledger::{hash::BlockHash, vote::VoteKind};
 
@@ -42,15 +40,8 @@ impl Actor for Amnesiac {
 
 /// Proposes a block like the old one, of its own.
 fn propose_anew(world: &mut World, me: usize, place: (u64, u32), old: BlockHash) {
-    let Some(old) = world.nodes[me].body(&old) else { return };
-    let mut new = (*old).clone();
-    new.header.time_ms += 1;
-    new.header.proposer = world.nodes[me].province();
-    let hash = new.hash();
-    if let Some(memory) = &mut world.nodes[me].memory {
-        memory.pool.insert(hash, Arc::new(new));
-    }
-    if let Some(proposal) = world.sign_proposal(me, place, hash) {
+    let Some(new) = world.another_block(me, &old) else { return };
+    if let Some(proposal) = world.sign_proposal(me, place, new) {
         world.shout(me, &Message::Proposal(proposal));
     }
 }

@@ -1,8 +1,6 @@
 //! Proposes two blocks in its round: one to one half of the nodes, one to the other. Its own host
 //! knows of the first only.
 
-use std::sync::Arc;
-
 use symbolon_consensus::{Message, Verified};
 
 use super::Actor;
@@ -16,13 +14,7 @@ impl Actor for EquivocatingProposer {
         else {
             return world.tell_all(me, message);
         };
-        let Some(body) = world.nodes[me].body(&first.block) else { return };
-        let mut other = (*body).clone();
-        other.header.time_ms += 1;
-        let hash = other.hash();
-        if let Some(memory) = &mut world.nodes[me].memory {
-            memory.pool.insert(hash, Arc::new(other));
-        }
+        let Some(hash) = world.another_block(me, &first.block) else { return };
         if let Some(second) = world.sign_proposal(me, place, hash) {
             world.tell_halves(me, message.message(), &Message::Proposal(second));
         }

@@ -14,6 +14,7 @@ use symbolon_consensus::{
 use symbolon_ledger::{
     block::Block,
     hash::{BlockHash, sha256},
+    keys::SecretKey,
     vote::{VoteKind, proposal_bytes, vote_bytes},
 };
 
@@ -26,6 +27,8 @@ mod equivocating_proposer;
 mod equivocating_voter;
 
 mod amnesiac;
+
+mod schemer;
 
 mod silent_leader;
 
@@ -82,11 +85,13 @@ pub enum Vice {
     BadBuilder,
     /// Shows what others have signed as if they had signed something else.
     Replayer,
+    /// Lets one node decide, and leads the others elsewhere.
+    Schemer,
 }
 
 impl Vice {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Twin,
         Self::EquivocatingProposer,
         Self::EquivocatingVoter,
@@ -102,6 +107,7 @@ impl Vice {
         Self::LyingSyncPeer,
         Self::BadBuilder,
         Self::Replayer,
+        Self::Schemer,
     ];
 }
 
@@ -157,6 +163,7 @@ pub(super) fn of(vice: Vice) -> &'static dyn Actor {
         Vice::LyingSyncPeer => &lying_sync_peer::LyingSyncPeer,
         Vice::BadBuilder => &bad_builder::BadBuilder,
         Vice::Replayer => &replayer::Replayer,
+        Vice::Schemer => &schemer::Schemer,
     }
 }
 
@@ -166,6 +173,14 @@ impl World {
     fn place_of(&self, me: usize) -> Option<(u64, u32)> {
         let host = &self.nodes[me].memory.as_ref()?.host;
         Some((host.height(), host.round().unwrap_or(0)))
+    }
+
+    /// The key that a liar's seat votes with at its height.
+    fn key_of(&self, me: usize, seat: usize) -> &SecretKey {
+        let set = self.nodes[me].disk.machine.state().validators();
+        let now = set.get(self.founding.province(seat)).map(|validator| validator.key);
+        let next = self.founding.voting_key(seat, true);
+        if now == Some(next.public_key()) { next } else { self.founding.voting_key(seat, false) }
     }
 
     /// A vote, signed with the liar's key.
@@ -178,7 +193,7 @@ impl World {
     ) -> Option<Vote> {
         let seat = self.nodes[me].seat?;
         let bytes = vote_bytes(kind, &self.founding.chain_id, height, round, block.as_ref());
-        let signature = self.founding.keys(seat).validator.sign(&bytes);
+        let signature = self.key_of(me, seat).sign(&bytes);
         let province = self.founding.province(seat);
         Some(Vote { kind, height, round, block, province, signature })
     }
@@ -192,7 +207,7 @@ impl World {
     ) -> Option<Proposal> {
         let seat = self.nodes[me].seat?;
         let bytes = proposal_bytes(&self.founding.chain_id, height, round, &block, None);
-        let signature = self.founding.keys(seat).validator.sign(&bytes);
+        let signature = self.key_of(me, seat).sign(&bytes);
         let province = self.founding.province(seat);
         Some(Proposal { height, round, block, pol_round: None, province, signature })
     }
@@ -216,6 +231,18 @@ impl World {
             let message = if to % 2 == turn { one } else { other };
             self.whisper(me, to, message);
         }
+    }
+
+    /// Another block in the place of this one, of the liar's own; it has the body.
+    fn another_block(&mut self, me: usize, old: &BlockHash) -> Option<BlockHash> {
+        let mut new = (*self.nodes[me].body(old)?).clone();
+        new.header.time_ms += 1;
+        new.header.proposer = self.nodes[me].province();
+        let hash = new.hash();
+        if let Some(memory) = &mut self.nodes[me].memory {
+            memory.pool.insert(hash, Arc::new(new));
+        }
+        Some(hash)
     }
 
     /// The name of a block that nobody has.

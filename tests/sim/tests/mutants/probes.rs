@@ -20,7 +20,7 @@ use symbolon_ledger::{
     state_proof::{LEAF_PREFIX, MapPath, OtherLeaf},
     transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction},
 };
-use symbolon_sim::{Plan, founding::Founding, machine::Machine};
+use symbolon_sim::{founding::Founding, machine::Machine};
 use symbolon_verify::state_proof::check_path;
 
 const VECTORS: &str = include_str!("../../../vectors/ed25519-speccheck.json");
@@ -44,7 +44,7 @@ impl StateView for Book {
 
 impl Book {
     fn founded() -> Self {
-        let machine = Machine::founded(&Plan::calm(1, 4), Founding::of(4));
+        let machine = Machine::founded(Founding::of(4));
         Self(machine.records().collect())
     }
 
