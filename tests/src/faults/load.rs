@@ -63,6 +63,7 @@ struct Shared {
     licence_type: TypeCode,
     slots: AtomicU32,
     stop: AtomicBool,
+    held: AtomicBool,
     done: AtomicU64,
     acknowledged: Mutex<Vec<Acknowledged>>,
     /// What must not have happened: refusals, and revoked licences that were shown as valid.
@@ -88,6 +89,7 @@ impl Load {
             licence_type: "local:driving-licence".parse().expect("a type of the devnet"),
             slots: AtomicU32::new(0),
             stop: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             done: AtomicU64::new(0),
             acknowledged: Mutex::default(),
             wrongs: Mutex::default(),
@@ -113,6 +115,11 @@ impl Load {
         let (begun, before) = (Instant::now(), self.done());
         std::thread::sleep(window);
         (self.done() - before) as f64 / begun.elapsed().as_secs_f64()
+    }
+
+    /// Has the clients begin nothing new until they are let go again.
+    pub fn hold(&self, held: bool) {
+        self.shared.held.store(held, SeqCst);
     }
 
     /// What was acknowledged since it was last asked for.
@@ -165,6 +172,10 @@ impl Client {
     fn run(mut self) {
         let mut made = 0u64;
         while !self.stopped() {
+            if self.shared.held.load(SeqCst) {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
             made += 1;
             if made.is_multiple_of(REVOKE_EVERY)
                 && let Some(licence) = self.valid.pop()
