@@ -367,6 +367,9 @@ impl Marks for SignState {
     }
 
     fn give_up(&mut self) -> io::Result<()> {
+        if let Some(next) = &mut self.next {
+            next.give_up()?;
+        }
         // Whoever knows no mark looks on at its next start as well.
         let Standing::Known(mark) = &self.standing else { return Ok(()) };
         self.standing = Standing::HandedOver(mark.clone());

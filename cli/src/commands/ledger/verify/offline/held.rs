@@ -106,7 +106,7 @@ fn read(said: &Value) -> Option<Verdict> {
 
 /// The node's own verdict.
 fn as_said(mut said: Value) -> super::Offline {
-    let status = read(&said).map_or(Status::Undetermined, |verdict| super::status(verdict.outcome));
+    let status = read(&said).map_or(Status::Undetermined, |verdict| verdict.outcome.into());
     said["evidence"] = json!(null);
     super::Offline { verdict: said, evidence: vec!["none: as the node says".to_owned()], status }
 }
