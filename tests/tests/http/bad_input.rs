@@ -151,7 +151,10 @@ fn bodies_that_cannot_be_read_are_named() {
         ("/v1/transactions", 96 * 1024 + 1),
         ("/v1/verify/batch", 16 * 1024 * 1024 + 1),
     ] {
-        refused(&post(path, &[JSON], &too_large[..size]), 413, "body_too_large");
+        let answer = post(path, &[JSON], &too_large[..size]);
+        refused(&answer, 413, "body_too_large");
+        let (detail, most) = (answer.json()["detail"].to_string(), size - 1);
+        assert!(detail.contains(&format!(" {most} bytes")), "{path}: {detail}");
     }
     refused(&post("/v1/transactions", &[COSE], b""), 400, "malformed_transaction");
     refused(&post("/v1/transactions", &[JSON], b"{\"transaction\": \"=\"}"), 400, "bad_base64");
