@@ -525,6 +525,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         assert_eq!(error["code"], code, "{line}: {error}");
         for part in ["message", "hint"] {
             assert!(!error[part].as_str().unwrap().is_empty(), "{line}: no {part}");
+        ("verify eyJabc".to_owned(), 1, "malformed_presentation"),
         }
         let plain = text(&bench.run(&format!("--devnet . {line}")).stderr);
         assert!(plain.contains("error: ") && plain.contains("\nhint: "), "{line}: {plain}");
