@@ -354,10 +354,11 @@ pub(super) async fn get_licence_type(
     Asked(asked): Asked<Single>,
 ) -> Result<Json<One<LicenceType>>, Problem> {
     let show = move |view: &View<'_>| {
+        let detail = format!("no licence type {code}");
         let key = StateKey::LicenceType(code);
         let Some(entry) = view.record::<LicenceTypeRecord>(&key)? else {
             let hint = "GET /v1/licence-types lists the types of this chain";
-            let problem = Problem::missing("unknown_licence_type", "no such licence type", hint);
+            let problem = Problem::missing("unknown_licence_type", detail, hint);
             return absent(view, problem, &key, asked.proof);
         };
         one(view, asked.proof, Shown::at(key, LicenceType::from(&entry)))

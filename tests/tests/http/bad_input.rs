@@ -104,6 +104,8 @@ fn an_absent_registry_item_is_proven_absent_on_request() {
     ] {
         let answer = node.get(path);
         assert_eq!(answer.status, 404);
+        let name = path.trim_end_matches("?proof=true").rsplit('/').next().unwrap();
+        assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{path}");
         let proof = crate::support::bytes(&answer.json()["proof"]);
         let checked = symbolon_verify::state_proof::check(&proof, &node.trust()).unwrap();
         assert!(checked.entries().values().all(Option::is_none), "{path}");
