@@ -190,6 +190,8 @@ struct Engine {
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Instant>,
+    /// When this engine was started.
+    started: Instant,
     /// When the status was last published.
     published: Instant,
 }
@@ -229,6 +231,7 @@ impl Engine {
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
+            started: Instant::now(),
             published: Instant::now(),
         };
         engine.plan_begin();

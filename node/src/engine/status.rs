@@ -40,11 +40,19 @@ impl Engine {
         self.heard.insert(province, Instant::now());
     }
 
+    /// The validators from which nothing was heard lately.
     pub(super) fn missing(&self) -> Vec<ProvinceCode> {
+        self.missing_at(Instant::now())
+    }
+
+    /// Those that are silent at `now`. Silence begins at the start of this node at the earliest:
+    /// nobody could be heard before.
+    pub(super) fn missing_at(&self, now: Instant) -> Vec<ProvinceCode> {
         let patience = self.idle_interval.saturating_mul(MISSING_AFTER_INTERVALS);
         let own = self.parts.identity.as_ref().map(|(province, _)| *province);
         let silent = |province: &ProvinceCode| {
-            self.heard.get(province).is_none_or(|at| at.elapsed() > patience)
+            let since = *self.heard.get(province).unwrap_or(&self.started);
+            now.saturating_duration_since(since) > patience
         };
         let set = &self.host.start().validators;
         let provinces = set.validators().iter().map(|v| v.province);

@@ -48,6 +48,8 @@ mod registries;
 
 mod catalogue;
 
+mod recognition;
+
 mod status_lists;
 
 mod well_known;
