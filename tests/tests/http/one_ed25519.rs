@@ -93,8 +93,7 @@ fn a_node_takes_no_transaction_that_names_a_key_of_small_order() {
         bytes[at..at + 32].copy_from_slice(&signer.public_key());
         let code = node.post_cose("/v1/transactions", &bytes).problem();
         // Its own signature is over the key that stood there before.
-        let expected =
-            if has_small_order(&signer) { "malformed_transaction" } else { "wrong_key" };
+        let expected = if has_small_order(&signer) { "malformed_transaction" } else { "wrong_key" };
         assert_eq!(code, expected, "kind {kind}");
     }
 }
