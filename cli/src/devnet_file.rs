@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::output::Failure;
+use crate::{files, output::Failure};
 
 /// The file's name in the network's folder.
 pub(crate) const FILE_NAME: &str = "devnet.json";
@@ -86,14 +86,17 @@ impl DevnetFile {
             Failure::usage(
                 "no_devnet",
                 format!("{} cannot be read: {e}", path.display()),
-                format!("start a network first: symbolon devnet up --dir {}", dir.display()),
+                format!(
+                    "start a network first: symbolon devnet up --dir {}",
+                    files::in_command(dir)
+                ),
             )
         })?;
         serde_json::from_str(&text).map_err(|e| {
             Failure::usage(
                 "damaged_devnet",
                 format!("{} is not the file of a network: {e}", path.display()),
-                format!("write it again: symbolon devnet up --dir {}", dir.display()),
+                format!("write it again: symbolon devnet up --dir {}", files::in_command(dir)),
             )
         })
     }

@@ -22,6 +22,16 @@ const PRIVATE_FOLDER: u32 = 0o700;
 /// The name that stands for standard input.
 pub(crate) const STDIN: &str = "-";
 
+/// `path` as it stands in a command that is shown: in quotes where a shell would take it apart.
+pub(crate) fn in_command(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match text.is_empty() || !text.chars().all(is_plain) {
+        true => format!("'{}'", text.replace('\'', r"'\''")),
+        false => text,
+    }
+}
+
 /// The bytes of `path` (of standard input for `-`), at most `limit`.
 ///
 /// # Errors
@@ -281,6 +291,19 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_in_a_command_is_one_word_of_it() {
+        for (path, expected) in [
+            ("a/b-1.2_c", "a/b-1.2_c"),
+            ("执照/广东", "执照/广东"),
+            ("my net", "'my net'"),
+            ("a'b", r"'a'\''b'"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(in_command(Path::new(path)), expected);
+        }
+    }
 
     #[test]
     fn reading_is_bounded_and_says_what_is_wrong() {

@@ -5,7 +5,7 @@
 //! credentials), `<credit code>.secret` (links renewals, recognises rows issued before) and
 //! `<credit code>.slots`. The last two outlive a rotation of the keys.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use symbolon_credential::{
@@ -14,7 +14,7 @@ use symbolon_credential::{
     encoding::{from_base64url, parse_json},
     identifier::{NationalIdentifier, serial_from},
     lineage::{self, TagSecret},
-    sd_jwt::{self, Issue},
+    sd_jwt::{self, IDENTIFIER_CLAIM, Issue, Parsed},
 };
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
@@ -209,6 +209,17 @@ impl<'a> Issuer<'a> {
         // Some are another machine's. Slots are drawn at random, and the ledger refuses the
         // second use of one, so sharing a block costs a retry now and then.
         Ok(granted)
+    }
+
+    /// Whether `credential` says exactly `claims`. None when another key than the present one of
+    /// this agency signed it, or not all of it is shown.
+    pub(crate) fn says(&self, credential: &Parsed, claims: &ValidClaims) -> Option<bool> {
+        let checked = credential.check_signature(&self.credential_key.public_key()).ok()?;
+        let disclosed = checked.disclose().ok()?;
+        let said = disclosed.claims().iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let said: BTreeMap<_, _> = said.filter(|(key, _)| *key != IDENTIFIER_CLAIM).collect();
+        let given: BTreeMap<_, _> = claims.iter().collect();
+        Some(said == given)
     }
 
     /// Makes and signs a credential for `claims` on `slot`.

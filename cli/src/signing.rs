@@ -299,10 +299,14 @@ pub(crate) fn find_key(actor: &Value, key: &SecretKey, purpose: &str) -> Option<
 }
 
 fn unknown_key(context: &Context, node: &Node, key: &SecretKey, of: &str) -> Failure {
-    let hint = if context.network().is_ok_and(|n| n.is_some()) {
-        "the network may have been made anew: run `symbolon devnet up` on this folder again"
-    } else {
-        "use a key that is registered and valid, or let the province register this one"
+    // Only a key that was found by --devnet must be one that the network was founded with.
+    let of_network = context.global.key.is_none() && context.network().is_ok_and(|n| n.is_some());
+    let hint = match of {
+        _ if of_network => {
+            "the network may have been made anew: run `symbolon devnet up` on this folder again"
+        }
+        "agency" => "use a valid key of an agency, or let its province register this one",
+        _ => "use a key that is registered and valid, or let the province register this one",
     };
     Failure::refused(
         "unknown_key",

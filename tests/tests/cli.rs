@@ -221,8 +221,8 @@ fn every_sample_file_is_imported_and_bad_rows_are_named() {
     fs::copy(format!("{DATA}/driving-with-bad-rows.csv"), bench.path("bad.csv")).unwrap();
     let line = format!("import bad.csv --as 44 --type {DRIVING} --out bad");
     let summary = bench.ask(&line, 1);
-    let wanted = serde_json::json!({"rows": 200, "issued": 188, "skipped": 0, "rejected": 12,
-        "transactions": 1, "errors_file": "bad.csv.errors.csv"});
+    let wanted = serde_json::json!({"rows": 200, "issued": 188, "skipped": 0, "changed": 0,
+        "missing": 0, "rejected": 12, "transactions": 1, "errors_file": "bad.csv.errors.csv"});
     assert_eq!(summary, wanted);
     assert_eq!(count(&bench.path("bad"), ".sdjwt"), 188);
     let places = |file: String| -> Vec<String> {
@@ -251,6 +251,24 @@ fn every_sample_file_is_imported_and_bad_rows_are_named() {
     let again = bench.ask(&line, 1);
     assert_eq!((&again["issued"], &again["skipped"]), (&0.into(), &188.into()), "{again}");
     assert_eq!(again["rejected"], 12);
+    assert_eq!((&again["changed"], &again["missing"]), (&0.into(), &0.into()), "{again}");
+    what_a_skipped_row_hides_is_told(&bench, &line);
+}
+
+/// That it was corrected since, or that its credential is gone. Nothing is issued again.
+fn what_a_skipped_row_hides_is_told(bench: &Bench, line: &str) {
+    let path = bench.path("bad.csv");
+    let file = fs::read_to_string(&path).unwrap();
+    let name = file.lines().nth(1).unwrap().split(',').next().unwrap();
+    fs::write(&path, file.replacen(name, "另名", 1)).unwrap();
+    let rows = fs::read_to_string(bench.path("bad/.import/rows.csv")).unwrap();
+    let of_row_3 = rows.lines().find_map(|line| line.strip_prefix("3,")).unwrap();
+    fs::remove_file(bench.path(&format!("bad/{of_row_3}.sdjwt"))).unwrap();
+    let again = bench.ask(line, 1);
+    assert_eq!((&again["issued"], &again["skipped"]), (&0.into(), &188.into()), "{again}");
+    assert_eq!((&again["changed"], &again["missing"]), (&1.into(), &1.into()), "{again}");
+    let notes = text(&bench.run(&format!("--devnet . {line}")).stderr);
+    assert!(notes.contains(": 1 (row 2); replace each licence by `symbolon supersede`"), "{notes}");
 }
 
 #[test]
@@ -530,6 +548,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         ("verify short.sdjwt".to_owned(), 1, "malformed_presentation"),
         ("verify long.sdjwt".to_owned(), 2, "file_too_large"),
         ("verify a~b".to_owned(), 1, "malformed_presentation"),
+        ("verify eyJabc".to_owned(), 1, "malformed_presentation"),
         (format!("verify gd/{cid}.sdjwt --at never"), 2, "bad_at"),
         (format!("verify gd/{cid}.sdjwt --province 99"), 2, "bad_province"),
         (format!("verify gd/{cid}.sdjwt --node {admin}"), 2, "not_found"),

@@ -19,6 +19,7 @@ use self::layout::Layout;
 use crate::{
     args::Context,
     devnet_file::DevnetFile,
+    files,
     output::{Answer, Failure, Outcome},
 };
 
@@ -147,7 +148,10 @@ fn stop_node(layout: &Layout, context: &Context, signal: Signal) -> Outcome {
         return Err(Failure::refused(
             "cannot_stop",
             format!("node {number} (process {pid}) did not stop"),
-            format!("symbolon devnet kill --dir {} --node {number}", layout.dir().display()),
+            format!(
+                "symbolon devnet kill --dir {} --node {number}",
+                files::in_command(layout.dir())
+            ),
         ));
     }
     let word = if signal == Signal::SIGKILL { "killed" } else { "stopped" };
@@ -172,7 +176,7 @@ fn chosen(layout: &Layout, context: &Context) -> Result<(usize, DevnetFile), Fai
 
 /// What a person may try next, with the folder of the network.
 fn to_try(dir: &Path) -> String {
-    let dir = dir.display();
+    let dir = files::in_command(dir);
     format!(
         "try:\n  symbolon import data/driving-licences.csv --type local:driving-licence --out licences \
          --devnet {dir} --as 44\n  symbolon agency list --devnet {dir}\n  symbolon doctor --devnet {dir}"

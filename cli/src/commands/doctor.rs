@@ -394,7 +394,9 @@ fn report(findings: &[Finding], unreachable: bool) -> Answer {
             text.push_str(&format!("         hint: {}\n", f.hint));
         }
     }
-    text.push_str(&format!("\n{bad} problems, {doubtful} warnings"));
+    let many = |count: usize| if count == 1 { "" } else { "s" };
+    let (problems, warnings) = (many(bad), many(doubtful));
+    text.push_str(&format!("\n{bad} problem{problems}, {doubtful} warning{warnings}"));
     let as_json = |f: &Finding| {
         let hint = if f.health == Health::Good { "" } else { f.hint };
         json!({"name": f.name, "result": f.health.word(), "found": f.found, "hint": hint})
@@ -412,6 +414,18 @@ fn report(findings: &[Finding], unreachable: bool) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_problem_is_no_problems() {
+        let finding = |health| Finding { name: "n".into(), health, found: "f".into(), hint: "" };
+        let (bad, doubtful) = (finding(Health::Bad), finding(Health::Doubtful));
+        let check = |findings: &[Finding], expected: &str| {
+            assert!(report(findings, false).text.ends_with(expected), "{expected}");
+        };
+        check(&[], "\n0 problems, 0 warnings");
+        check(std::slice::from_ref(&bad), "\n1 problem, 0 warnings");
+        check(&[bad.clone(), bad, doubtful], "\n2 problems, 1 warning");
+    }
 
     #[test]
     fn a_clock_is_off_only_outside_of_the_question_and_its_answer() {

@@ -224,6 +224,8 @@ struct Engine {
     voiced: u64,
     /// When a block was last committed here, or the engine was started.
     progress_ms: u64,
+    /// When this engine was started.
+    started_ms: u64,
     /// When the status was last published.
     published: Instant,
 }
@@ -266,6 +268,7 @@ impl Engine {
             heard: BTreeMap::new(),
             voiced,
             progress_ms: now,
+            started_ms: now,
             published: Instant::now(),
         };
         // The founding document names the founders; who has the vote now, the state.

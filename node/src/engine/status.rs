@@ -135,12 +135,14 @@ impl Engine {
         let (now, patience) = ((self.parts.clock)(), self.patience_ms());
         let mut others = self.others();
         others.retain(|validator| {
-            let since = validator.last.map(|heard| heard.at_ms).max(self.sync.behind_ms);
-            since.is_none_or(|since| now.saturating_sub(since) > patience)
+            // Nobody could be heard before this node was started.
+            let heard = validator.last.map(|heard| heard.at_ms).max(self.sync.behind_ms);
+            now.saturating_sub(heard.unwrap_or(0).max(self.started_ms)) > patience
         });
         others
     }
 
+    /// The validators from which nothing was heard lately.
     pub(super) fn missing(&self) -> Vec<ProvinceCode> {
         self.silent().iter().map(|validator| validator.province).collect()
     }

@@ -19,7 +19,8 @@ use super::{
     extract::{Asked, Named, to_base64url},
     proven::{Proof, Shown},
     registries::{
-        List, One, Page, Single, absent, beginning, keys_of, one, page, page_size, province_code,
+        List, One, Page, Single, absent, beginning, keys_of, must_be_here, one, page, page_size,
+        place, province_code,
     },
     words::{Key, record},
 };
@@ -145,10 +146,11 @@ pub(super) async fn list_agencies(
 ) -> Result<Json<List<Agency>>, Problem> {
     let province = asked.province.as_deref().map(province_code).transpose()?;
     let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
+    let after: Option<Uscc> = place(part.after.as_deref())?;
     let show = move |view: &View<'_>| {
+        must_be_here(view, "province", province)?;
         // Credit codes are all of one length, so the database has them in the order of their names.
-        let first = part.after.as_deref().and_then(|after| after.parse().ok());
-        let first = first.map_or_else(Vec::new, |uscc| StateKey::Agency(uscc).encode());
+        let first = after.map_or_else(Vec::new, |uscc| StateKey::Agency(uscc).encode());
         let all = view.scan_at::<AgencyRecord>(kind::AGENCY, &first);
         let all = all.map(|item| item.map(|(_, agency)| agency));
         let wanted = |a: &AgencyRecord| province.is_none_or(|p| a.province == p);

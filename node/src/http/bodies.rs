@@ -57,7 +57,7 @@ impl Budget {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| broken_body())?;
             if chunk.len() > most.saturating_sub(bytes.len()) {
-                return Err(body_too_large());
+                return Err(body_too_large(most));
             }
             let taken = self.take(chunk.len())?;
             match &mut part {
@@ -72,7 +72,7 @@ impl Budget {
     /// Whoever finds the budget used up is told so: to wait with half a body would hold what all
     /// the others wait for.
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let count = u32::try_from(bytes).map_err(|_| body_too_large())?;
+        let count = u32::try_from(bytes).map_err(|_| body_too_large(u32::MAX as usize))?;
         let part = self.0.clone().try_acquire_many_owned(count);
         part.map_err(|_| Problem::overloaded("bytes of large requests"))
     }

@@ -12,10 +12,7 @@ mod query;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use symbolon_credential::encoding::parse_json;
@@ -27,7 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::JsonBody,
+    extract::{JsonBody, takes_at_most},
     limits::MAX_VERIFY_BODY,
     verify::{
         count,
@@ -47,7 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::default()
         .routes(routes!(verify_cert_info))
         .routes(routes!(query::query_cert_info))
-        .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY))
+        .layer(takes_at_most(MAX_VERIFY_BODY))
 }
 
 /// Who asks, as the shared service wants to know it. Read for its form; it opens nothing here.

@@ -4,8 +4,9 @@
 use std::{fmt::Display, str::FromStr};
 
 use axum::{
+    Extension,
     body::{Bytes, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -15,10 +16,7 @@ use symbolon_ledger::{
     hash::{Cid, Digest, TransactionId},
 };
 
-use super::{
-    error::Problem,
-    limits::{BODY_READ_TIMEOUT, MAX_SMALL_BODY},
-};
+use super::{error::Problem, limits::BODY_READ_TIMEOUT};
 
 /// Media type of a transaction.
 pub(super) const APPLICATION_COSE: &str = "application/cose";
@@ -26,6 +24,9 @@ pub(super) const APPLICATION_COSE: &str = "application/cose";
 pub(super) const APPLICATION_CBOR: &str = "application/cbor";
 /// Media type of everything else.
 pub(super) const APPLICATION_JSON: &str = "application/json";
+
+/// Most bytes of a body where an address says nothing else: axum's own bound.
+const UNSAID_BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// The one variable part of a path, checked.
 #[derive(Debug, Clone)]
@@ -132,6 +133,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
+/// Most bytes of a body that an address takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimit(usize);
+
+/// Lets the addresses under it take bodies of at most `most` bytes, and say so when one is longer.
+pub(super) fn takes_at_most(most: usize) -> (DefaultBodyLimit, Extension<BodyLimit>) {
+    (DefaultBodyLimit::max(most), Extension(BodyLimit(most)))
+}
+
 /// A body's exact bytes, read within [`BODY_READ_TIMEOUT`].
 #[derive(Debug, Clone)]
 pub(super) struct Body(pub(super) Bytes);
@@ -140,13 +150,15 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        refuse_announced(&request, MAX_SMALL_BODY)?;
+        let limit = request.extensions().get::<BodyLimit>();
+        let most = limit.map_or(UNSAID_BODY_LIMIT, |limit| limit.0);
+        refuse_announced(&request, most)?;
         let read = Bytes::from_request(request, state);
         let Ok(read) = tokio::time::timeout(BODY_READ_TIMEOUT, read).await else {
             return Err(Problem::timeout("the request's body"));
         };
         let bytes = read.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => body_too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE => body_too_large(most),
             _ => broken_body(),
         })?;
         Ok(Self(bytes))
@@ -156,15 +168,15 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 /// Refuses a body that says itself that it is larger than `most` bytes: nobody waits for it.
 pub(super) fn refuse_announced(request: &Request, most: usize) -> Result<(), Problem> {
     let announced = request.body().size_hint().lower();
-    if announced > most as u64 { Err(body_too_large()) } else { Ok(()) }
+    if announced > most as u64 { Err(body_too_large(most)) } else { Ok(()) }
 }
 
-/// The body is larger than allowed.
-pub(super) fn body_too_large() -> Problem {
+/// The body is larger than the `most` bytes that are allowed.
+pub(super) fn body_too_large(most: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        "the request's body is larger than this address takes",
+        format!("the request's body is larger than the {most} bytes that this address takes"),
         "send less at once; docs/reference/http-api.md lists the limits",
     )
 }

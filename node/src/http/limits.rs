@@ -37,8 +37,6 @@ pub(super) const MAX_VERIFY_BODY: usize = MAX_PRESENTATION_LEN + 4 * 1024;
 pub(super) const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 /// Bytes of bodies of batches that may be in memory at once: four of the largest.
 pub(super) const MAX_LARGE_BODIES: usize = 4 * MAX_BATCH_BODY;
-/// Most bytes of all other bodies: the largest of theirs. Who announces more is refused at once.
-pub(super) const MAX_SMALL_BODY: usize = MAX_TRANSACTION_BODY;
 /// Most presentations of one batch.
 pub(super) const MAX_BATCH: usize = 1_000;
 /// Longest presentation that may be left as a ticket. Those of the catalogue's licences have a few

@@ -52,6 +52,8 @@ mod proposals;
 
 mod catalogue;
 
+mod recognition;
+
 mod status_lists;
 
 mod well_known;

@@ -5,8 +5,9 @@
 //! Every answer is read from one snapshot. `?proof=true` adds a state proof over the places that
 //! the answer was read from ([`Shown`]), so that nobody need believe this node. A proof has
 //! bounds: a page ends early rather than pass them, and an actor's ended keys may be left out.
+//! Recognition is listed in [`super::recognition`].
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use symbolon_ledger::{
     codes::{ProvinceCode, TypeCode},
     governance::FeaturesRecord,
     operation::Actor,
-    records::{KeyRecord, ParametersRecord, ProvinceRecord, RecognitionRecord, ValidatorsRecord},
+    records::{KeyRecord, ParametersRecord, ProvinceRecord, ValidatorsRecord},
     state::StateKey,
     state_proof::MAX_ENTRIES,
 };
@@ -30,7 +31,7 @@ use super::{
     extract::{Asked, Named, code},
     proposals::peer_id,
     proven::{Proof, Shown},
-    words::{Key, day, hex, proof_if, public_key, record},
+    words::{Key, hex, proof_if, public_key, record},
 };
 use crate::storage::{StorageError, View};
 
@@ -38,7 +39,6 @@ use crate::storage::{StorageError, View};
 mod kind {
     pub(super) const PROVINCE: u8 = 3;
     pub(super) const LICENCE_TYPE: u8 = 7;
-    pub(super) const RECOGNITION: u8 = 11;
 }
 
 /// Items of a page when no `limit` is given.
@@ -54,7 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(get_province))
         .routes(routes!(list_licence_types))
         .routes(routes!(get_licence_type))
-        .routes(routes!(list_recognition))
+        .merge(super::recognition::routes())
         .routes(routes!(list_validators))
         .routes(routes!(get_parameters))
 }
@@ -120,6 +120,16 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
             Err(Problem::bad("bad_query", format!("limit is {n}"), &hint))
         }
     }
+}
+
+/// Reads the `after` of a list whose items are named by a `T`.
+pub(super) fn place<T: FromStr>(after: Option<&str>) -> Result<Option<T>, Problem> {
+    after.map(|text| text.parse().map_err(|_| no_place())).transpose()
+}
+
+/// `after` names no item that this list could have.
+pub(super) fn no_place() -> Problem {
+    Problem::bad("bad_query", "after is no place in this list", "give next of the page before")
 }
 
 /// Cuts one page out of all `items`, in the order of their names. The database has another one: in
@@ -222,6 +232,20 @@ pub(super) fn province_code(text: &str) -> Result<ProvinceCode, Problem> {
     code(text, "bad_province", "GET /v1/provinces lists the provinces of this chain")
 }
 
+/// Refuses a filter by a province that is not on this chain.
+pub(super) fn must_be_here(
+    view: &View<'_>,
+    name: &str,
+    province: Option<ProvinceCode>,
+) -> Result<(), Problem> {
+    let Some(province) = province else { return Ok(()) };
+    if view.raw(&StateKey::Province(province))?.is_some() {
+        return Ok(());
+    }
+    let hint = "GET /v1/provinces lists the provinces of this chain";
+    Err(Problem::bad("bad_province", format!("{name}: no province {province}"), hint))
+}
+
 /// A province.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Province {
@@ -277,6 +301,7 @@ pub(super) async fn list_provinces(
     State(server): State<Arc<Server>>,
     Asked(asked): Asked<Page>,
 ) -> Result<Json<List<Province>>, Problem> {
+    place::<ProvinceCode>(asked.after.as_deref())?;
     let show = move |view: &View<'_>| {
         let all = records(view.scan::<ProvinceRecord>(kind::PROVINCE)?);
         page(view, &all, &asked, |p| p.code.to_string(), |p| show_province(view, p))
@@ -312,6 +337,7 @@ pub(super) async fn list_licence_types(
     State(server): State<Arc<Server>>,
     Asked(asked): Asked<Page>,
 ) -> Result<Json<List<LicenceType>>, Problem> {
+    place::<TypeCode>(asked.after.as_deref())?;
     let show = move |view: &View<'_>| {
         let all = records(view.scan::<LicenceTypeRecord>(kind::LICENCE_TYPE)?);
         let show = |entry: &LicenceTypeRecord| {
@@ -333,152 +359,16 @@ pub(super) async fn get_licence_type(
     Asked(asked): Asked<Single>,
 ) -> Result<Json<One<LicenceType>>, Problem> {
     let show = move |view: &View<'_>| {
+        let detail = format!("no licence type {code}");
         let key = StateKey::LicenceType(code);
         let Some(entry) = view.record::<LicenceTypeRecord>(&key)? else {
             let hint = "GET /v1/licence-types lists the types of this chain";
-            let problem = Problem::missing("unknown_licence_type", "no such licence type", hint);
+            let problem = Problem::missing("unknown_licence_type", detail, hint);
             return absent(view, problem, &key, asked.proof);
         };
         one(view, asked.proof, Shown::at(key, LicenceType::from(&entry)))
     };
     server.read(show).await.map(Json)
-}
-
-/// What one province recognises of another's licences.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct Recognition {
-    /// Code of the province that recognises.
-    recognising_province: String,
-    /// Code of the province whose agencies issue.
-    issuing_province: String,
-    /// The licence type.
-    licence_type: String,
-    /// When.
-    intervals: Vec<Days>,
-    /// The record, base64url of its CBOR.
-    record: String,
-}
-
-/// A span of Beijing days, both ends included.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct Days {
-    /// First day.
-    from: String,
-    /// Last day; null for no end.
-    until: Option<String>,
-}
-
-/// Which recognitions to list.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RecognitionPage {
-    /// Only of this recognising province.
-    recognising: Option<String>,
-    /// Only of this issuing province.
-    issuing: Option<String>,
-    /// Only of this licence type.
-    r#type: Option<String>,
-    /// Add a state proof over the items; with all three given, over their one place, whether
-    /// something stands there or not.
-    #[serde(default)]
-    proof: bool,
-    /// Begin after this item.
-    after: Option<String>,
-    /// Most items, 1 to 1,000; 200 when absent.
-    limit: Option<usize>,
-}
-
-/// Who recognises whose licences.
-///
-/// A licence type marked `national` is recognised everywhere, and a province always recognises
-/// its own, without a record.
-#[utoipa::path(get, path = "/v1/recognition", tag = "registries", params(RecognitionPage),
-    responses((status = 200, body = List<Recognition>), (status = 400, body = ProblemDocument)))]
-pub(super) async fn list_recognition(
-    State(server): State<Arc<Server>>,
-    Asked(asked): Asked<RecognitionPage>,
-) -> Result<Json<List<Recognition>>, Problem> {
-    let recognising = asked.recognising.as_deref().map(province_code).transpose()?;
-    let issuing = asked.issuing.as_deref().map(province_code).transpose()?;
-    let of_type =
-        asked.r#type.as_deref().map(<TypeCode as super::extract::PathPart>::read).transpose()?;
-    let part = Page { proof: asked.proof, after: asked.after, limit: asked.limit };
-    let show = move |view: &View<'_>| {
-        let wanted = |by: &ProvinceCode, of: &ProvinceCode, code: &TypeCode| {
-            recognising.is_none_or(|p| p == *by)
-                && issuing.is_none_or(|p| p == *of)
-                && of_type.as_ref().is_none_or(|t| t == code)
-        };
-        let all = recognitions(view, &part, wanted)?;
-        let none = all.is_empty();
-        let show =
-            |(key, shown): &(StateKey, Recognition)| Ok(Shown::at(key.clone(), shown.clone()));
-        let mut list = page(view, &all, &part, |(_, shown)| recognition_name(shown), show)?;
-        if let (true, Some(by), Some(of), Some(code)) = (none, recognising, issuing, of_type) {
-            list.proof = proof_if(part.proof, view, &[StateKey::Recognition(by, of, code)])?;
-        }
-        Ok(list)
-    };
-    server.read(show).await.map(Json)
-}
-
-/// What [`page`] needs of the recognitions that are `wanted`. Those of two provinces lie together,
-/// in another order than that of their names, so they are read to the last.
-fn recognitions(
-    view: &View<'_>,
-    page: &Page,
-    wanted: impl Fn(&ProvinceCode, &ProvinceCode, &TypeCode) -> bool,
-) -> Result<Vec<(StateKey, Recognition)>, Problem> {
-    let size = page_size(page.limit)?;
-    let after = page.after.as_deref();
-    let first = after.and_then(first_of_the_same_provinces).unwrap_or_default();
-    let (mut found, mut provinces) = (Vec::new(), None);
-    for item in view.scan_at::<RecognitionRecord>(kind::RECOGNITION, &first) {
-        let (key, record) = item?;
-        let StateKey::Recognition(by, of, code) = &key else { continue };
-        if provinces.replace((*by, *of)) != Some((*by, *of)) && found.len() > size {
-            break;
-        }
-        let shown = show_recognition(*by, *of, code, &record);
-        let is_in = after.is_none_or(|after| recognition_name(&shown).as_str() > after);
-        if is_in && wanted(by, of, code) {
-            found.push((key, shown));
-        }
-    }
-    Ok(found)
-}
-
-/// Where the recognitions of the two provinces begin that the name of one names.
-fn first_of_the_same_provinces(name: &str) -> Option<Vec<u8>> {
-    let mut parts = name.splitn(3, '.');
-    let (by, of) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let code: TypeCode = parts.next()?.parse().ok()?;
-    let of_code = symbolon_ledger::codec::encode(&code).len();
-    let mut key = StateKey::Recognition(by, of, code).encode();
-    // The type comes last.
-    key.truncate(key.len().saturating_sub(of_code));
-    Some(key)
-}
-
-fn recognition_name(item: &Recognition) -> String {
-    format!("{}.{}.{}", item.recognising_province, item.issuing_province, item.licence_type)
-}
-
-fn show_recognition(
-    by: ProvinceCode,
-    of: ProvinceCode,
-    code: &TypeCode,
-    recognition: &RecognitionRecord,
-) -> Recognition {
-    let intervals = recognition.intervals.iter();
-    Recognition {
-        recognising_province: by.to_string(),
-        issuing_province: of.to_string(),
-        licence_type: code.to_string(),
-        intervals: intervals.map(|i| Days { from: day(i.from), until: i.until.map(day) }).collect(),
-        record: record(recognition),
-    }
 }
 
 /// A validator.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
@@ -22,7 +22,7 @@ use super::{
     Server,
     callers::{Caller, Callers, Held, Share},
     error::{Problem, ProblemDocument},
-    extract::{JsonBody, Named, PathPart},
+    extract::{JsonBody, Named, PathPart, takes_at_most},
     limits::{MAX_TICKET_BODY, MAX_TICKET_LEN, MAX_TICKETS},
     memory::{Bounds, Memory},
     origin::{PublicOrigin, of_request},
@@ -48,7 +48,7 @@ type Ticket = [u8; TICKET_LEN];
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     let leave = OpenApiRouter::default()
         .routes(routes!(leave_ticket))
-        .layer(DefaultBodyLimit::max(MAX_TICKET_BODY));
+        .layer(takes_at_most(MAX_TICKET_BODY));
     leave.routes(routes!(take_ticket))
 }
 

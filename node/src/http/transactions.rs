@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{DefaultBodyLimit, FromRequest as _, Request, State},
+    extract::{FromRequest as _, Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -25,7 +25,7 @@ use super::{
     error::{Problem, ProblemDocument},
     extract::{
         APPLICATION_CBOR, APPLICATION_COSE, Asked, Body, JsonBody, Named, TransactionPart,
-        from_base64url, is_type, to_base64url, unsupported, wants_cbor,
+        from_base64url, is_type, takes_at_most, to_base64url, unsupported, wants_cbor,
     },
     limits::{DEFAULT_COMMIT_WAIT, MAX_COMMIT_WAIT, MAX_TRANSACTION_BODY},
     words::hex,
@@ -47,9 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 
 /// The route that takes transactions. It is not for web pages of other origins.
 pub(super) fn submit_route() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::default()
-        .routes(routes!(submit))
-        .layer(DefaultBodyLimit::max(MAX_TRANSACTION_BODY))
+    OpenApiRouter::default().routes(routes!(submit)).layer(takes_at_most(MAX_TRANSACTION_BODY))
 }
 
 /// Whether to wait.

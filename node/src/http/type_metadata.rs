@@ -164,11 +164,11 @@ pub(super) async fn get_type_metadata(
     Named(TypePart { code, version }): Named<TypePart>,
 ) -> Result<Response, Problem> {
     let look = move |view: &View<'_>| {
+        let detail = format!("no licence type {code}");
         let entry: Option<LicenceTypeRecord> = view.record(&StateKey::LicenceType(code))?;
         let entry = entry.ok_or_else(|| {
             let hint = "GET /v1/licence-types lists the types of this chain";
-            Problem::missing("unknown_licence_type", "no such licence type", hint)
-                .at(view.tip().height)
+            Problem::missing("unknown_licence_type", detail, hint).at(view.tip().height)
         })?;
         match version {
             Some(version) if version != entry.schema_version => {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     response::Response,
 };
 use rayon::prelude::*;
@@ -32,7 +32,7 @@ use super::{
     bodies::{AtMost, LargeBody, parse_list},
     callers::Caller,
     error::{Problem, ProblemDocument},
-    extract::{JsonBytes, must_be_json, parse_json, parse_object},
+    extract::{JsonBytes, must_be_json, parse_json, parse_object, takes_at_most},
     idempotency::{Asked, json_bytes, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
@@ -46,9 +46,8 @@ const MAX_BINDING_TEXT: usize = 512;
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    let one = OpenApiRouter::default()
-        .routes(routes!(verify))
-        .layer(DefaultBodyLimit::max(MAX_VERIFY_BODY));
+    let one =
+        OpenApiRouter::default().routes(routes!(verify)).layer(takes_at_most(MAX_VERIFY_BODY));
     one.routes(routes!(verify_batch)).merge(challenges::routes())
 }
 

@@ -42,7 +42,7 @@ use std::{
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Options, WriteOptions,
+    LiveFile, Options, WriteOptions,
 };
 use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
@@ -102,6 +102,7 @@ impl Store {
             check_columns(&path, folder.join(FOUNDED_FILE).exists())?;
         }
         let db = open_database(&path)?;
+        check_files(&db, &path)?;
         let store = Self::around(db, genesis, folder, lock);
         if store.raw(cf::META, meta::SCHEMA)?.is_none() {
             store.found_once(genesis)?;
@@ -349,6 +350,32 @@ fn open_database(path: &Path) -> Result<DB, StorageError> {
         ColumnFamilyDescriptor::new(*name, options)
     });
     Ok(DB::open_cf_descriptors(&options, path, families)?)
+}
+
+/// Refuses a database of which a file is gone or has another length. RocksDB opens a few of its
+/// files at the start and the others when they are read, which may be after a year.
+fn check_files(db: &DB, path: &Path) -> Result<(), StorageError> {
+    let files = db.live_files()?;
+    let wrong: Vec<_> = files.iter().filter_map(|f| Some((f, file_fault(f, path)?))).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    // A compaction that has ended meanwhile removes what it has replaced.
+    let live = db.live_files()?;
+    match wrong.into_iter().find(|(file, _)| live.iter().any(|other| other.name == file.name)) {
+        Some((_, fault)) => Err(StorageError::damaged(fault)),
+        None => Ok(()),
+    }
+}
+
+fn file_fault(file: &LiveFile, folder: &Path) -> Option<String> {
+    let LiveFile { name, size, column_family_name: family, .. } = file;
+    let name = name.trim_start_matches('/');
+    match std::fs::metadata(folder.join(name)) {
+        Ok(found) if usize::try_from(found.len()) == Ok(*size) => None,
+        Ok(found) => Some(format!("{name} ({family}) has {} bytes instead of {size}", found.len())),
+        Err(error) => Some(format!("{name} ({family}) cannot be read: {error}")),
+    }
 }
 
 #[cfg(test)]

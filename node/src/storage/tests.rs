@@ -103,6 +103,41 @@ fn a_chain_that_vanished_is_not_founded_again() {
 }
 
 #[test]
+fn a_database_without_one_of_its_files_is_refused_before_it_is_read() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    grow(&store, None);
+    // RocksDB looks at its first 16 files by itself.
+    for _ in 0..2 {
+        for family in cf::ALL {
+            store.db.put_cf(store.cf(family), b"\xff of this test", b"").unwrap();
+            store.db.flush_cf(store.cf(family)).unwrap();
+        }
+    }
+    let mut files = store.db.live_files().unwrap();
+    assert!(files.len() > 16, "{} files", files.len());
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    drop(store);
+    let (mut found_by_us, aside) = (0, folder.path().join("aside"));
+    for file in files.iter().step_by(3) {
+        let name = file.name.trim_start_matches('/');
+        let place = folder.path().join(DATABASE).join(name);
+        std::fs::rename(&place, &aside).unwrap();
+        let gone = refusal(folder.path(), &genesis);
+        assert!(gone.contains(name), "{gone}");
+        if gone.contains("is damaged") {
+            found_by_us += 1;
+            std::fs::write(&place, &std::fs::read(&aside).unwrap()[1..]).unwrap();
+            let short = refusal(folder.path(), &genesis);
+            assert!(short.contains(&format!("bytes instead of {}", file.size)), "{short}");
+        }
+        std::fs::rename(&aside, &place).unwrap();
+    }
+    assert!(found_by_us > 0);
+    assert_eq!(Store::open(folder.path(), &genesis).unwrap().view().unwrap().tip().height, 1);
+}
+
+#[test]
 fn a_block_that_does_not_follow_the_tip_is_never_written() {
     let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
     let store = Store::open(folder.path(), &genesis).unwrap();

@@ -40,16 +40,25 @@ fn wrong_addresses_and_methods_are_named() {
         ("/v1/agencies/11100000000013127D", 404, "unknown_agency"),
         ("/v1/agencies/11100000000013127D/slots", 404, "unknown_agency"),
         ("/v1/agencies?province=4", 400, "bad_province"),
+        ("/v1/agencies?province=99", 400, "bad_province"),
+        ("/v1/agencies?after=zzz", 400, "bad_query"),
         ("/v1/agencies?limit=0", 400, "bad_query"),
         ("/v1/agencies?limit=1001", 400, "bad_query"),
         ("/v1/agencies?limit=x", 400, "bad_query"),
         ("/v1/agencies?proof=maybe", 400, "bad_query"),
         ("/v1/agencies?prof=true", 400, "bad_query"),
+        ("/v1/provinces?after=zzz", 400, "bad_query"),
         ("/v1/provinces/4", 400, "bad_province"),
         ("/v1/provinces/99", 404, "unknown_province"),
+        ("/v1/licence-types?after=zzz", 400, "bad_query"),
         ("/v1/licence-types/nothing", 400, "bad_licence_type"),
         ("/v1/licence-types/local:nothing", 404, "unknown_licence_type"),
         ("/v1/recognition?type=nothing", 400, "bad_licence_type"),
+        ("/v1/recognition?issuing=99", 400, "bad_province"),
+        ("/v1/recognition?issuing=none", 400, "bad_province"),
+        ("/v1/recognition?recognising=99", 400, "bad_province"),
+        ("/v1/recognition?after=zzz", 400, "bad_query"),
+        ("/v1/recognition?after=44.31", 400, "bad_query"),
         ("/v1/blocks/-1", 400, "bad_height"),
         ("/v1/blocks/007", 400, "bad_height"),
         ("/v1/blocks/18446744073709551616", 400, "bad_height"),
@@ -95,6 +104,8 @@ fn an_absent_registry_item_is_proven_absent_on_request() {
     ] {
         let answer = node.get(path);
         assert_eq!(answer.status, 404);
+        let name = path.trim_end_matches("?proof=true").rsplit('/').next().unwrap();
+        assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{path}");
         let proof = crate::support::bytes(&answer.json()["proof"]);
         let checked = symbolon_verify::state_proof::check(&proof, &node.trust()).unwrap();
         assert!(checked.entries().values().all(Option::is_none), "{path}");
@@ -142,7 +153,10 @@ fn bodies_that_cannot_be_read_are_named() {
         ("/v1/transactions", 96 * 1024 + 1),
         ("/v1/verify/batch", 16 * 1024 * 1024 + 1),
     ] {
-        refused(&post(path, &[JSON], &too_large[..size]), 413, "body_too_large");
+        let answer = post(path, &[JSON], &too_large[..size]);
+        refused(&answer, 413, "body_too_large");
+        let (detail, most) = (answer.json()["detail"].to_string(), size - 1);
+        assert!(detail.contains(&format!(" {most} bytes")), "{path}: {detail}");
     }
     refused(&post("/v1/transactions", &[COSE], b""), 400, "malformed_transaction");
     refused(&post("/v1/transactions", &[JSON], b"{\"transaction\": \"=\"}"), 400, "bad_base64");

@@ -74,7 +74,7 @@ fn a_node_takes_a_transaction_when_its_signature_is_strictly_right() {
         if answer.status == 202 {
             return true;
         }
-        assert_eq!(answer.problem(), "bad_signature");
+        assert_eq!(answer.problem(), "wrong_key");
         false
     });
 }
@@ -93,8 +93,7 @@ fn a_node_takes_no_transaction_that_names_a_key_of_small_order() {
         bytes[at..at + 32].copy_from_slice(&signer.public_key());
         let code = node.post_cose("/v1/transactions", &bytes).problem();
         // Its own signature is over the key that stood there before.
-        let expected =
-            if has_small_order(&signer) { "malformed_transaction" } else { "bad_signature" };
+        let expected = if has_small_order(&signer) { "malformed_transaction" } else { "wrong_key" };
         assert_eq!(code, expected, "kind {kind}");
     }
 }

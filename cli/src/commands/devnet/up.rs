@@ -162,7 +162,7 @@ fn refuse_running(layout: &Layout) -> Result<(), Failure> {
     if running.is_empty() {
         return Ok(());
     }
-    let dir = layout.dir().display();
+    let dir = files::in_command(layout.dir());
     let nodes: Vec<String> =
         running.iter().map(|(n, pid)| format!("node {n} (process {pid})")).collect();
     Err(Failure::refused(
@@ -186,7 +186,7 @@ fn plan(
     let genesis = read_genesis(&layout.genesis())?;
     let count = genesis.validators.len();
     if args.validators.is_some_and(|wanted| wanted != count) {
-        let dir = layout.dir().display();
+        let dir = files::in_command(layout.dir());
         return Err(Failure::usage(
             "other_size",
             format!("the network in {dir} has {count} validators"),
@@ -296,7 +296,7 @@ fn announce(layout: &Layout, network: &DevnetFile, detached: bool) -> Answer {
     }
     let dir = layout.dir();
     let stop = match detached {
-        true => format!("stop it: symbolon devnet down --dir {}", dir.display()),
+        true => format!("stop it: symbolon devnet down --dir {}", files::in_command(dir)),
         false => "stop it: Ctrl-C".to_owned(),
     };
     text.push_str(&format!("\n\n{}\n{stop}", to_try(dir)));

@@ -33,7 +33,10 @@ use self::{
     rows::{Checked, Fault, GoodRow},
     source::{Declared, Format, Source},
 };
-use super::issue::{HolderArgs, no_holder_note, parse_type};
+use super::{
+    issue::{HolderArgs, no_holder_note, parse_type},
+    licence::read_credential,
+};
 use crate::{
     args::Context,
     client::Node,
@@ -91,6 +94,10 @@ struct Totals {
     rows: usize,
     issued: usize,
     skipped: usize,
+    /// Skipped rows that say something else than the credentials that were issued for them.
+    changed: Vec<usize>,
+    /// Skipped rows whose credentials cannot be read any more.
+    missing: Vec<usize>,
     rejected: usize,
     transactions: usize,
     errors_file: Option<PathBuf>,
@@ -102,6 +109,8 @@ impl Totals {
             "rows": self.rows,
             "issued": self.issued,
             "skipped": self.skipped,
+            "changed": self.changed.len(),
+            "missing": self.missing.len(),
             "rejected": self.rejected,
             "transactions": self.transactions,
             "errors_file": self.errors_file,
@@ -141,6 +150,7 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
         context.output.note(no_holder_note());
     }
     let outcome = job.issue_all(context, &mut checked, &mut totals);
+    note_skipped(&totals, args, context);
     let issued = |row: &GoodRow| Some((row.place.row, job.journal.issued(&row.tag)?));
     rows_file::write(&job.journal, checked.good.iter().filter_map(issued))?;
     faults_file::write(&errors, &args.file, &checked.faults)?;
@@ -182,6 +192,10 @@ impl Job<'_> {
         let before = checked.good.iter().filter(|row| resumed.contains(&row.tag)).count();
         totals.issued += before;
         totals.skipped = checked.good.len() - new.len() - before;
+        self.compare(
+            checked.good.iter().filter(|r| !is_new(r) && !resumed.contains(&r.tag)),
+            totals,
+        );
         let bar = progress(context, new.len());
         let (report, outcome) = self.issue_new(&new, &bar);
         bar.finish_and_clear();
@@ -196,6 +210,21 @@ impl Job<'_> {
         }));
         checked.faults.sort();
         outcome
+    }
+
+    /// Finds the rows issued before that say something else now, and those whose credential is gone.
+    fn compare<'r>(&self, rows: impl Iterator<Item = &'r GoodRow>, totals: &mut Totals) {
+        for row in rows {
+            let Some(cid) = self.journal.issued(&row.tag) else { continue };
+            let Ok(credential) = read_credential(&self.journal.credential_path(&cid)) else {
+                totals.missing.push(row.place.row);
+                continue;
+            };
+            let claims = rows::read(self.source, &self.issuer.licence_type, &row.place);
+            if claims.is_ok_and(|claims| self.issuer.says(&credential, &claims) == Some(false)) {
+                totals.changed.push(row.place.row);
+            }
+        }
     }
 
     /// Issues rows that the journal does not know, several batches at a time. The first failure
@@ -275,6 +304,29 @@ fn progress(context: &Context, rows: usize) -> ProgressBar {
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.with_key("rate", rate));
     bar
+}
+
+/// Says what became of rows that are not issued again though something is to be done about them.
+fn note_skipped(totals: &Totals, args: &ImportArgs, context: &Context) {
+    let out = args.out.display();
+    let note = |rows: &[usize], what: &str, hint: String| {
+        let few: Vec<String> = rows.iter().take(SHOWN_FAULTS).map(ToString::to_string).collect();
+        let more = if rows.len() > few.len() { " and more" } else { "" };
+        let (count, few) = (rows.len(), few.join(", "));
+        if count > 0 {
+            context.output.note(format!("note: {what}: {count} (row {few}{more}); {hint}"));
+        }
+    };
+    note(
+        &totals.changed,
+        "rows that differ from what was issued for them, and are not issued again",
+        format!("replace each licence by `symbolon supersede`; {out}/.import/rows.csv has its cid"),
+    );
+    note(
+        &totals.missing,
+        "rows that were issued, and whose credentials cannot be read any more",
+        format!("bring {out} back from its backup; {out}/.import/rows.csv has their cids"),
+    );
 }
 
 fn answer(args: &ImportArgs, mut totals: Totals, faults: &[Fault], errors: &Path) -> Answer {

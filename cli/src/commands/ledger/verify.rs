@@ -151,8 +151,7 @@ fn read(argument: &str, offline: bool) -> Result<String, Failure> {
         return fetch(argument);
     }
     let path = Path::new(argument);
-    let is_text = argument.starts_with(elc1::PREFIX) || argument.contains('~');
-    if is_text && !path.exists() {
+    if is_like_one(argument) && !path.exists() {
         return Ok(argument.trim().to_owned());
     }
     let what = "the presentation";

@@ -1,6 +1,7 @@
-//! Faults at run time: what cannot be made durable is never sent, and the engine stops.
+//! Faults at run time: what cannot be made durable is never sent, and the engine stops. Who is
+//! silent is missed.
 
-use symbolon_consensus::{Input, wire::Message};
+use symbolon_consensus::{Input, Verified, wire::Message};
 use symbolon_ledger::{block::Block, vote::VoteKind};
 
 use super::{super::EngineError, disk::Disk, rig::Rig};
@@ -88,4 +89,25 @@ fn a_decided_block_is_on_disk_before_the_height_is_over() {
     assert!(rig.wishes().published.is_empty(), "what was signed for it is past");
     rig.engine.step(Input::Begin).unwrap();
     assert_eq!(rig.engine.host.height(), 2);
+}
+
+#[test]
+fn nobody_is_silent_before_a_node_could_hear_them_and_everybody_is_after_that() {
+    let mut rig = Rig::begun();
+    let idle = u64::try_from(rig.engine.idle_interval.as_millis()).unwrap();
+    let others: Vec<_> = rig.keys[1..].iter().map(|keys| keys.province).collect();
+    assert!(rig.engine.missing().is_empty());
+    rig.pass(3 * idle);
+    assert!(rig.engine.missing().is_empty());
+    rig.pass(idle);
+    assert_eq!(rig.engine.missing(), others);
+    let block = rig.block(0, rig.now());
+    let vote = Message::Vote(rig.vote(1, VoteKind::Prevote, 0, Some(block.hash())));
+    let set = rig.engine.host.start().validators.clone();
+    let chain = rig.engine.parts.store.chain_id();
+    rig.engine.note_heard(&Verified::check(&chain, &set, vote).unwrap());
+    rig.pass(3 * idle);
+    assert_eq!(rig.engine.missing(), others[1..]);
+    rig.pass(idle);
+    assert_eq!(rig.engine.missing(), others);
 }

@@ -6,11 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use symbolon_credential::{
     encoding::{from_base64url, to_base64url},
@@ -25,7 +21,7 @@ use super::MAX_BINDING_TEXT;
 use crate::http::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::JsonBody,
+    extract::{JsonBody, takes_at_most},
     random_bytes,
     words::instant,
 };
@@ -44,9 +40,7 @@ const BODY_LEN: usize = 4 + RANDOM_LEN;
 
 /// The routes of this module.
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::default()
-        .routes(routes!(challenge))
-        .layer(DefaultBodyLimit::max(MAX_CHALLENGE_BODY))
+    OpenApiRouter::default().routes(routes!(challenge)).layer(takes_at_most(MAX_CHALLENGE_BODY))
 }
 
 /// A nonce that has the form of a node's.
