@@ -355,7 +355,7 @@ fn a_batch_is_answered_in_order_at_one_height() {
     assert_eq!(verdicts[4]["error"]["code"], "malformed_presentation");
     for (place, detail) in [
         (5, "unknown field `recognizing_province`"),
-        (6, "invalid type: integer `7`"),
+        (6, "invalid type: integer, expected a string"),
         (7, "the item is no JSON object"),
     ] {
         let error = &verdicts[place]["error"];

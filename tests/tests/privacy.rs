@@ -1,63 +1,103 @@
-//! Nothing personal reaches the chain, the database, the logs or the metrics.
+//! Nothing personal reaches the chain, the database, the logs, the metrics, the addresses that are
+//! asked, or what a node says of a fault.
 //!
-//! Two thousand licences are issued and some are verified on a network that logs in detail; then
-//! every block, every file of every node, and every metric is searched for every name, number and
-//! address of the sample data. Credentials themselves belong to their holders and are not searched.
+//! All sample data is issued, and some of it verified, on a network that logs everything it can;
+//! then every block, event and metric is searched for every name, number and address, and so is
+//! every file of every node, and its database's content. Credentials themselves belong to their
+//! holders and are not searched. What other tests' networks leave is searched when they end
+//! (`symbolon_tests::personal`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "privacy/recorder.rs"]
+mod recorder;
+
 use std::{
     collections::BTreeMap,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
+use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::sha256;
-use symbolon_tests::devnet::{agent, binary, free_base_port, get, json_of};
+use symbolon_node::storage::Store;
+use symbolon_tests::{
+    devnet::{agent, binary, free_base_port, get, json_of},
+    personal::{Secrets, data},
+};
 use tempfile::TempDir;
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/driving-licences.csv");
-/// Columns that say who somebody is.
-const PERSONAL: [&str; 4] = ["姓名", "住址", "证号", "档案编号"];
-/// Licences that are verified, so that a verifying node has seen their claims.
-const VERIFIED: usize = 20;
-/// Bytes by which secrets are indexed; none is shorter (two Chinese characters).
-const PREFIX: usize = 6;
+use recorder::Recorder;
 
-/// A network that logs in detail; stopped when dropped.
+/// File, licence type, and the exit status of an import: 1 when rows were refused.
+const IMPORTS: [(&str, &str, i32); 4] = [
+    ("driving-licences.csv", "local:driving-licence", 0),
+    ("driving-with-bad-rows.csv", "local:driving-licence", 1),
+    ("construction-safety.gb18030.csv", "11100000000013338W011", 0),
+    ("business-licences.jsonl", "11100000MB0143028R001", 0),
+];
+/// Licences of each file that are verified, so that a verifying node has seen their claims.
+const VERIFIED: usize = 10;
+/// A person of the sample data.
+const PERSON: (&str, &str) = ("陆园琼", "449999200004216907");
+
+/// A network that logs everything; stopped when dropped.
 struct Network {
     folder: TempDir,
+    nodes: Vec<Value>,
+    recorder: Recorder,
 }
 
 impl Network {
+    /// A network whose `devnet.json`, from which the command line knows the nodes, names listeners
+    /// before them.
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let network = Self { folder };
+        let mut network = Self { folder, nodes: Vec::new(), recorder: Recorder::new() };
         let port = free_base_port(4).to_string();
-        network.symbolon(&["devnet", "up", "--detach", "--base-port", &port, "--dir", "."]);
+        network.symbolon(&["devnet", "up", "--detach", "--base-port", &port, "--dir", "."], 0);
+        let path = network.path("devnet.json");
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        network.nodes = file["nodes"].as_array().unwrap().clone();
+        for node in file["nodes"].as_array_mut().unwrap() {
+            node["http"] = network.recorder.before(node["http"].as_str().unwrap()).into();
+        }
+        std::fs::write(&path, file.to_string()).unwrap();
         network
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Runs `symbolon` in the network's folder; gives all it said.
-    fn symbolon(&self, arguments: &[&str]) -> String {
+    fn symbolon(&self, arguments: &[&str], expected: i32) -> String {
         let output = Command::new(binary("symbolon"))
             .args(arguments)
             .arg("--json")
             .current_dir(self.folder.path())
-            .env("SYMBOLON_LOG", "debug")
+            .env("SYMBOLON_LOG", "trace")
             .stdin(Stdio::null())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {said}");
         format!("{said}{}", json_of(&output))
     }
 
-    fn nodes(&self) -> Vec<Value> {
-        let text = std::fs::read(self.folder.path().join("devnet.json")).unwrap();
-        let file: Value = serde_json::from_slice(&text).unwrap();
-        file["nodes"].as_array().unwrap().clone()
+    /// Issues a file's licences; the credentials.
+    fn import(&self, secrets: &Secrets, file: &str, licence_type: &str, exit: i32) -> Vec<PathBuf> {
+        let (source, out) = (data(file), format!("{file}.d"));
+        let source = source.to_string_lossy();
+        let import = ["import", &*source, "--type", licence_type, "--out", &out];
+        let errors = format!("{file}.errors");
+        let devnet = ["--errors", &errors, "--devnet", ".", "--as", "44"];
+        let said = self.symbolon(&[&import[..], &devnet].concat(), exit);
+        secrets.check(&format!("what the import of {file} says"), said.as_bytes());
+        let entries = std::fs::read_dir(self.path(&out)).unwrap().map(|e| e.unwrap().path());
+        entries.filter(|p| p.extension().is_some_and(|e| e == "sdjwt")).collect()
     }
 }
 
@@ -68,59 +108,6 @@ impl Drop for Network {
     }
 }
 
-/// What must not be found, by its first bytes.
-struct Secrets {
-    by_prefix: BTreeMap<[u8; PREFIX], Vec<Vec<u8>>>,
-}
-
-impl Secrets {
-    /// Every personal value of the file, and for the numbers also their plain digests, which
-    /// anybody could find by trying all numbers.
-    fn of_sample_data() -> Self {
-        let mut secrets = Self { by_prefix: BTreeMap::new() };
-        let mut reader = csv::Reader::from_path(DATA).unwrap();
-        let headers = reader.headers().unwrap().clone();
-        for row in reader.records() {
-            for (column, value) in headers.iter().zip(row.unwrap().iter()) {
-                if PERSONAL.contains(&column) {
-                    secrets.add(value.as_bytes());
-                }
-                if column == "证号" {
-                    let digest = sha256(value.as_bytes());
-                    secrets.add(digest.as_bytes());
-                    secrets.add(digest.to_string().as_bytes());
-                }
-            }
-        }
-        secrets
-    }
-
-    fn add(&mut self, secret: &[u8]) {
-        let prefix = secret.first_chunk::<PREFIX>().expect("no value is that short");
-        self.by_prefix.entry(*prefix).or_default().push(secret.to_vec());
-    }
-
-    /// The first secret in `bytes`.
-    fn find(&self, bytes: &[u8]) -> Option<String> {
-        (0..bytes.len()).find_map(|at| {
-            let candidates = self.by_prefix.get(bytes[at..].first_chunk::<PREFIX>()?)?;
-            let found = candidates.iter().find(|secret| bytes[at..].starts_with(secret))?;
-            Some(String::from_utf8_lossy(found).into_owned())
-        })
-    }
-
-    fn check(&self, place: &str, bytes: &[u8]) {
-        let found = self.find(bytes);
-        assert!(found.is_none(), "{place} contains {found:?}");
-    }
-}
-
-/// Every file under a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
 fn download(url: &str, accept: &str) -> Vec<u8> {
     let mut answer = agent().get(url).header("accept", accept).call().unwrap();
     assert_eq!(answer.status().as_u16(), 200, "{url}");
@@ -129,7 +116,7 @@ fn download(url: &str, accept: &str) -> Vec<u8> {
 
 /// Leaves a presentation at a node, fetches it, and has it verified and compared, with all that a
 /// node remembers of it for a while.
-fn leave_and_compare(http: &str, presentation: &str, signed: &str) {
+fn leave_and_compare(http: &str, code: &str, presentation: &str, signed: &str) {
     let post = |path: &str, body: Value| {
         let key = format!("\"{}\"", sha256(body.to_string().as_bytes()));
         let url = format!("{http}{path}");
@@ -148,57 +135,156 @@ fn leave_and_compare(http: &str, presentation: &str, signed: &str) {
         .iter()
         .map(|c| (c["label_zh"].as_str().unwrap(), c["value"].as_str().unwrap()))
         .collect();
-    let data = json!({"certTypeCode": "local:driving-licence", "certData": fields,
-        "useCause": fields["姓名"], "presentation": presentation});
+    let cause = fields.get("姓名").or(fields.get("法定代表人"));
+    let data = json!({"certTypeCode": code, "certData": fields,
+        "useCause": cause, "presentation": presentation});
     let compared = post("/v1/compat/verifyCertInfo", json!({"data": data}));
-    assert_eq!(compared["head"]["status"], 0);
+    assert_eq!(compared["head"]["status"], 0, "{compared}");
     post("/v1/compat/queryCertInfo", json!({"data": {"presentation": presentation}}));
 }
 
-#[test]
-fn nothing_personal_is_in_blocks_files_logs_or_metrics() {
-    let secrets = Secrets::of_sample_data();
-    assert!(secrets.find(&std::fs::read(DATA).unwrap()).is_some(), "the search finds nothing");
-
-    let network = Network::start();
-    let import = ["import", DATA, "--type", "local:driving-licence", "--out", "licences"];
-    let devnet = ["--errors", "errors.csv", "--devnet", ".", "--as", "44"];
-    secrets
-        .check("what import says", network.symbolon(&[&import[..], &devnet].concat()).as_bytes());
-
-    let nodes = network.nodes();
-    let licences = files(&network.folder.path().join("licences"));
-    let credentials = licences.iter().filter(|p| p.extension().is_some_and(|e| e == "sdjwt"));
-    for (file, node) in credentials.take(VERIFIED).zip(nodes.iter().cycle()) {
-        let verdict = network.symbolon(&[
-            "verify",
-            &file.to_string_lossy(),
-            "--node",
-            node["http"].as_str().unwrap(),
-        ]);
-        assert!(secrets.find(verdict.as_bytes()).is_some(), "the verdict shows the claims");
+/// Shows some credentials to the nodes, one after the other.
+fn show(network: &Network, secrets: &Secrets, code: &str, credentials: &[PathBuf]) {
+    for (file, node) in credentials.iter().take(VERIFIED).zip(network.nodes.iter().cycle()) {
+        let http = node["http"].as_str().unwrap();
+        let before = network.recorder.before(http);
+        let path = file.to_string_lossy();
+        let output = Command::new(binary("symbolon"))
+            .args(["verify", &path, "--json", "--node", &before])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(secrets.find(&output.stdout).is_some(), "the verdict shows the claims");
+        network.symbolon(&["present", &path, "--all", "--out", "signed.txt"], 0);
+        let signed = std::fs::read_to_string(network.path("signed.txt")).unwrap();
         let presentation = std::fs::read_to_string(file).unwrap();
-        network.symbolon(&["present", &file.to_string_lossy(), "--all", "--out", "signed.txt"]);
-        let signed = std::fs::read_to_string(network.folder.path().join("signed.txt")).unwrap();
-        leave_and_compare(node["http"].as_str().unwrap(), presentation.trim(), &signed);
+        leave_and_compare(http, code, presentation.trim(), &signed);
     }
+}
 
-    for node in &nodes {
-        let (http, admin) = (node["http"].as_str().unwrap(), node["admin"].as_str().unwrap());
-        let height = get(&format!("{http}/v1/status")).unwrap().1["height"].as_u64().unwrap();
-        for h in 0..=height {
-            let url = format!("{http}/v1/blocks/{h}");
-            secrets.check(&url, &download(&url, "application/cbor"));
-            secrets.check(&url, &download(&url, "application/json"));
+/// Requests with somebody's name or number in the place of another value: the answer says what is
+/// wrong and does not repeat it, nor does the log. (The name of a member or parameter that is not
+/// known is repeated, to whoever sent it.)
+fn misplace(secrets: &Secrets, http: &str) {
+    let (name, number) = PERSON;
+    let coded = "%E9%99%86%E5%9B%AD%E7%90%BC";
+    let mut addresses = Vec::new();
+    for word in [coded, number] {
+        for path in [
+            "nowhere/{}",
+            "v1/licences/{}",
+            "v1/licences/{}/history",
+            "v1/agencies/{}",
+            "v1/agencies?province={}",
+            "v1/provinces/{}",
+            "v1/licence-types/{}",
+            "v1/recognition?type={}",
+            "v1/provinces?limit={}",
+            "v1/transactions/{}",
+            "v1/transactions/{}/receipt",
+            "v1/blocks/{}",
+            "v1/events?from={}",
+            "v1/tickets/{}",
+            "status-lists/44/{}",
+        ] {
+            // A number is a height and a limit, too, and is answered as one.
+            let takes_numbers = ["blocks/", "from=", "limit="].iter().any(|p| path.contains(p));
+            if word == number && takes_numbers {
+                continue;
+            }
+            addresses.push(format!("{http}/{}", path.replace("{}", word)));
         }
-        secrets.check(admin, &download(&format!("{admin}/metrics"), "text/plain"));
-        let folder = Path::new(node["data_dir"].as_str().unwrap()).parent().unwrap().to_owned();
-        let files = files(&folder);
-        assert!(files.len() > 5, "{}: {files:?}", folder.display());
-        for file in files {
-            // The database removes files while it runs; what is gone holds nothing.
-            let Ok(bytes) = std::fs::read(&file) else { continue };
-            secrets.check(&file.display().to_string(), &bytes);
+    }
+    let check = |what: &str, mut answer: axum::http::Response<ureq::Body>| {
+        assert!(answer.status().as_u16() >= 400, "{what}: {}", answer.status());
+        secrets.check(what, format!("{:?}", answer.headers()).as_bytes());
+        secrets.check(what, &answer.body_mut().read_to_vec().unwrap());
+    };
+    for address in addresses {
+        check(&address, agent().get(&address).call().unwrap());
+    }
+    for word in [name, number] {
+        let bodies = [
+            ("verify", json!({"presentation": word})),
+            ("verify", json!({"presentation": "x~", "recognising_province": word})),
+            ("verify", json!({"presentation": "x~", "at": word})),
+            ("challenges", json!({"audience": [word]})),
+            ("tickets", json!({"presentation": word})),
+            ("compat/verifyCertInfo", json!({"data": {"certTypeCode": word}})),
+            ("compat/queryCertInfo", json!({"data": word})),
+            ("transactions", json!({"payload": word})),
+        ];
+        for (path, body) in bodies {
+            let what = format!("POST /v1/{path} {body}");
+            let mut answer = agent().post(format!("{http}/v1/{path}")).send_json(&body).unwrap();
+            secrets.check(&what, &answer.body_mut().read_to_vec().unwrap());
         }
+        for kind in ["application/cbor", "application/cose", "application/json", "text/plain"] {
+            let post = agent().post(format!("{http}/v1/transactions")).content_type(kind);
+            check(kind, post.send(word.as_bytes()).unwrap());
+        }
+        let url = format!("{http}/v1/challenges");
+        let key = axum::http::HeaderValue::from_bytes(word.as_bytes()).unwrap();
+        let mut answer =
+            agent().post(&url).header("idempotency-key", key).send_json(json!({})).unwrap();
+        secrets.check("an odd idempotency key", &answer.body_mut().read_to_vec().unwrap());
+    }
+}
+
+/// Every block, all events, and the metrics of a node.
+fn check_answers(secrets: &Secrets, node: &Value) {
+    let (http, admin) = (node["http"].as_str().unwrap(), node["admin"].as_str().unwrap());
+    let height = get(&format!("{http}/v1/status")).unwrap().1["height"].as_u64().unwrap();
+    for h in 0..=height {
+        let url = format!("{http}/v1/blocks/{h}");
+        secrets.check(&url, &download(&url, "application/cbor"));
+        secrets.check(&url, &download(&url, "application/json"));
+    }
+    secrets.check(admin, &download(&format!("{admin}/metrics"), "text/plain"));
+    let stream = agent().get(format!("{http}/v1/events?from=0")).call().unwrap();
+    let last = format!("id: {height}");
+    let mut lines = BufReader::new(stream.into_body().into_reader()).lines();
+    for line in &mut lines {
+        let line = line.unwrap();
+        secrets.check("the events", line.as_bytes());
+        if line.replace("id:", "id: ").replace("  ", " ") == last {
+            return;
+        }
+    }
+    unreachable!("the stream has every block");
+}
+
+#[test]
+fn nothing_personal_is_in_blocks_files_logs_metrics_addresses_or_problems() {
+    let secrets = Secrets::of_fixtures();
+    let network = Network::start();
+    for (file, code, exit) in IMPORTS {
+        let credentials = network.import(secrets, file, code, exit);
+        show(&network, secrets, code, &credentials);
+    }
+    let nodes = &network.nodes;
+    misplace(secrets, nodes[0]["http"].as_str().unwrap());
+    for node in nodes {
+        check_answers(secrets, node);
+    }
+    let noted = network.recorder.noted();
+    for (method, path) in [("POST", "/v1/verify"), ("POST", "/v1/transactions"), ("GET", "/v1/")] {
+        let wanted = format!("{method} {path}");
+        assert!(noted.iter().any(|line| line.starts_with(&wanted)), "{wanted} in {noted:?}");
+    }
+    secrets.check("what the command line asks", noted.join("\n").as_bytes());
+
+    let folder = |node: &Value| Path::new(node["data_dir"].as_str().unwrap()).to_owned();
+    for node in nodes {
+        // As it is while the node runs.
+        let files = secrets.check_files(folder(node).parent().unwrap());
+        assert!(files > 5, "{files} files of {node}");
+    }
+    network.symbolon(&["devnet", "down", "--dir", "."], 0);
+    let genesis = std::fs::read_to_string(network.path("genesis.toml")).unwrap();
+    let genesis = Genesis::parse(&genesis).unwrap();
+    for node in nodes {
+        secrets.check_files(folder(node).parent().unwrap());
+        secrets.check_store(&Store::open_existing(&folder(node), &genesis).unwrap());
     }
 }

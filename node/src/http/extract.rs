@@ -237,8 +237,21 @@ pub(super) fn parse_object<T: DeserializeOwned>(text: &str, what: &str) -> Resul
         let detail = format!("{what} is no JSON object");
         return Err(Problem::bad("bad_json", detail, "/docs shows its form"));
     }
-    serde_json::from_str(text)
-        .map_err(|e| Problem::bad("bad_json", e.to_string(), "/docs shows the form of the body"))
+    serde_json::from_str(text).map_err(|e| {
+        Problem::bad("bad_json", without_value(&e), "/docs shows the form of the body")
+    })
+}
+
+/// What is wrong with a text, without the value that it found: it may be somebody's name.
+fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let value = text.find(['"', '`']).filter(|_| text.starts_with("invalid "));
+    match (value, text.rfind(", expected")) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{}{}", text[..from].trim_end(), &text[to..])
+        }
+        _ => text,
+    }
 }
 
 /// Refuses a body that is not said to be JSON.
@@ -337,6 +350,19 @@ mod tests {
     fn a_wrong_check_character_is_answered_with_the_right_one() {
         let problem = <Uscc as PathPart>::read("11100000000013127E").unwrap_err();
         assert!(problem.detail.contains("should be D"), "{}", problem.detail);
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_not_repeated() {
+        let detail = |text: &str| {
+            parse_object::<std::collections::BTreeMap<String, bool>>(text, "it").unwrap_err().detail
+        };
+        for text in ["{\"a\": \"陆园琼\"}", "{\"a\": 440106199001011234}"] {
+            let detail = detail(text);
+            assert!(detail.starts_with("invalid type: "), "{detail}");
+            assert!(!detail.contains("陆") && !detail.contains("4401"), "{detail}");
+            assert!(detail.contains(", expected a boolean at line 1"), "{detail}");
+        }
     }
 
     #[test]
