@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use serde_json::Value;
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
-    codes::Day,
+    codes::{Day, TypeCode},
     keys::SecretKey,
     operation::{Actor, Interval, Operation},
     transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
@@ -199,7 +199,7 @@ impl Fleet {
             key_id: 0,
             nonce: rand::rng().random(),
             valid_until_height: height + 100,
-            operations: vec![recognition(height)],
+            operations: recognised_and_withdrawn(),
         };
         let signed = SignedTransaction::sign(&payload, &key).unwrap();
         let url = format!("{}/v1/transactions?wait=commit&timeout_ms=60000", self.origin("11"));
@@ -273,17 +273,16 @@ fn standby_key() -> SecretKey {
     SecretKey::from_seed(&[0x5b; 32])
 }
 
-/// A day's recognition that none before it overlaps: at most 16 days fit into one record.
-fn recognition(n: u64) -> Operation {
-    let from = ["31", "44", "51"][usize::try_from(n % 3).unwrap()];
-    let kind = ["local:driving-licence", "11100000MB0143028R001"];
-    let kind = kind[usize::try_from(n / 3 % 2).unwrap()];
-    let day = Day(20_000 + 3 * u32::try_from(n).unwrap());
-    Operation::Recognise {
-        from_province: from.parse().unwrap(),
-        licence_type: kind.parse().unwrap(),
-        interval: Interval { from: day, until: Some(day) },
-    }
+/// Recognises a day and takes it back: it changes nothing, so it may be done at every height.
+fn recognised_and_withdrawn() -> Vec<Operation> {
+    let from_province = "31".parse().unwrap();
+    let licence_type: TypeCode = "local:driving-licence".parse().unwrap();
+    let day = Day(20_000);
+    let interval = Interval { from: day, until: Some(day) };
+    let recognise =
+        Operation::Recognise { from_province, licence_type: licence_type.clone(), interval };
+    let withdraw = Operation::WithdrawRecognition { from_province, licence_type, effective: day };
+    vec![recognise, withdraw]
 }
 
 /// The licences in a folder of credentials, by their cids.
