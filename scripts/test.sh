@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.."
 ALL=(--release --workspace --locked)
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 LOG=$(mktemp "${TMPDIR:-/tmp}/symbolon-test.XXXXXX")
-trap 'rm -f "$LOG"' EXIT
+SIMULATED=$LOG.simulated
+BEHIND=
+trap 'rm -f "$LOG" "$SIMULATED"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
 STARTED=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
@@ -43,12 +45,28 @@ must cargo build "${ALL[@]}"
 step "lints"
 check cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings
 
-step "tests"
-cargo test "${ALL[@]}" --no-fail-fast 2>&1 | tee "$LOG"
+# The simulator needs the processor alone, the tests of real nodes mostly wait. So it has what they
+# leave, and the deliberate breaks, which are built for it once more, come after it.
+simulated() {
+    local programs=(--test simulation --test twins --test byzantine --test write_points --test parts)
+    nice -n 19 cargo test "${ALL[@]}" --no-fail-fast "${programs[@]}"
+    local status=$?
+    nice -n 19 scripts/mutants.sh --no-fail-fast
+    return $((status + $?))
+}
+
+step "tests of everything but the simulator, which runs meanwhile"
+must cargo test "${ALL[@]}" --no-run --quiet
+set -m # a process group of its own, so that it ends with this script
+simulated > "$SIMULATED" 2>&1 &
+BEHIND=$!
+set +m
+cargo test "${ALL[@]}" --exclude symbolon-sim --no-fail-fast 2>&1 | tee "$LOG"
 STATUS=${PIPESTATUS[0]}
-step "deliberate breaks, each of which must be caught"
-scripts/mutants.sh --no-fail-fast 2>&1 | tee -a "$LOG"
-STATUS=$((STATUS + PIPESTATUS[0]))
+step "simulated networks, and deliberate breaks, each of which must be caught"
+wait "$BEHIND"
+STATUS=$((STATUS + $?))
+tee -a "$LOG" < "$SIMULATED"
 PASSED=$(count passed)
 FAILED=$(count failed)
 # A test program that did not build or was killed has no result line of its own.

@@ -220,12 +220,9 @@ impl Bench {
     }
 
     fn doubt(&mut self, name: CheckName, reason: Reason, detail: &str) {
-        match self.late {
-            Some(why) if reason == Reason::StaleLedger => {
-                self.note(name, CheckResult::Skipped, &format!("{detail}: {}", why.detail()));
-            }
-            _ => self.note(name, CheckResult::Skipped, detail),
-        }
+        let why = self.late.filter(|_| reason == Reason::StaleLedger);
+        let longer = why.map(|why| format!("{detail}: {}", why.detail()));
+        self.note(name, CheckResult::Skipped, longer.as_deref().unwrap_or(detail));
         self.doubt.get_or_insert(reason);
     }
 

@@ -12,6 +12,7 @@
 //! error. The node then stops and stays down: going on could mean a second vote.
 
 mod bodies;
+mod deadlines;
 mod evidence;
 mod handle;
 mod queue;
@@ -41,7 +42,6 @@ use symbolon_ledger::{
     codes::ProvinceCode,
     hash::BlockHash,
     keys::SecretKey,
-    records::ParametersRecord,
     state::StateKey,
     validators::ValidatorSet,
 };
@@ -60,6 +60,7 @@ use crate::{
     wal::Journal,
 };
 use bodies::{Body, Prepared, Received, Unasked};
+use deadlines::idle_interval;
 pub use handle::{EngineHandle, Outside, THREAD, abort_on_panic, start};
 use queue::{Queue, Queued};
 use router::Checks;
@@ -67,11 +68,6 @@ use shelf::Shelf;
 pub(crate) use status::describe;
 pub use status::{EngineStatus, Heard, LastHeard, Stall, Voting};
 use sync::Sync;
-
-/// How long a node of a new chain waits for its peers before the first block.
-const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
-/// Longest time between two looks at the timers and the status.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + std::marker::Sync>;
@@ -515,26 +511,6 @@ impl Engine {
         tracing::info!(validators = set.validators().len(), votes, "the validator set");
     }
 
-    /// When transactions wait, a height begins at once; otherwise when the idle interval has
-    /// passed since the last block.
-    fn plan_begin(&mut self) {
-        let tip_ms = self.host.start().parent.time_ms;
-        let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
-        let wait = match self.host.height() {
-            // Nobody can be ready before the first block, so it does not wait to be idle.
-            1 => FIRST_BLOCK_DELAY,
-            _ => self.idle_interval.saturating_sub(age),
-        };
-        self.begin_at = Some(Instant::now() + wait);
-    }
-
-    fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
-        if self.host.is_begun() || !self.parts.pool.has_work() {
-            return Ok(());
-        }
-        self.step(Input::Begin)
-    }
-
     fn round_started(&mut self, height: u64, round: u32) {
         if round > 0 {
             tracing::info!(height, round, missing = ?self.missing(), "another round");
@@ -543,36 +519,6 @@ impl Engine {
         self.checks.enter(height, round);
         self.examine_ahead();
         self.status.send_modify(|status| status.round = round);
-    }
-
-    fn until_next_deadline(&self) -> Duration {
-        let deadlines = self.timers.values().chain(self.wakes.first()).chain(&self.begin_at);
-        let next = deadlines.chain(self.sync.deadline().as_ref()).min().copied();
-        let now = Instant::now();
-        next.map_or(HEARTBEAT, |at| at.saturating_duration_since(now)).min(HEARTBEAT)
-    }
-
-    fn fire_due(&mut self) -> Result<(), EngineError> {
-        let now = Instant::now();
-        if self.begin_at.is_some_and(|at| at <= now) {
-            self.begin_at = None;
-            self.step(Input::Begin)?;
-        }
-        if self.wakes.first().is_some_and(|at| *at <= now) {
-            self.wakes.retain(|at| *at > now);
-            self.step(Input::Tick)?;
-        }
-        let due: Vec<_> =
-            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
-        for timer in due {
-            if self.timers.remove(&timer).is_some() {
-                self.step(Input::TimeoutElapsed(timer))?;
-            }
-        }
-        if self.sync.deadline().is_some_and(|at| at <= now) {
-            self.sync_if_behind();
-        }
-        Ok(())
     }
 }
 
@@ -585,14 +531,6 @@ fn config(parts: &EngineParts, signed: Signed) -> Config {
         timing: parts.timing,
         signed,
     }
-}
-
-fn idle_interval(store: &Store) -> Result<Duration, StorageError> {
-    let parameters: ParametersRecord = store
-        .view()?
-        .record(&StateKey::Parameters)?
-        .ok_or_else(|| StorageError::damaged("the state has no parameters"))?;
-    Ok(Duration::from_millis(parameters.idle_block_interval_ms))
 }
 
 /// What a peer sent as a block.

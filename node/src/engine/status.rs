@@ -8,7 +8,7 @@ use std::time::Instant;
 use symbolon_consensus::{Signed, Verified, wire::Message};
 use symbolon_ledger::codes::ProvinceCode;
 
-use super::{Engine, HEARTBEAT};
+use super::{Engine, deadlines::HEARTBEAT};
 
 /// A validator from which nothing was heard for this many idle intervals counts as missing.
 const MISSING_AFTER_INTERVALS: u32 = 3;

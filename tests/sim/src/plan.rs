@@ -228,26 +228,3 @@ impl Plan {
         first_liar - self.fragile..first_liar
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_enough_to_run_a_plan_again() {
-        for plan in [
-            Plan::calm(3, 7),
-            Plan::rough(44, 10),
-            Plan::stuck(2),
-            Plan::with_vice(Vice::ALL[5], 9, 4),
-            Plan::crash_at(2, 77),
-            twins::Case::enumerated(1_234).plan(),
-            twins::Case::sampled(5).plan(),
-        ] {
-            assert_eq!(Plan::named(&plan.name), Some(plan));
-        }
-        for name in ["", "rough", "rough/4", "rough/4/x", "rough/3/1", "other/4/1", "rough/4/1/1"] {
-            assert_eq!(Plan::named(name), None, "{name}");
-        }
-    }
-}

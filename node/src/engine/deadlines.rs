@@ -1,0 +1,74 @@
+//! When something is due: the start of a height, what consensus waits for, a look at the peers.
+
+use std::time::{Duration, Instant};
+
+use symbolon_consensus::Input;
+use symbolon_ledger::{records::ParametersRecord, state::StateKey};
+
+use super::{Engine, EngineError};
+use crate::storage::{StorageError, Store};
+
+/// How long a node of a new chain waits for its peers before the first block.
+const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
+/// Longest time between two looks at the timers and the status.
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
+
+impl Engine {
+    /// When transactions wait, a height begins at once; otherwise when the idle interval has
+    /// passed since the last block.
+    pub(super) fn plan_begin(&mut self) {
+        let tip_ms = self.host.start().parent.time_ms;
+        let age = Duration::from_millis((self.parts.clock)().saturating_sub(tip_ms));
+        let wait = match self.host.height() {
+            // Nobody can be ready before the first block, so it does not wait to be idle.
+            1 => FIRST_BLOCK_DELAY,
+            _ => self.idle_interval.saturating_sub(age),
+        };
+        self.begin_at = Some(Instant::now() + wait);
+    }
+
+    pub(super) fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
+        if self.host.is_begun() || !self.parts.pool.has_work() {
+            return Ok(());
+        }
+        self.step(Input::Begin)
+    }
+
+    pub(super) fn until_next_deadline(&self) -> Duration {
+        let deadlines = self.timers.values().chain(self.wakes.first()).chain(&self.begin_at);
+        let next = deadlines.chain(self.sync.deadline().as_ref()).min().copied();
+        let now = Instant::now();
+        next.map_or(HEARTBEAT, |at| at.saturating_duration_since(now)).min(HEARTBEAT)
+    }
+
+    pub(super) fn fire_due(&mut self) -> Result<(), EngineError> {
+        let now = Instant::now();
+        if self.begin_at.is_some_and(|at| at <= now) {
+            self.begin_at = None;
+            self.step(Input::Begin)?;
+        }
+        if self.wakes.first().is_some_and(|at| *at <= now) {
+            self.wakes.retain(|at| *at > now);
+            self.step(Input::Tick)?;
+        }
+        let due: Vec<_> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            if self.timers.remove(&timer).is_some() {
+                self.step(Input::TimeoutElapsed(timer))?;
+            }
+        }
+        if self.sync.deadline().is_some_and(|at| at <= now) {
+            self.sync_if_behind();
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn idle_interval(store: &Store) -> Result<Duration, StorageError> {
+    let parameters: ParametersRecord = store
+        .view()?
+        .record(&StateKey::Parameters)?
+        .ok_or_else(|| StorageError::damaged("the state has no parameters"))?;
+    Ok(Duration::from_millis(parameters.idle_block_interval_ms))
+}
