@@ -5,7 +5,7 @@
 //! That a chain executes again to the same roots (I4) is `symbolon-node verify-chain`, for which
 //! the nodes are stopped: [`super::field::Field::verify_all`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -17,6 +17,8 @@ use super::{ear::Ear, load::Acknowledged, machine::Machine};
 const MOST_RESIDENT_KIB: u64 = 1024 * 1024;
 /// Most open files of a node: the database's, two listeners, its peers and some callers.
 const MOST_FILES: usize = 512;
+/// Most bytes of a node's data: the database sets some tens of MiB aside, the load adds little.
+const MOST_DISK: u64 = 1024 * 1024 * 1024;
 /// Proofs that are verified of one node after one fault.
 const PROOFS: usize = 3;
 
@@ -41,12 +43,26 @@ pub fn nothing_acknowledged_is_lost(nodes: &[Machine], told: &[Acknowledged]) {
     }
 }
 
-/// I3 and I9: nobody voted twice in one place but those whose key two processes have.
-pub fn nobody_votes_twice_but(ear: &Ear, guilty: &[&str]) {
-    let guilty: BTreeSet<String> = guilty.iter().map(|p| (*p).to_owned()).collect();
-    let found = ear.contradicting();
-    assert!(found.is_subset(&guilty), "I3: {}", ear.contradictions());
-    assert!(ear.votes() > 0, "I3: nothing was heard");
+/// I3: nobody proposed or voted twice in one place but those whose key two processes have, and
+/// they did.
+pub fn nobody_contradicts_himself_but(ear: &Ear, guilty: &BTreeSet<String>) {
+    assert_eq!(ear.contradicting(), *guilty, "I3: {}", ear.contradictions());
+    assert!(ear.statements() > 0, "I3: nothing was heard");
+}
+
+/// I9: the evidence of every node names them, and nobody else.
+pub fn evidence_names_nobody_but(nodes: &[Machine], guilty: &BTreeSet<String>) {
+    for node in nodes {
+        let named = accused(node).expect("a node that runs shows its evidence");
+        assert!(named.is_subset(guilty), "I9: node {} accuses {named:?}", node.number);
+    }
+}
+
+/// The provinces against which a node has evidence; none when it does not answer.
+pub fn accused(node: &Machine) -> Option<BTreeSet<String>> {
+    let (_, shown) = node.get("/v1/evidence").filter(|(status, _)| *status == 200)?;
+    let items = shown["items"].as_array()?;
+    items.iter().map(|item| item["province"].as_str().map(str::to_owned)).collect()
 }
 
 /// I6 and I7: every node shows the last licences as they are, with proofs that an independent
@@ -59,7 +75,7 @@ pub fn licences_are_shown_as_they_are(nodes: &[Machine], told: &[Acknowledged], 
     for node in nodes {
         for licence in &last {
             let shown = read(node, &format!("/v1/licences/{licence}"));
-            // The load goes on: a licence may be revoked whose revocation was not told yet.
+            // A licence may be revoked whose revocation was not told before the load was held.
             let status = shown["status"].as_str().unwrap_or_default();
             let right = status == "revoked" || status == "active" && !revoked.contains(licence);
             assert!(right, "I6: node {}: {licence} is shown as {status}", node.number);
@@ -73,14 +89,52 @@ pub fn licences_are_shown_as_they_are(nodes: &[Machine], told: &[Acknowledged], 
 /// I8: the nodes take a bounded part of the machine.
 pub fn the_nodes_stay_small(nodes: &[Machine]) {
     for node in nodes {
-        let Some(pid) = node.pid() else { continue };
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let pid = node.pid().expect("all nodes run");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let status = status.expect("the system says what a process holds");
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|k| k.parse().ok()).unwrap_or(0);
+        let kib = line.split_whitespace().nth(1).and_then(|k| k.parse::<u64>().ok());
+        let kib = kib.expect("a process that runs has memory");
         assert!(kib < MOST_RESIDENT_KIB, "I8: node {} holds {kib} KiB", node.number);
-        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        let files = files.expect("the system says what a process has open").count();
         assert!(files < MOST_FILES, "I8: node {} has {files} files open", node.number);
+        let disk = size(&node.data());
+        assert!(disk > 0 && disk < MOST_DISK, "I8: node {} has {disk} bytes on disk", node.number);
     }
+}
+
+/// Bytes of all files of a folder. The database removes files while one looks.
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// I10: what a harmed node shows is what the others show; false when it does not answer with it.
+///
+/// # Panics
+///
+/// When it shows something else.
+#[must_use]
+pub fn it_shows_what_the_others_show(
+    (harmed, other): (&Machine, &Machine),
+    height: u64,
+    told: &[Acknowledged],
+) -> bool {
+    let blocks = (1..=height).map(|height| format!("/v1/blocks/{height}"));
+    let transactions = told.iter().map(|one| format!("/v1/transactions/{}", one.id));
+    blocks.chain(transactions).all(|path| {
+        let shown = harmed.get(&path).filter(|(status, _)| *status < 500);
+        let Some((_, shown)) = shown else { return false };
+        assert_eq!(shown, read(other, &path), "I10: node {}: {path}", harmed.number);
+        true
+    })
 }
 
 /// I10: a node that ended by itself ended in order, and its last line says why in words that

@@ -1,4 +1,4 @@
-//! An ear at the nodes' votes: an observer that only listens, and notes who contradicts himself.
+//! An ear at what the nodes say: an observer that only listens, and notes who contradicts himself.
 //!
 //! What it hears is what left the nodes, so it finds a second vote that no block would show. It
 //! judges nothing and forwards nothing.
@@ -8,13 +8,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use symbolon_consensus::{Message, wire::Vote};
+use symbolon_consensus::{Message, mark::place};
 use symbolon_genesis::peer_id::PeerId;
 use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Digest},
     keys::SecretKey,
-    vote::VoteKind,
+    vote::{Statement, Step},
 };
 use symbolon_node::network::{
     ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, prepare,
@@ -26,20 +26,22 @@ use super::space::Space;
 /// Seed of the ear's key.
 const SEED: [u8; 32] = [0x0c; 32];
 
-/// What every province said in every slot, and how often it said something else.
+/// What every province said in every place, and where it said something else.
 #[derive(Debug, Default)]
 struct Heard {
-    votes: BTreeMap<(ProvinceCode, u64, u32, VoteKind), Vote>,
-    contradictions: Vec<(Vote, Vote)>,
+    said: BTreeMap<(ProvinceCode, Place), Statement>,
+    contradictions: Vec<(ProvinceCode, Statement, Statement)>,
 }
 
+/// A height, a round and a step.
+type Place = (u64, u32, Step);
+
 impl Heard {
-    fn hear(&mut self, message: Message) {
-        let Message::Vote(vote) = message else { return };
-        let slot = (vote.province, vote.height, vote.round, vote.kind);
-        let first = self.votes.entry(slot).or_insert_with(|| vote.clone());
-        if *first != vote {
-            self.contradictions.push((first.clone(), vote));
+    fn hear(&mut self, province: ProvinceCode, statement: Statement) {
+        let slot = (province, place(&statement));
+        let first = self.said.entry(slot).or_insert_with(|| statement.clone());
+        if *first != statement {
+            self.contradictions.push((province, first.clone(), statement));
         }
     }
 }
@@ -121,8 +123,9 @@ impl Ear {
         runtime.spawn(async move {
             while let Some(event) = events.recv().await {
                 let NetworkEvent::Consensus { bytes, .. } = event else { continue };
-                if let Ok(message) = Message::decode(&bytes) {
-                    ear.lock().expect("no panic while it is held").hear(message);
+                let said = Message::decode(&bytes).ok().and_then(|m| m.statement(&chain));
+                if let Some((province, statement, _)) = said {
+                    ear.lock().expect("no panic while it is held").hear(province, statement);
                 }
             }
         });
@@ -138,21 +141,21 @@ impl Ear {
     #[must_use]
     pub fn last_of(&self, province: &str) -> u64 {
         let heard = self.heard.lock().expect("no panic while it is held");
-        let own = heard.votes.keys().filter(|(code, ..)| code.as_str() == province);
-        own.map(|(_, height, ..)| *height).max().unwrap_or(0)
+        let own = heard.said.keys().filter(|(code, _)| code.as_str() == province);
+        own.map(|(_, (height, ..))| *height).max().unwrap_or(0)
     }
 
-    /// How many votes were heard.
+    /// How many proposals and votes were heard.
     #[must_use]
-    pub fn votes(&self) -> usize {
-        self.heard.lock().expect("no panic while it is held").votes.len()
+    pub fn statements(&self) -> usize {
+        self.heard.lock().expect("no panic while it is held").said.len()
     }
 
-    /// The provinces that voted twice, differently, in one place.
+    /// The provinces that proposed or voted twice, differently, in one place.
     #[must_use]
     pub fn contradicting(&self) -> BTreeSet<String> {
         let heard = self.heard.lock().expect("no panic while it is held");
-        heard.contradictions.iter().map(|(first, _)| first.province.as_str().to_owned()).collect()
+        heard.contradictions.iter().map(|(province, ..)| province.as_str().to_owned()).collect()
     }
 
     /// What was said twice, for a message.

@@ -1,6 +1,9 @@
 //! A table of faults, and how one row of it is run: measure, harm, watch, heal, wait, check.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -46,7 +49,7 @@ pub struct Row {
     pub meanwhile: Meanwhile,
     /// Undoes the harm; afterwards all nodes must go on.
     pub heal: fn(&Field),
-    /// The provinces that may have voted twice from now on.
+    /// The provinces that speak twice from now on, which is heard and accused.
     pub guilty: &'static [&'static str],
 }
 
@@ -58,7 +61,7 @@ pub struct Row {
 pub fn run(family: &str, field: &Field, rows: &[Row]) {
     let mut outcomes = Vec::new();
     let mut round =
-        Round { field, load: field.load(), told: Vec::new(), checked: 0, guilty: Vec::new() };
+        Round { field, load: field.load(), told: Vec::new(), checked: 0, guilty: BTreeSet::new() };
     for row in rows.iter().filter(|row| whole() || row.short) {
         say(&format!("fault: {family}: {}", row.name));
         outcomes.push(round.run(row));
@@ -81,16 +84,19 @@ struct Round<'a> {
     told: Vec<super::load::Acknowledged>,
     /// All blocks up to here were compared.
     checked: u64,
-    guilty: Vec<&'static str>,
+    guilty: BTreeSet<String>,
 }
 
 impl Round<'_> {
     fn run(&mut self, row: &Row) -> Value {
-        self.guilty.extend(row.guilty);
+        self.guilty.extend(row.guilty.iter().map(|province| (*province).to_owned()));
         let without = self.load.rate(window());
         let before = self.field.highest();
         (row.inject)(self.field);
         let with = self.watch(row, before);
+        if !row.guilty.is_empty() {
+            self.await_evidence();
+        }
         let begun = Instant::now();
         (row.heal)(self.field);
         let reached = self.field.highest();
@@ -140,10 +146,18 @@ impl Round<'_> {
                 let rate = self.load.rate(window());
                 let others: Vec<usize> = all.filter(|n| *n != node).collect();
                 field.await_height_of(&others, before + ON);
-                self.ends_or_agrees(node, field.highest(), words);
+                self.ends_or_agrees(node, words);
                 rate
             }
         }
+    }
+
+    /// Waits until whoever is guilty was heard and is accused everywhere.
+    fn await_evidence(&self) {
+        await_that("the evidence is everywhere", || {
+            let accused = |node| checks::accused(node).is_some_and(|named| named == self.guilty);
+            self.field.ear.contradicting() == self.guilty && self.field.nodes.iter().all(accused)
+        });
     }
 
     fn await_end(&self, node: usize, words: &[&str]) {
@@ -158,8 +172,9 @@ impl Round<'_> {
         checks::it_says_why_it_stopped(node, ended, words);
     }
 
-    fn ends_or_agrees(&self, n: usize, height: u64, words: &[&str]) {
-        let node = &self.field.nodes[n];
+    fn ends_or_agrees(&self, n: usize, words: &[&str]) {
+        let (node, other) = (&self.field.nodes[n], &self.field.nodes[usize::from(n == 0)]);
+        let height = self.field.highest();
         let mut ended = None;
         await_that(&format!("node {n} ends or catches up"), || {
             ended = node.ended();
@@ -170,7 +185,10 @@ impl Round<'_> {
                 say(&format!("  node {n} said: {}", last_line(&node.said())));
                 checks::it_says_why_it_stopped(node, status, words);
             }
-            None => say(&format!("  node {n} goes on")),
+            None if checks::it_shows_what_the_others_show((node, other), height, &self.told) => {
+                say(&format!("  node {n} goes on"));
+            }
+            None => self.await_end(n, words),
         }
     }
 
@@ -188,7 +206,8 @@ impl Round<'_> {
         checks::nothing_acknowledged_is_lost(nodes, &told);
         self.told.extend(told);
         checks::licences_are_shown_as_they_are(nodes, &self.told, &self.field.trust());
-        checks::nobody_votes_twice_but(&self.field.ear, &self.guilty);
+        checks::nobody_contradicts_himself_but(&self.field.ear, &self.guilty);
+        checks::evidence_names_nobody_but(nodes, &self.guilty);
         checks::the_nodes_stay_small(nodes);
         let wrongs = self.load.wrongs();
         assert!(wrongs.is_empty(), "I6: {wrongs:?}");

@@ -2,7 +2,7 @@
 //! family, and the invariants I1 to I10 checked from outside after each.
 //!
 //! `make faults` runs all rows, each family on a network of its own. Those that are marked as short
-//! run on one network, when they are asked for. How a row is run is in `tests/src/faults/table.rs`.
+//! run on one network in `make test`. How a row is run is in `tests/src/faults/table.rs`.
 //! Not here: lying nodes and exhaustive schedules (the simulator), and hostile strangers (`doors`).
 //! Where this user may not make namespaces, all is skipped.
 
@@ -31,7 +31,6 @@ fn in_the_whole_set(nodes: usize) -> Option<Field> {
 }
 
 #[test]
-#[ignore = "takes minutes on a busy machine: cargo test --release --workspace --locked --test faults -- --ignored"]
 fn the_short_set_of_every_family() {
     if whole() {
         return;
