@@ -35,12 +35,15 @@ pub enum Signed {
 }
 
 /// What a validator that does not know its mark has seen since it began to look on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watch {
     since_ms: u64,
     seen: u64,
     /// Height of the last block that was looked at.
     last: u64,
+    /// The newest thing that this node has signed itself, where that is known: all above it was
+    /// signed elsewhere.
+    own: Option<Statement>,
 }
 
 impl Default for Signed {
@@ -54,7 +57,18 @@ impl Signed {
     /// It is not known, and the node begins to look on at `now_ms` (milliseconds since 1970).
     #[must_use]
     pub fn lost(now_ms: u64) -> Self {
-        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0 })
+        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0, own: None })
+    }
+
+    /// This node knows what it has signed, and not what its key has signed meanwhile at another
+    /// site: it begins to look on at `now_ms`.
+    #[must_use]
+    pub fn absent(self, now_ms: u64) -> Self {
+        let own = match self {
+            Self::UpTo(mark) => mark,
+            Self::Unknown(watch) => watch.own,
+        };
+        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0, own })
     }
 
     /// Takes note of a committed block, whoever decided it.
@@ -69,16 +83,16 @@ impl Signed {
     }
 
     /// Whether `statement`, which bears this key's signature, was signed elsewhere: it is above the
-    /// mark, or contradicts it. Whoever looks on knows it of the heights that began after it did,
-    /// since before that it may have been itself.
+    /// mark, or contradicts it. Whoever looks on and does not even know its own words knows it of
+    /// the heights that began after it did, since before that it may have been itself.
     #[must_use]
     pub fn is_foreign(&self, statement: &Statement) -> bool {
+        let beyond = |mark: &Statement| {
+            place(statement) > place(mark) || (place(statement) == place(mark) && statement != mark)
+        };
         match self {
-            Self::UpTo(None) => true,
-            Self::UpTo(Some(mark)) => {
-                place(statement) > place(mark)
-                    || (place(statement) == place(mark) && statement != mark)
-            }
+            Self::UpTo(mark) => mark.as_ref().is_none_or(beyond),
+            Self::Unknown(Watch { own: Some(own), .. }) => beyond(own),
             Self::Unknown(watch) => watch.seen > 0 && statement.height > watch.last,
         }
     }
@@ -195,10 +209,15 @@ mod tests {
         check(&signed, 7, 2, Step::Precommit, a, true);
         check(&signed, 8, 0, Step::Prevote, None, true);
         check(&Signed::default(), 1, 0, Step::Prevote, None, true);
-        let watching = |seen| Signed::Unknown(Watch { since_ms: 0, seen, last: 7 });
+        let watching = |seen| Signed::Unknown(Watch { since_ms: 0, seen, last: 7, own: None });
         check(&watching(0), 8, 0, Step::Prevote, None, false);
         check(&watching(1), 7, 3, Step::Precommit, None, false);
         check(&watching(1), 8, 0, Step::Prevote, None, true);
+        // Whoever was absent knows its own words at once.
+        let absent = signed.absent(0);
+        check(&absent, 7, 2, Step::Prevote, a, false);
+        check(&absent, 7, 2, Step::Precommit, a, true);
+        check(&absent, 8, 0, Step::Prevote, None, true);
     }
 
     #[test]

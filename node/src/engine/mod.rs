@@ -452,6 +452,7 @@ impl Engine {
         block: BlockHash,
         certificate: &Certificate,
     ) -> Result<Vec<Input>, EngineError> {
+        self.check_own_signature(certificate)?;
         let prepared = self.decided_body(block)?;
         self.commit(&prepared, certificate)?;
         self.voiced = self.voiced.max(certificate.height);

@@ -51,7 +51,7 @@ fn after_absence(
         heights = WATCHED_HEIGHTS,
         "the chain went on without this node, and its key is at two sites: it looks on for whole heights before it votes"
     );
-    Signed::lost(now_ms)
+    signed.absent(now_ms)
 }
 
 impl Engine {
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// The same for the signatures under a block that was fetched.
+    /// The same for the signatures under a block that was decided.
     pub(super) fn check_own_signature(&mut self, under: &Certificate) -> Result<(), EngineError> {
         if !under.signatures.iter().any(|signature| self.is_own(signature.province)) {
             return Ok(());

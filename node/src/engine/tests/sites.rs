@@ -133,3 +133,14 @@ fn whoever_looks_on_stops_when_the_key_still_speaks() {
     let stopped = hears(&mut rig, Message::Vote(late)).unwrap_err();
     assert!(matches!(stopped, EngineError::VotesElsewhere(3)), "{stopped}");
 }
+
+#[test]
+fn whoever_comes_back_and_hears_its_key_stops_at_once() {
+    let mut rig = shared();
+    assert_eq!(votes_of(&mut rig), 1);
+    rig.grow();
+    assert_eq!(votes_of(&mut rig), 0, "it looks on, and knows what it has said itself");
+    let elsewhere = rig.vote(0, VoteKind::Prevote, 0, None);
+    let stopped = hears(&mut rig, Message::Vote(elsewhere)).unwrap_err();
+    assert!(matches!(stopped, EngineError::VotesElsewhere(_)), "{stopped}");
+}
