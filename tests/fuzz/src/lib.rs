@@ -5,6 +5,8 @@
 //! (`tests/tests/fuzz_entries.rs`, which includes this file by its path). Seeds are the golden
 //! vectors, so that both begin with what is well formed and signed.
 
+mod chain;
+
 mod credentials;
 
 mod documents;
@@ -25,7 +27,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "elc1", entry: credentials::elc1, seeds: credentials::elc1_seeds },
     Target { name: "sd-jwt", entry: credentials::sd_jwt, seeds: credentials::sd_jwt_seeds },
     Target {
@@ -42,6 +44,10 @@ pub const TARGETS: [Target; 9] = [
         entry: documents::transaction,
         seeds: documents::transaction_seeds,
     },
+    Target { name: "block", entry: chain::block, seeds: chain::block_seeds },
+    Target { name: "certificate", entry: chain::certificate, seeds: chain::certificate_seeds },
+    Target { name: "statement", entry: chain::statement, seeds: chain::statement_seeds },
+    Target { name: "evidence", entry: chain::evidence, seeds: chain::evidence_seeds },
     Target { name: "genesis", entry: documents::genesis, seeds: documents::genesis_seeds },
 ];
 
