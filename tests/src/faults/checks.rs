@@ -131,8 +131,11 @@ pub fn it_shows_what_the_others_show(
     let transactions = told.iter().map(|one| format!("/v1/transactions/{}", one.id));
     blocks.chain(transactions).all(|path| {
         let shown = harmed.get(&path).filter(|(status, _)| *status < 500);
-        let Some((_, shown)) = shown else { return false };
-        assert_eq!(shown, read(other, &path), "I10: node {}: {path}", harmed.number);
+        let Some((_, mut shown)) = shown else { return false };
+        let mut expected = read(other, &path);
+        // How far each of them is, which changes meanwhile.
+        [&mut shown, &mut expected].into_iter().for_each(|answer| answer["tip"] = Value::Null);
+        assert_eq!(shown, expected, "I10: node {}: {path}", harmed.number);
         true
     })
 }
