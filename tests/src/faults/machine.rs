@@ -168,10 +168,16 @@ impl Machine {
     /// Its height; none when it does not answer.
     #[must_use]
     pub fn height(&self) -> Option<u64> {
+        self.status()?["height"].as_u64()
+    }
+
+    /// What it says of itself; none when it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Option<Value> {
         // A paused process takes connections and never answers.
         let quick = || {
             let answer = super::quick_agent().get(format!("{HTTP}/v1/status")).call();
-            answer.ok()?.body_mut().read_json::<Value>().ok()?["height"].as_u64()
+            answer.ok()?.body_mut().read_json::<Value>().ok()
         };
         self.space.within(quick)
     }
