@@ -12,4 +12,8 @@ export SYMBOLON_FAULTS_OUT="$PWD/target/faults"
 mkdir -p "$SYMBOLON_FAULTS_OUT"
 
 cargo test --release --workspace --locked --test faults -- --test-threads=1 --nocapture "$@"
+# What of the peer-to-peer network waits for its longer bounds.
+if [ $# -eq 0 ]; then
+    cargo test --release --workspace --locked --test network -- --ignored
+fi
 printf '\nthe figures are in %s\n' "$SYMBOLON_FAULTS_OUT"

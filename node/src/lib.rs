@@ -7,14 +7,17 @@
 //!
 //! Only the engine writes the chain; the [`keeper`] removes of it what is too old and makes
 //! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the
-//! configuration and [`key_files`] private keys, [`node`] puts the parts together,
-//! [`verify_chain`] executes a whole chain again, [`backup`] copies one and brings it back.
+//! configuration and [`key_files`] private keys, [`log`] keeps an event to its line, [`node`] puts
+//! the parts together, [`verify_chain`] executes a whole chain again, [`backup`] copies one and
+//! brings it back.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod config;
 
 pub mod key_files;
+
+pub mod log;
 
 pub mod node;
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use symbolon_node::{
-    backup::command::BackupArgs, config, engine, key_files, node,
+    backup::command::BackupArgs, config, engine, key_files, log::OneLine, node,
     sign_state::handover::SignStateArgs, storage::Store, verify_chain,
 };
 use tokio::sync::watch;
@@ -18,6 +18,14 @@ use tracing_subscriber::EnvFilter;
 /// Threads that serve HTTP and the network. Heavy work is done on other threads, and four nodes
 /// share a small machine in the demonstration network.
 const WORKER_THREADS: usize = 2;
+
+/// Files that a node may want open at once: those of its database (512), its callers (1,024), the
+/// connections of its peers and those that knock (768), and some to spare. `symbolon doctor` looks
+/// for as many.
+const FILES: u64 = 4_096;
+
+/// What the log says when there are fewer.
+const FEW_FILES: &str = "few files may be open at once: callers can take them all, and a database that cannot open one stops the node; raise the limit (ulimit -n 4096, or LimitNOFILE=4096 of systemd)";
 
 /// What is logged unless `SYMBOLON_LOG` says otherwise. The consensus core tells every vote at
 /// `info`.
@@ -78,10 +86,11 @@ fn main() -> ExitCode {
     }
     let filter =
         EnvFilter::try_from_env("SYMBOLON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let has_colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(has_colours)
+        .with_writer(move || OneLine::new(std::io::stderr(), has_colours))
         .init();
     engine::abort_on_panic();
     let result = match arguments.command {
@@ -103,11 +112,13 @@ fn main() -> ExitCode {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
+    allow_files();
     let loaded = config::load(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(|error| format!("the threads that serve cannot be started: {error}"))?;
     let ended = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
@@ -121,6 +132,24 @@ fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     match ended {
         node::Ended::Told => Ok(()),
         node::Ended::Joined => Err(start_again().into()),
+    }
+}
+
+/// Has the system let this process open as many files as it may want, where it may: systems begin
+/// with fewer than they permit.
+fn allow_files() {
+    let files = Resource::RLIMIT_NOFILE;
+    let allowed = getrlimit(files).and_then(|(soft, hard)| {
+        let wanted = FILES.min(hard);
+        if soft < wanted {
+            setrlimit(files, wanted, hard)?;
+        }
+        Ok(soft.max(wanted))
+    });
+    match allowed {
+        Ok(allowed) if allowed >= FILES => {}
+        Ok(allowed) => tracing::warn!(allowed, "{FEW_FILES}"),
+        Err(error) => tracing::warn!(%error, "{FEW_FILES}"),
     }
 }
 

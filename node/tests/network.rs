@@ -15,7 +15,7 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use network_raw::{Raw, exchange_protocol};
+use network_raw::{Dripped, Raw, blocks_answer, drip, exchange_protocol};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
     hash::{BlockHash, ChainId, Digest},
@@ -391,6 +391,59 @@ async fn blocks_come_in_order_and_in_batches() {
     };
     assert_eq!((next, failed), (TIP + 1, TIP + 1));
     assert!(batches >= 4, "{batches} batches");
+}
+
+/// Has a node fetch three blocks from two peers: it asks one first that gives the first block
+/// alone, a byte each `pause`, and the other has all and is honest. From whom each block came, the
+/// honest one or not.
+async fn beside_one_that_drips(pause: Duration) -> Vec<(u64, bool)> {
+    const TIP: u64 = 3;
+    let chain = Arc::new(Chain::default());
+    for height in 1..=TIP {
+        chain.blocks.lock().unwrap().insert(height, (block(height).1, vec![0; 64]));
+    }
+    // A validator is asked before an observer, where all else is alike.
+    let mut admits = config(1, TCP, &[(66, None)]);
+    admits.observers = vec![peer(2)];
+    let mut first = run(1, admits, Arc::new(Chain::default())).await;
+    let _honest = node_with(2, TCP, &[(1, Some(&first.address))], chain.clone()).await;
+    let honest = first.connected_to(2).await;
+    let answer = blocks_answer(&[chain.block_with_certificate(1).unwrap()]);
+    let (happened, mut happens) = tokio::sync::mpsc::unbounded_channel();
+    let to = first.address.clone();
+    let dripper = tokio::spawn(drip((66, CHAIN), to, (TIP, answer, pause), happened));
+    assert_eq!(happens.recv().await, Some(Dripped::Known));
+    first.handle.fetch_blocks(1, TIP, None);
+    assert_eq!(happens.recv().await, Some(Dripped::Asked), "it is not asked first");
+    let mut came = Vec::new();
+    while came.len() < TIP as usize {
+        match first.next().await {
+            NetworkEvent::Blocks { from_height, blocks, from } => {
+                came.extend(
+                    (from_height..).zip(blocks).map(|(height, _)| (height, from == honest)),
+                );
+            }
+            NetworkEvent::BlocksFailed { from_height, .. } => panic!("nobody gave {from_height}"),
+            _ => {}
+        }
+    }
+    dripper.abort();
+    came
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits ten seconds for the bound of an exchange: make faults"]
+async fn a_peer_that_drips_blocks_without_end_is_left_for_another() {
+    // A byte each second: the answer would take minutes.
+    let came = beside_one_that_drips(Duration::from_secs(1)).await;
+    assert_eq!(came, [(1, true), (2, true), (3, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_drips_just_fast_enough_is_not_asked_again() {
+    let bytes = blocks_answer(&[(block(1).1, vec![0; 64])]).len() as u32;
+    let came = beside_one_that_drips(limits::SYNC_SLOW / bytes).await;
+    assert_eq!(came, [(1, false), (2, true), (3, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 pub mod devnet;
 
+pub mod agency;
+
 pub mod faults;
 
 pub mod personal;

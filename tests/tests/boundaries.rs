@@ -1,8 +1,11 @@
 //! The borders between the crates, and what may not lie behind them.
 //!
 //! `cargo tree` says what each crate is really built from; a scan of the sources says what it
-//! names. Not here: what the code does behind a border. The arrows are those of ARCHITECTURE.md.
+//! names; [`supply`] says what may come from outside. Not here: what the code does behind a border.
+//! The arrows are those of ARCHITECTURE.md.
 
+#[path = "boundaries/supply.rs"]
+mod supply;
 mod tree;
 
 use std::collections::BTreeSet;

@@ -1,7 +1,11 @@
 //! Four real nodes under `kill -9`: nothing acknowledged is lost, the others go on, the killed
-//! one comes back, and all agree on every block.
+//! one comes back, and all agree on every block. What is said to several of them at once is in
+//! [`races`].
 
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "cluster/races.rs"]
+mod races;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

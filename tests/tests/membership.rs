@@ -11,13 +11,23 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use symbolon_consensus::{Message, wire::Vote};
 use symbolon_genesis::peer_id::PeerId;
-use symbolon_ledger::keys::SecretKey;
-use symbolon_tests::devnet::{Devnet, await_that, binary, free_base_port, get, json_of, symbolon};
+use symbolon_ledger::{
+    hash::{ChainId, sha256},
+    keys::SecretKey,
+    vote::{VoteKind, vote_bytes},
+};
+use symbolon_tests::{
+    agency::{Agency, any, commit, height_of},
+    devnet::{Devnet, await_that, binary, free_base_port, get, json_of, symbolon},
+    faults::ear::Ear,
+};
 
 /// The province that joins.
 const NEW: &str = "62";
@@ -101,13 +111,13 @@ impl Newcomer {
     }
 }
 
-/// Has these nodes admit a peer that is not in the set yet.
-fn admit(net: &Devnet, provinces: &[&str], peer_id: &str) {
+/// Has these nodes admit peers that are not in the set.
+fn admit(net: &Devnet, provinces: &[&str], peer_ids: &[String]) {
     for province in provinces {
         net.kill(province);
         let path = net.node(province).data_dir.parent().unwrap().join("config.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let admitted = text.replace("observers = []", &format!("observers = [{peer_id:?}]"));
+        let admitted = text.replace("observers = []", &format!("observers = {peer_ids:?}"));
         assert_ne!(text, admitted);
         std::fs::write(&path, admitted).unwrap();
         net.restart(province);
@@ -180,17 +190,61 @@ fn hexadecimal(net: &Devnet, province: &str) -> String {
 fn a_province_joins_votes_rotates_its_key_and_another_leaves_while_the_network_runs() {
     let net = Devnet::start(4);
     let new = Newcomer::new(net.folder());
-    admit(&net, &["11", "44"], &Newcomer::peer_id());
+    let ear = PeerId::of(&Ear::key().public_key()).to_string();
+    admit(&net, &["11", "44"], &[Newcomer::peer_id(), ear]);
     let node = new.start(&net, &["validator", "next"]);
     blocks_come_as_often_as_the_provinces_decide(&net, &new);
-    joins_and_votes(&net, &new);
-    rotates_its_key_while_it_runs(&net, &new);
-    drop(node);
-    let _node = starts_under_the_new_key_alone(&net, &new);
-    goes_on_when_an_old_one_is_gone(&net, &new);
+    let _node = under_load(&net, &new, || {
+        joins_and_votes(&net, &new);
+        rotates_its_key_while_it_runs(&net, &new);
+        drop(node);
+        let node = starts_under_the_new_key_alone(&net, &new);
+        goes_on_when_an_old_one_is_gone(&net, &new);
+        node
+    });
+    let _old = who_was_removed_runs_on_and_counts_for_nothing(&net);
     a_bundle_pinned_at_the_founding_follows_every_change(&net);
     a_province_signs_with_the_key_that_the_others_gave_it(&net, &new);
     a_node_stops_at_a_feature_that_it_does_not_know(&net, &new);
+}
+
+/// Says that it is over, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Does `work` while licences are issued at a node that always runs, one after the other. All that
+/// was acknowledged stands at every node in the end, the new one among them.
+fn under_load<T>(net: &Devnet, new: &Newcomer, work: impl FnOnce() -> T) -> T {
+    let (agency, at, over) = (Agency::of(net, "51"), &net.node("51").http, AtomicBool::new(false));
+    commit(at, &agency.reserve(1));
+    let (done, told) = std::thread::scope(|scope| {
+        let (over, _ends) = (&over, Over(&over));
+        let load = scope.spawn(|| {
+            let mut told = Vec::new();
+            while !over.load(SeqCst) {
+                let transaction = agency.sign(vec![agency.issue(any())]);
+                told.push((transaction.id(), commit(at, &transaction)));
+            }
+            told
+        });
+        let done = work();
+        over.store(true, SeqCst);
+        (done, load.join().unwrap())
+    });
+    assert!(told.len() > 10, "{told:?}");
+    for origin in [&net.node("11").http, &net.node("44").http, at, &new.http()] {
+        for (id, height) in &told {
+            await_that("what was acknowledged is everywhere", || {
+                height_of(origin, *id) == Some(*height)
+            });
+        }
+    }
+    done
 }
 
 /// Ten seconds apart at first; nothing but the decision makes them come faster.
@@ -265,6 +319,48 @@ fn goes_on_when_an_old_one_is_gone(net: &Devnet, new: &Newcomer) {
     let only_shown = says(net, new, "11", "gov propose remove-validator 51 --dry-run");
     let changes = only_shown["difference"]["changes"].as_array().unwrap();
     assert_eq!((changes.len(), &changes[0]["after"]), (1, &json!(null)));
+}
+
+/// Its node knows nothing of what was decided, since nobody lets it in any more. What it would say
+/// with its key is said for it by somebody whom the others hear.
+fn who_was_removed_runs_on_and_counts_for_nothing(net: &Devnet) -> Running {
+    let (removed, folder) = (height(net), net.node("31").data_dir.parent().unwrap());
+    let mut node = Command::new(binary("symbolon-node"));
+    node.args(["run", "--config"]).arg(folder.join("config.toml")).stderr(Stdio::null());
+    let node = Running(node.spawn().unwrap());
+    await_that("it runs on", || net.answers("31"));
+    let stands = net.height("31").unwrap();
+    let key = std::fs::read_to_string(folder.join("validator.pem")).unwrap();
+    let (key, chain) = (SecretKey::from_pem(&key).unwrap(), net.file.chain_id.parse().unwrap());
+    let ear = Ear::open(None, chain, &["11", "44"].map(|at| peer_of(net, at)));
+    let log = net.node("11").data_dir.parent().unwrap().join("log");
+    await_that("its votes are heard, and refused", || {
+        [VoteKind::Prevote, VoteKind::Precommit].into_iter().for_each(|kind| {
+            ear.say(vote_of_the_removed(&key, &chain, kind, height(net) + 1));
+        });
+        std::fs::read_to_string(&log).unwrap().contains("31 has no vote at this height")
+    });
+    await_that("blocks come without it", || height(net) > removed + 3);
+    for height in removed + 1..=height(net) {
+        let (_, certificate) = net.get("11", &format!("/v1/blocks/{height}/certificate")).unwrap();
+        let signed = certificate["signatures"].as_array().unwrap().iter();
+        let by: Vec<_> = signed.map(|s| s["province"].as_str().unwrap()).collect();
+        assert!(by.len() >= 3 && !by.contains(&"31"), "block {height} is signed by {by:?}");
+    }
+    assert_eq!(net.height("31"), Some(stands), "somebody gives it blocks, or it makes its own");
+    assert_eq!(net.get("11", "/v1/evidence").unwrap().1["items"], json!([]));
+    node
+}
+
+fn peer_of(net: &Devnet, province: &str) -> (PeerId, String) {
+    let (address, id) = net.node(province).p2p.split_once("/p2p/").unwrap();
+    (id.parse().unwrap(), address.to_owned())
+}
+
+fn vote_of_the_removed(key: &SecretKey, chain: &ChainId, kind: VoteKind, height: u64) -> Vec<u8> {
+    let (round, block, province) = (0, Some(sha256(b"block")), "31".parse().unwrap());
+    let signature = key.sign(&vote_bytes(kind, chain, height, round, block.as_ref()));
+    Message::Vote(Vote { kind, height, round, block, province, signature }).encode()
 }
 
 /// The code of the refusal.

@@ -165,7 +165,11 @@ impl Engine {
 
     /// Asks for the next blocks when a peer claims to have them.
     pub(super) fn sync_if_behind(&mut self) {
-        let now = Instant::now();
+        self.sync_if_behind_at(Instant::now());
+    }
+
+    /// The same at a moment that a test chooses.
+    pub(super) fn sync_if_behind_at(&mut self, now: Instant) {
         if self.sync.asked.as_ref().is_some_and(|asked| asked.until <= now) {
             self.sync.failed();
         }

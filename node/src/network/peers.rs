@@ -69,6 +69,8 @@ pub(super) struct Peer {
     pub(super) serving: Arc<Semaphore>,
     /// Our requests that it has not answered yet.
     pub(super) outstanding: usize,
+    /// When it last took too long to give blocks; none once it gave some in time.
+    pub(super) slow_at: Option<Instant>,
 }
 
 impl Peer {
@@ -96,6 +98,7 @@ impl Peer {
             messages: Allowance::new(GOSSIP_MESSAGES_BURST, GOSSIP_MESSAGES_PER_SECOND, now),
             serving: Arc::new(Semaphore::new(SERVING_PER_PEER)),
             outstanding: 0,
+            slow_at: None,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! One range at a time. A batch is asked for only when the engine has taken those before it.
 //! The network checks counts, sizes and that heights follow one another; certificates and
-//! blocks are the engine's to verify, and whoever it blames is not asked again.
+//! blocks are the engine's to verify, and whoever it blames is not asked again. Who is slow is
+//! asked again behind all others.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -11,7 +12,7 @@ use tracing::debug;
 
 use super::{
     NetworkEvent, PeerIndex,
-    limits::{FETCH_GRACE, SYNC_LONGEST, SYNC_PAUSE, WAITING_SYNC},
+    limits::{FETCH_GRACE, SYNC_LONGEST, SYNC_PAUSE, SYNC_SLOW, WAITING_SYNC},
     task::{Asked, Task},
     wire::{Request, height_of},
 };
@@ -27,6 +28,8 @@ pub(super) struct Sync {
     /// Those that had nothing for `next`.
     tried: BTreeSet<PeerId>,
     under_way: Option<(OutboundRequestId, PeerId)>,
+    /// When what is under way was asked for.
+    asked_at: Instant,
     paused_until: Option<Instant>,
     last_progress: Instant,
 }
@@ -54,6 +57,7 @@ impl Task {
                     peer,
                     tried: BTreeSet::new(),
                     under_way: None,
+                    asked_at: now,
                     paused_until: None,
                     last_progress: now,
                 });
@@ -78,14 +82,16 @@ impl Task {
         sync.paused_until = None;
         let waited = now.saturating_duration_since(sync.last_progress);
         let next = sync.next;
-        // The one that served the last batch, then whoever claims to be highest.
+        // The one that served the last batch in time, then whoever claims to be highest. Of those
+        // that were slow, the one that was so longest ago.
         let candidate = self
             .peers
             .connected()
             .filter(|(id, _)| !sync.tried.contains(id))
             .min_by_key(|(id, peer)| {
-                let lower = peer.height < next;
-                (sync.peer != Some(*id), lower, peer.blames, peer.outstanding, peer.role)
+                let (lower, slow) = (peer.height < next, peer.slow_at);
+                let another = sync.peer != Some(*id) || slow.is_some();
+                (another, lower, slow, peer.blames, peer.outstanding, peer.role)
             })
             .map(|(id, _)| id);
         let request = Request::Blocks { from: sync.next, to: sync.to };
@@ -96,7 +102,9 @@ impl Task {
                 let Some(sync) = &mut self.sync else { return };
                 sync.peer = Some(id);
                 match asked {
-                    Some(request_id) => sync.under_way = Some((request_id, id)),
+                    Some(request_id) => {
+                        (sync.under_way, sync.asked_at) = (Some((request_id, id)), now);
+                    }
                     None => sync.paused_until = Some(now + SYNC_PAUSE),
                 }
             }
@@ -122,6 +130,8 @@ impl Task {
         else {
             return;
         };
+        let slow = now.saturating_duration_since(sync.asked_at) >= SYNC_SLOW;
+        peer.slow_at = slow.then_some(now);
         if blocks.is_empty() {
             self.on_sync_missed(request_id);
             return;
@@ -149,8 +159,13 @@ impl Task {
     pub(super) fn on_sync_missed(&mut self, request_id: OutboundRequestId) {
         let Some(sync) = &mut self.sync else { return };
         if let Some((_, id)) = sync.under_way.take_if(|(asked, _)| *asked == request_id) {
+            let now = Instant::now();
             sync.tried.insert(id);
-            self.drive_sync(Instant::now());
+            let slow = now.saturating_duration_since(sync.asked_at) >= SYNC_SLOW;
+            if let Some(peer) = self.peers.get_mut(&id).filter(|_| slow) {
+                peer.slow_at = Some(now);
+            }
+            self.drive_sync(now);
         }
     }
 

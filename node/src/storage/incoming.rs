@@ -92,13 +92,18 @@ impl Incoming {
     ///
     /// [`StorageError::Folder`].
     pub(super) fn take_over(&self) -> Result<(), StorageError> {
+        self.take_over_by_steps(&mut || Ok(()))
+    }
+
+    /// `then` stands between any two steps: a test ends the process there.
+    fn take_over_by_steps(&self, then: Then<'_>) -> Result<(), StorageError> {
         let at = |source| StorageError::Folder { path: self.folder(), source };
         let ready = self.folder().join(READY);
         if !ready.exists() {
             return self.clear().map_err(at);
         }
         let height = std::fs::read_to_string(&ready).map_err(at)?;
-        self.exchange(height.trim(), &mut || Ok(())).map_err(at)?;
+        self.exchange(height.trim(), then).map_err(at)?;
         tracing::info!(height = height.trim(), "the database was made from a snapshot");
         Ok(())
     }
@@ -109,7 +114,6 @@ impl Incoming {
         if self.data.join(DATABASE).exists() { remove(&self.data.join(REPLACED)) } else { Ok(()) }
     }
 
-    /// `then` stands between any two steps: a test ends the process there.
     fn exchange(&self, height: &str, then: Then<'_>) -> io::Result<()> {
         let (fresh, own) = (self.folder().join(DATABASE), self.data.join(DATABASE));
         let (replaced, snapshots) = (self.data.join(REPLACED), self.data.join(SNAPSHOTS));
@@ -183,14 +187,22 @@ mod tests {
         assert_eq!(names, [DATABASE, SNAPSHOTS], "nothing else is left");
     }
 
-    /// Takes over, and ends after so many steps; whether it came so far.
-    fn ends_after(incoming: &Incoming, steps: usize) -> bool {
+    /// Starts, and ends behind so many steps; whether it came so far.
+    fn ends_behind(incoming: &Incoming, steps: usize) -> bool {
         let mut left = steps;
         let mut then = || {
             left = left.checked_sub(1).ok_or_else(|| io::Error::other("killed"))?;
             Ok(())
         };
-        incoming.exchange("20", &mut then).is_err()
+        incoming.take_over_by_steps(&mut then).is_err()
+    }
+
+    /// Wherever the process ends, the new database is whole in one of its two places.
+    fn check_nothing_is_lost(folder: &Path, steps: usize) {
+        let read = |place: &str| std::fs::read_to_string(folder.join(place).join("file")).ok();
+        let (own, fresh) = (read(DATABASE), read(&format!("{INCOMING}/{DATABASE}")));
+        let whole = own.as_deref() == Some("new") || fresh.as_deref() == Some("new");
+        assert!(whole, "behind {steps} steps: {own:?}, {fresh:?}");
     }
 
     #[test]
@@ -198,14 +210,35 @@ mod tests {
         let mut crashes = 0;
         loop {
             let (folder, incoming) = ready();
-            if !ends_after(&incoming, crashes) {
+            if !ends_behind(&incoming, crashes) {
                 break;
             }
+            check_nothing_is_lost(folder.path(), crashes);
             crashes += 1;
             incoming.take_over().unwrap();
             check_taken_over(folder.path());
         }
         assert_eq!(crashes, 8);
+    }
+
+    #[test]
+    fn a_start_that_crashes_as_well_is_taken_up_by_the_next() {
+        let mut starts = 0;
+        for first in 0..8 {
+            for second in 0.. {
+                let (folder, incoming) = ready();
+                assert!(ends_behind(&incoming, first));
+                let again = ends_behind(&incoming, second);
+                check_nothing_is_lost(folder.path(), first);
+                incoming.take_over().unwrap();
+                check_taken_over(folder.path());
+                if !again {
+                    break;
+                }
+                starts += 1;
+            }
+        }
+        assert!(starts > 8, "{starts} starts were ended");
     }
 
     #[test]

@@ -216,6 +216,27 @@ async fn a_machine_that_opens_connections_and_says_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits some ten seconds for the bound of a handshake: make faults"]
+async fn many_machines_that_say_nothing_are_let_go_and_a_peer_comes_in() {
+    let mut first = node(1, TCP, &[(2, None)]).await;
+    let mut silent = Vec::new();
+    // Together they take every place of those that have not said who they are.
+    let machines = limits::PENDING_INCOMING / limits::PENDING_INCOMING_OF_ONE as u32 + 4;
+    for machine in 2..2 + machines {
+        for _ in 0..limits::PENDING_INCOMING_OF_ONE {
+            let from = format!("127.0.0.{machine}");
+            silent.extend(connect_from(&from, &first.address).await);
+        }
+    }
+    assert!(silent.len() > limits::PENDING_INCOMING as usize);
+    let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
+    second.connected_to(1).await;
+    first.connected_to(2).await;
+    hears(&mut first, &second).await;
+    assert_eq!(first.handle.counters().connected_peers.load(Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_floods_with_messages_does_not_mute_another() {
     let mut first = node(1, TCP, &[(2, None), (3, None)]).await;
     let mut flooder = node(2, TCP, &[(1, Some(&first.address))]).await;

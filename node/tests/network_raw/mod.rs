@@ -1,6 +1,8 @@
 //! A peer that sends whatever bytes a test likes, on whatever protocol. It speaks libp2p's
 //! transport honestly, and nothing above it.
 
+mod drip;
+
 use std::{io, time::Duration};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
@@ -13,6 +15,8 @@ use libp2p::{
     tcp, yamux,
 };
 use symbolon_ledger::hash::ChainId;
+
+pub(crate) use drip::{Dripped, blocks_answer, drip};
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Bytes;

@@ -9,15 +9,18 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use symbolon_genesis::{
     Genesis,
     peer_id::PeerId,
     presets::{DevnetKeys, devnet, devnet_provinces},
 };
+use symbolon_ledger::keys::SecretKey;
 use symbolon_verify::trust::Trust;
 use tempfile::TempDir;
 
 use super::{
+    cage::{Cage, Kind},
     ear::Ear,
     load::Load,
     machine::Machine,
@@ -41,12 +44,15 @@ static ONE: Mutex<()> = Mutex::new(());
 pub struct Field {
     /// The nodes.
     pub nodes: Vec<Machine>,
-    /// A second process with the keys of node 0, for those who want one; it does not run.
+    /// A second process with the validator's key of node 0, for those who want one, connected under
+    /// a key of its own; it does not run.
     pub twin: Machine,
     /// What lies between them.
     pub wires: Wires,
     /// The late way between them, while there is one.
     relay: Mutex<Option<Relay>>,
+    /// What bounds their memory and their time; all of them open between two faults.
+    cages: Mutex<Vec<Cage>>,
     /// What hears their votes.
     pub ear: Ear,
     genesis: Genesis,
@@ -73,19 +79,21 @@ impl Field {
         let library = preload::build(folder.path()).map_err(|why| {
             say(&format!("skipped: faults of disk and clock need a C compiler: {why}"));
         });
+        let twin = twin_keys(&keys[0]);
+        let observers = [Ear::key().public_key(), twin.network.public_key()];
+        let observers = observers.map(|key| PeerId::of(&key).to_string());
         let machine = |n: usize, keys: &DevnetKeys, name: &str| {
             let (place, genesis) =
                 ((n, folder.path().join(name)), folder.path().join("genesis.toml"));
-            let ear = PeerId::of(&Ear::key().public_key()).to_string();
             let library = library.as_deref().ok();
-            Machine::new(place, wires.end(n).clone(), keys, (&genesis, &ear), library)
+            Machine::new(place, wires.end(n).clone(), keys, (&genesis, &observers), library)
         };
         let nodes: Vec<Machine> = keys
             .iter()
             .enumerate()
             .map(|(n, keys)| machine(n, keys, &format!("node-{n}")))
             .collect();
-        let twin = machine(count, &keys[0], "twin");
+        let twin = machine(count, &twin, "twin");
         let relay = Mutex::default();
         let peer = |(n, keys): (usize, &DevnetKeys)| {
             let id = PeerId::of(&keys.network.public_key());
@@ -94,7 +102,9 @@ impl Field {
         let peers: Vec<_> = keys.iter().enumerate().map(peer).collect();
         let ear = Ear::open(Some(wires.hub()), genesis.chain_id(), &peers);
         nodes.iter().for_each(Machine::spawn);
-        let field = Self { nodes, twin, wires, relay, ear, genesis, keys, folder, _one: one };
+        let cages = Mutex::default();
+        let field =
+            Self { nodes, twin, wires, relay, cages, ear, genesis, keys, folder, _one: one };
         field.await_height(1);
         Some(field)
     }
@@ -146,6 +156,28 @@ impl Field {
         (0..self.nodes.len()).try_for_each(|n| self.wires.mend(n))
     }
 
+    /// Bounds what one node may have of the machine from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn cage(&self, n: usize, kind: Kind, amount: u64) -> io::Result<()> {
+        let cage = Cage::new(kind)?;
+        cage.take(self.nodes[n].pid().unwrap_or_default())?;
+        cage.allow(amount)?;
+        self.cages.lock().expect("no panic while it is held").push(cage);
+        Ok(())
+    }
+
+    /// Takes all these bounds away. A process stays where it is, and a cage until it has none.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn open_cages(&self) -> io::Result<()> {
+        self.cages.lock().expect("no panic while it is held").iter().try_for_each(Cage::open)
+    }
+
     /// Whether the disks and clocks of the nodes can be harmed.
     #[must_use]
     pub fn has_pages(&self) -> bool {
@@ -161,9 +193,21 @@ impl Field {
     /// The heights of all nodes, asked at the same time.
     #[must_use]
     pub fn heights(&self) -> Vec<Option<u64>> {
+        let statuses = self.statuses().into_iter();
+        statuses.map(|status| status.and_then(|s| s["height"].as_u64())).collect()
+    }
+
+    /// Whether every node that answers says that no block is made, for lack of a quorum.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.statuses().iter().flatten().all(|status| status["stall"].is_object())
+    }
+
+    /// What all nodes say of themselves, asked at the same time.
+    fn statuses(&self) -> Vec<Option<Value>> {
         std::thread::scope(|scope| {
             let asked: Vec<_> =
-                self.nodes.iter().map(|node| scope.spawn(move || node.height())).collect();
+                self.nodes.iter().map(|node| scope.spawn(move || node.status())).collect();
             asked.into_iter().map(|thread| thread.join().expect("an answer or none")).collect()
         })
     }
@@ -209,6 +253,13 @@ impl Field {
             }
         });
     }
+}
+
+/// The keys of a second process: all that the first one has but its connections. With those it
+/// would be taken for the first one, and hear nothing.
+fn twin_keys(of: &DevnetKeys) -> DevnetKeys {
+    let network = SecretKey::from_seed(&[0xfb; 32]);
+    DevnetKeys { network, ..DevnetKeys::from_seed(&SEED, of.province) }
 }
 
 /// Writes the founding document of `count` provinces into `folder`.

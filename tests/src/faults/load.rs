@@ -7,8 +7,8 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -36,7 +36,8 @@ const SLOT_BLOCKS: u16 = 16;
 const COMMIT_WAIT_MS: u64 = 4_000;
 /// How long a client waits for a node's answer.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// Pause before a client asks the next node.
+/// A client asks the next node after so long, if the load does not end before: a network that is
+/// away is not asked as fast as a processor can.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Credential key of a devnet's agency.
 const CREDENTIAL_KEY: u32 = 1;
@@ -54,6 +55,17 @@ pub struct Acknowledged {
     pub revoked: bool,
 }
 
+/// What the clients are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Go on.
+    Work,
+    /// Begin nothing new.
+    Rest,
+    /// End.
+    Stop,
+}
+
 #[derive(Debug)]
 struct Shared {
     spaces: Vec<Space>,
@@ -62,8 +74,9 @@ struct Shared {
     seed: [u8; 32],
     licence_type: TypeCode,
     slots: AtomicU32,
-    stop: AtomicBool,
-    held: AtomicBool,
+    order: Mutex<Order>,
+    /// The order has changed.
+    changed: Condvar,
     done: AtomicU64,
     acknowledged: Mutex<Vec<Acknowledged>>,
     /// What must not have happened: refusals, and revoked licences that were shown as valid.
@@ -88,8 +101,8 @@ impl Load {
             seed: *keys.transaction.to_seed(),
             licence_type: "local:driving-licence".parse().expect("a type of the devnet"),
             slots: AtomicU32::new(0),
-            stop: AtomicBool::new(false),
-            held: AtomicBool::new(false),
+            order: Mutex::new(Order::Work),
+            changed: Condvar::new(),
             done: AtomicU64::new(0),
             acknowledged: Mutex::default(),
             wrongs: Mutex::default(),
@@ -109,17 +122,18 @@ impl Load {
         self.shared.done.load(SeqCst)
     }
 
-    /// Transactions a second while `window` passes.
+    /// Transactions a second while `window` passes. It is a span and no wait: what is measured is
+    /// how much happens in it, which is nothing under some faults.
     #[must_use]
     pub fn rate(&self, window: Duration) -> f64 {
         let (begun, before) = (Instant::now(), self.done());
-        std::thread::sleep(window);
+        self.shared.stopped_within(window);
         (self.done() - before) as f64 / begun.elapsed().as_secs_f64()
     }
 
     /// Has the clients begin nothing new until they are let go again.
     pub fn hold(&self, held: bool) {
-        self.shared.held.store(held, SeqCst);
+        self.shared.say(if held { Order::Rest } else { Order::Work });
     }
 
     /// What was acknowledged since it was last asked for.
@@ -137,10 +151,34 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.say(Order::Stop);
         for client in self.clients.drain(..) {
             let _ = client.join();
         }
+    }
+}
+
+impl Shared {
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, order: Order) {
+        *self.order() = order;
+        self.changed.notify_all();
+    }
+
+    /// Waits while the clients are to rest; false when they are to end.
+    fn may_begin(&self) -> bool {
+        let order = self.changed.wait_while(self.order(), |order| *order == Order::Rest);
+        *order.unwrap_or_else(PoisonError::into_inner) != Order::Stop
+    }
+
+    /// Waits until the load ends, and no longer than this; whether it has ended.
+    fn stopped_within(&self, longest: Duration) -> bool {
+        let going = |order: &mut Order| *order != Order::Stop;
+        let waited = self.changed.wait_timeout_while(self.order(), longest, going);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == Order::Stop
     }
 }
 
@@ -171,11 +209,7 @@ impl Client {
 
     fn run(mut self) {
         let mut made = 0u64;
-        while !self.stopped() {
-            if self.shared.held.load(SeqCst) {
-                std::thread::sleep(PAUSE);
-                continue;
-            }
+        while self.shared.may_begin() {
             made += 1;
             if made.is_multiple_of(REVOKE_EVERY)
                 && let Some(licence) = self.valid.pop()
@@ -193,10 +227,6 @@ impl Client {
                 self.valid.push(cid);
             }
         }
-    }
-
-    fn stopped(&self) -> bool {
-        self.shared.stop.load(SeqCst)
     }
 
     fn licence(&self) -> NewLicence {
@@ -225,7 +255,7 @@ impl Client {
         let key = symbolon_ledger::keys::SecretKey::from_seed(&self.shared.seed);
         let transaction = SignedTransaction::sign(&payload, &key).expect("it fits");
         let id = transaction.id();
-        while !self.stopped() {
+        while !self.shared.stopped_within(Duration::ZERO) {
             match self.submit(transaction.as_bytes()) {
                 Ok((200, answer)) => {
                     self.height = answer["height"].as_u64().unwrap_or(self.height);
@@ -241,7 +271,7 @@ impl Client {
                 }
                 _ => {
                     self.at = (self.at + 1) % self.shared.spaces.len();
-                    std::thread::sleep(PAUSE);
+                    self.shared.stopped_within(PAUSE);
                 }
             }
         }

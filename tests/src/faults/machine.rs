@@ -49,7 +49,7 @@ impl Machine {
         (number, folder): (usize, PathBuf),
         space: Space,
         keys: &DevnetKeys,
-        (genesis, observer): (&Path, &str),
+        (genesis, observers): (&Path, &[String]),
         preload: Option<&Path>,
     ) -> Self {
         fs::create_dir_all(&folder).expect("a folder for the node");
@@ -61,7 +61,7 @@ impl Machine {
              province = {province:?}\nvalidator_key = \"validator.pem\"\n\
              network_key = \"network.pem\"\n[http]\nlisten = \"127.0.0.1:8100\"\n\
              [admin]\nlisten = \"127.0.0.1:8200\"\n[network]\n\
-             listen = [\"/ip4/0.0.0.0/tcp/{PEER_PORT}\"]\nobservers = [{observer:?}]\n"
+             listen = [\"/ip4/0.0.0.0/tcp/{PEER_PORT}\"]\nobservers = {observers:?}\n"
         );
         fs::write(folder.join("config.toml"), config).expect("a configuration");
         let page = preload.map(|_| Page::new(folder.join("page")).expect("a page"));
@@ -168,10 +168,16 @@ impl Machine {
     /// Its height; none when it does not answer.
     #[must_use]
     pub fn height(&self) -> Option<u64> {
+        self.status()?["height"].as_u64()
+    }
+
+    /// What it says of itself; none when it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Option<Value> {
         // A paused process takes connections and never answers.
         let quick = || {
             let answer = super::quick_agent().get(format!("{HTTP}/v1/status")).call();
-            answer.ok()?.body_mut().read_json::<Value>().ok()?["height"].as_u64()
+            answer.ok()?.body_mut().read_json::<Value>().ok()
         };
         self.space.within(quick)
     }

@@ -4,7 +4,8 @@
 //! A fault is a [`table::Row`]: how it is injected, what must hold meanwhile, how it is healed.
 //! The rows are in `tests/faults/`, one file for each family. Those that are marked as short are a
 //! first look, run on one network; with `SYMBOLON_FAULTS=whole` in the environment, as `make faults`
-//! sets it, all of them run, longer, and every chain is executed again after each. Read [`field`] first, then
+//! sets it, all of them run, longer, and every chain is executed again after each;
+//! `SYMBOLON_FAULTS_ROWS=disk` runs those alone whose names have this word. Read [`field`] first, then
 //! [`table`] and [`checks`].
 
 pub mod field;
@@ -25,6 +26,8 @@ pub mod relay;
 
 pub mod space;
 
+pub mod cage;
+
 pub mod preload;
 
 use std::{io::Write as _, time::Duration};
@@ -36,6 +39,12 @@ const QUICK: Duration = Duration::from_millis(1_500);
 #[must_use]
 pub fn whole() -> bool {
     std::env::var("SYMBOLON_FAULTS").is_ok_and(|set| set == "whole")
+}
+
+/// What the names of the rows to run have in common; nothing, unless `SYMBOLON_FAULTS_ROWS` says.
+#[must_use]
+pub fn wanted() -> String {
+    std::env::var("SYMBOLON_FAULTS_ROWS").unwrap_or_default()
 }
 
 /// Says something to whoever watches the test, also when it passes.

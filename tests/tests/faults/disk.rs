@@ -103,6 +103,14 @@ pub(crate) const ROWS: &[Row] = &[
         guilty: &[],
     },
     Row {
+        name: "all disks are full at once: every write fails (ENOSPC)",
+        short: false,
+        inject: |field| (0..NODES).for_each(|n| harm(field, n, Deed::WriteError, ENOSPC)),
+        meanwhile: Meanwhile::AllEnd(&["No space left"]),
+        heal,
+        guilty: &[],
+    },
+    Row {
         name: "one node starts on a full disk",
         short: false,
         inject: |field| {

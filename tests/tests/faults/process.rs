@@ -1,9 +1,15 @@
-//! Processes that die, freeze, come back, or are there twice.
+//! Processes that die, freeze, starve, come back, or are there twice.
+
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use nix::sys::signal::Signal;
 use symbolon_tests::{
     devnet::await_that,
     faults::{
+        cage::{Cage, Kind},
         checks,
         field::Field,
         say,
@@ -31,6 +37,18 @@ pub(crate) const ROWS: &[Row] = &[
         guilty: &[],
     },
     Row {
+        name: "one node paused until thirty more blocks are made",
+        short: false,
+        inject: |field| {
+            let paused = field.highest();
+            field.nodes[2].signal(Signal::SIGSTOP);
+            field.await_height_of(&[0, 1, 3], paused + 30);
+        },
+        meanwhile: Meanwhile::OnBut(&[2]),
+        heal: |field| field.nodes[2].signal(Signal::SIGCONT),
+        guilty: &[],
+    },
+    Row {
         name: "two of four paused: no quorum",
         short: false,
         inject: |field| [1, 2].iter().for_each(|n| field.nodes[*n].signal(Signal::SIGSTOP)),
@@ -53,11 +71,13 @@ pub(crate) const ROWS: &[Row] = &[
         name: "every node restarted in order, one after the other (SIGTERM)",
         short: false,
         inject: |field| {
-            for node in &field.nodes {
-                node.end(Signal::SIGTERM);
-                node.start();
-                field.await_height(field.highest());
-            }
+            while_somebody_reads(field, || {
+                for node in &field.nodes {
+                    node.end(Signal::SIGTERM);
+                    node.start();
+                    field.await_height(field.highest());
+                }
+            });
         },
         meanwhile: Meanwhile::OnBut(&[]),
         heal: |_| (),
@@ -89,11 +109,99 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
+/// What a node may have beyond the memory that it has: nothing that lasts a second under load.
+const NO_MEMORY: u64 = 1024 * 1024;
+/// Hundredths of a processor with which a network still goes on.
+const LITTLE: u64 = 25;
+/// Hundredths with which a node falls behind.
+const NEXT_TO_NOTHING: u64 = 2;
+
+/// Rows that take control groups.
+const STARVING: &[Row] = &[
+    Row {
+        name: "one node asks for memory that is not there: the system kills it",
+        short: false,
+        inject: |field| {
+            let node = &field.nodes[1];
+            field.cage(1, Kind::Memory, NO_MEMORY).unwrap();
+            let mut ended = None;
+            await_that("the system kills it", || {
+                ended = node.ended();
+                ended.is_some()
+            });
+            let signal = ended.unwrap().signal();
+            assert_eq!(signal, Some(Signal::SIGKILL as i32), "{}", node.said());
+        },
+        meanwhile: Meanwhile::OnBut(&[1]),
+        heal: open_and_start,
+        guilty: &[],
+    },
+    Row {
+        name: "one node has next to nothing of a processor",
+        short: false,
+        inject: |field| field.cage(2, Kind::Processor, NEXT_TO_NOTHING).unwrap(),
+        meanwhile: Meanwhile::OnBut(&[2]),
+        heal: open_and_start,
+        guilty: &[],
+    },
+    Row {
+        name: "every node has a quarter of a processor",
+        short: false,
+        inject: |field| {
+            (0..NODES).for_each(|n| field.cage(n, Kind::Processor, LITTLE).unwrap());
+        },
+        meanwhile: Meanwhile::OnBut(&[]),
+        heal: open_and_start,
+        guilty: &[],
+    },
+];
+
+/// Says that it is over, also when a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Does `work` while somebody reads who asks the next node when one does not answer: there is
+/// always one that does.
+fn while_somebody_reads(field: &Field, work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (over, _ends) = (&over, Over(&over));
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !over.load(SeqCst) {
+                let read = field.nodes.iter().find_map(|node| node.get("/v1/blocks/latest"));
+                assert_eq!(read.map(|(status, _)| status), Some(200), "read {reads} failed");
+                reads += 1;
+            }
+            reads
+        });
+        work();
+        over.store(true, SeqCst);
+        let reads = reader.join().unwrap();
+        say(&format!("  {reads} reads, all answered"));
+    });
+}
+
+fn open_and_start(field: &Field) {
+    field.open_cages().unwrap();
+    field.start_all();
+}
+
 #[test]
-fn processes_that_die_freeze_and_return() {
+fn processes_that_die_freeze_starve_and_return() {
     let Some(field) = crate::in_the_whole_set(NODES) else { return };
     a_second_process_on_one_data_folder_is_refused(&field);
-    run("process", &field, ROWS);
+    let mut rows = ROWS.to_vec();
+    match Cage::permitted() {
+        Ok(()) => rows.extend(STARVING),
+        Err(why) => say(&format!("skipped: memory and time of a node cannot be bounded: {why}")),
+    }
+    run("process", &field, &rows);
 }
 
 /// The configuration of node 0 once more, in the twin's namespace: nothing is in its way but the

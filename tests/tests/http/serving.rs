@@ -20,15 +20,21 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     fn open(node: &Node, path: &str, header: &str) -> Self {
+        let (mut events, status) = Self::ask(node, path, header);
+        assert!(status.contains(" 200 "), "{status}");
+        while events.line().is_some_and(|line| !line.is_empty()) {}
+        events
+    }
+
+    /// The stream behind the first line of the answer, and that line.
+    fn ask(node: &Node, path: &str, header: &str) -> (Self, String) {
         let mut stream = TcpStream::connect(node.public).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let head = format!("GET {path} HTTP/1.1\r\nhost: node\r\n{header}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut events = Self(BufReader::new(stream));
         let status = events.line().unwrap();
-        assert!(status.contains(" 200 "), "{status}");
-        while events.line().is_some_and(|line| !line.is_empty()) {}
-        events
+        (events, status)
     }
 
     fn line(&mut self) -> Option<String> {
@@ -153,6 +159,33 @@ fn one_caller_cannot_take_the_places_of_all() {
     // The operator's listener counts by itself.
     assert_eq!(request(node.admin, "GET", "/livez", &[], b"").status, 200);
     drop(held);
+}
+
+/// In these a proxy says for whom it speaks. Anybody can write them.
+const NAMED_BY_PROXIES: [&str; 9] = [
+    "x-forwarded-for: 203.0.113.9",
+    "x-forwarded-for: 203.0.113.9, 198.51.100.7",
+    "forwarded: for=203.0.113.9;proto=https",
+    "forwarded: for=\"[2001:db8::9]\"",
+    "x-real-ip: 203.0.113.9",
+    "x-client-ip: 203.0.113.9",
+    "x-cluster-client-ip: 203.0.113.9",
+    "true-client-ip: 203.0.113.9",
+    "cf-connecting-ip: 203.0.113.9",
+];
+
+#[test]
+fn an_address_that_a_caller_names_itself_gives_it_no_second_share() {
+    // Another machine would have places enough.
+    let share = Share { other_machine: 100, this_machine: 1 };
+    let node = Node::start_with(HttpLimits { streams_of_one: share, ..HttpLimits::default() });
+    // Nor does it cost another its share: the first is counted for its connection as well.
+    let first = Events::open(&node, "/v1/events", "x-forwarded-for: 203.0.113.9\r\n");
+    for header in NAMED_BY_PROXIES {
+        let (_, status) = Events::ask(&node, "/v1/events", &format!("{header}\r\n"));
+        assert!(status.contains(" 503 "), "{header}: {status}");
+    }
+    drop(first);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Catching up: who is asked, what is believed, who is blamed, and how consensus goes on.
 
+use std::time::{Duration, Instant};
+
 use symbolon_consensus::{Input, Message};
 use symbolon_ledger::{codec, hash::sha256, vote::VoteKind};
 
@@ -112,6 +114,30 @@ fn what_proves_nothing_is_blamed_and_another_peer_is_asked() {
 }
 
 #[test]
+fn a_peer_that_gives_nothing_more_has_its_time_and_then_another_is_asked() {
+    let blocks = chain(4);
+    let mut rig = behind(4);
+    rig.engine.heard_of_tip(OTHER, 4);
+    for (first, came, other) in [(1, 0, OTHER), (1, 1, PEER), (2, 1, OTHER)] {
+        // A block that came begins the time anew, and what is here is not asked for again.
+        for height in first..first + came {
+            rig.engine.fetched(height as u64, vec![blocks[height - 1].clone()], PEER);
+            rig.check_fetched().unwrap();
+        }
+        let until = rig.engine.sync.deadline().unwrap();
+        assert!(until <= Instant::now() + Duration::from_secs(10), "it has all the time");
+        rig.engine.sync_if_behind_at(until - Duration::from_millis(1));
+        assert_eq!(rig.wishes().blocks, []);
+        rig.engine.sync_if_behind_at(until);
+        assert_eq!(rig.wishes().blocks, [((first + came) as u64, 4, Some(other))]);
+    }
+    // Nobody is blamed for being slow, and what it had begun is taken from whoever sends it.
+    rig.engine.fetched(3, blocks[2..].to_vec(), PEER);
+    rig.check_fetched().unwrap();
+    assert_eq!((rig.engine.host.height(), rig.wishes().blamed), (5, vec![]));
+}
+
+#[test]
 fn a_certified_block_that_is_invalid_here_stops_the_node() {
     let mut rig = behind(1);
     let mut block = rig.block(0, rig.now());
@@ -127,7 +153,7 @@ fn a_lying_tip_is_dropped_and_costs_less_each_time() {
     let mut rig = behind(1_000_000);
     rig.engine.peers.extend([PEER, OTHER]);
     assert!(!syncing(&mut rig), "one peer of two may lie");
-    let mut last = std::time::Duration::ZERO;
+    let mut last = Duration::ZERO;
     for _ in 0..3 {
         rig.engine.sync_failed(1);
         assert!(rig.engine.sync.claims.values().all(|claim| claim.vain) && !syncing(&mut rig));
@@ -136,7 +162,7 @@ fn a_lying_tip_is_dropped_and_costs_less_each_time() {
         last = pause;
         // It claims the same again at once; nothing is asked for before the pause is over.
         rig.engine.heard_of_tip(PEER, 1_000_000);
-        let wait = rig.engine.sync.deadline().unwrap() - std::time::Instant::now();
+        let wait = rig.engine.sync.deadline().unwrap() - Instant::now();
         assert!(wait > pause / 2 && rig.wishes().blocks.is_empty());
         rig.engine.sync_if_behind();
         rig.wishes();
