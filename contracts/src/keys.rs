@@ -1,9 +1,9 @@
 //! Keys: registered, replaced, ended, and declared stolen.
 //!
-//! A key has one actor, one number, one purpose, and a span of heights. Whether a key of a province
-//! or a validator is registered already is decided here, also for what governance registers. Records are never
+//! A key has one actor, one number, one purpose, and a span of heights. Records are never
 //! removed and numbers never used again, so that what was signed long ago can still be judged.
-//! What a compromise means for licences that were issued since is the verifier's to say: nothing
+//! Whether a key of a province or a validator is registered already is decided here, also for what
+//! governance registers. What a compromise means for licences that were issued since is the verifier's to say: nothing
 //! here touches a licence.
 //!
 //! A key that ends at a height is still valid in the rest of that height's block: transactions
@@ -36,7 +36,8 @@ pub const MAX_KEYS: u32 = 1_024;
 /// use up no more numbers than these: the province, which has the other half, lets it go on.
 pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
 /// Most operations of this group and of governance that one signer says at one height, over all of
-/// its transactions. Each may walk and rewrite all keys of an actor, so this bounds the work in a valid block.
+/// its transactions. Each may walk and rewrite all keys of an actor, or walk those of all
+/// provinces, so this bounds the work in a valid block.
 pub const MAX_KEY_OPERATIONS: u32 = 32;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;
