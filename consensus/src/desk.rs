@@ -23,6 +23,7 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId},
     keys::{PublicKey, SIGNATURE_LEN, SecretKey, Signature},
     mutants::{self, Mutant},
+    validators::quorum_of,
     vote::Step,
 };
 
@@ -560,7 +561,7 @@ fn core_error(error: &BadMessage) -> CertificateError<Ledger> {
         BadMessage::TooFew { votes, of } => CertificateError::NotEnoughVotingPower {
             signed: *votes,
             total: *of,
-            expected: of * 2 / 3 + 1,
+            expected: usize::try_from(*of).map_or(u64::MAX, |of| quorum_of(of) as u64),
         },
         BadMessage::Form(_) | BadMessage::BadSignature { .. } | BadMessage::OutOfTurn { .. } => {
             CertificateError::VerificationError(None)

@@ -16,7 +16,7 @@ use symbolon_ledger::{
     keys::PublicKey,
     operation::Operation,
     validators::ValidatorSet,
-    vote::{MAX_STATEMENT_BYTES, SignedStatement, Statement, StatementError},
+    vote::{MAX_STATEMENT_BYTES, NoContradiction, SignedStatement, Statement, contradiction},
 };
 use thiserror::Error;
 
@@ -31,28 +31,12 @@ pub enum NotEvidence {
     /// Not the one encoding of evidence.
     #[error(transparent)]
     Encoding(#[from] DecodeError),
-    /// What was signed is no message of a round.
+    /// Two statements that do not exclude each other.
     #[error(transparent)]
-    Statement(#[from] StatementError),
+    NoContradiction(#[from] NoContradiction),
     /// A certificate, or messages of two provinces.
     #[error("not two messages that one validator states itself")]
     NotTwoStatements,
-    /// Of another chain.
-    #[error("a message for chain {actual}, expected {expected}")]
-    OtherChain {
-        /// This chain.
-        expected: ChainId,
-        /// The message's.
-        actual: ChainId,
-    },
-    /// Both could be signed by an honest validator.
-    #[error(
-        "the messages do not exclude each other: they are not two of one kind, height and round"
-    )]
-    NoContradiction,
-    /// The same pair has another spelling: the message whose bytes come first stands first.
-    #[error("the messages are not in ascending order of their bytes")]
-    Order,
     /// The province had no vote at that height.
     #[error("{province} had no vote at height {height}")]
     NotAValidator {
@@ -160,24 +144,9 @@ impl Equivocation {
     ///
     /// # Errors
     ///
-    /// [`NotEvidence`] when they are not two different statements of one kind, height and round of
-    /// `chain`, in order.
+    /// [`NotEvidence::NoContradiction`].
     pub fn statements(&self, chain: &ChainId) -> Result<(Statement, Statement), NotEvidence> {
-        let (first, second) = (self.first.read()?, self.second.read()?);
-        for statement in [&first, &second] {
-            if statement.chain != *chain {
-                let (expected, actual) = (*chain, statement.chain);
-                return Err(NotEvidence::OtherChain { expected, actual });
-            }
-        }
-        let place = |s: &Statement| (s.height, s.round, s.step);
-        if place(&first) != place(&second) || first == second {
-            return Err(NotEvidence::NoContradiction);
-        }
-        if self.first.statement >= self.second.statement {
-            return Err(NotEvidence::Order);
-        }
-        Ok((first, second))
+        Ok(contradiction(chain, &self.first, &self.second)?)
     }
 }
 

@@ -9,7 +9,7 @@ use symbolon_consensus::{
     Message,
     evidence::{Equivocation, NotEvidence},
 };
-use symbolon_ledger::{hash::sha256, validators::ValidatorSet};
+use symbolon_ledger::{hash::sha256, validators::ValidatorSet, vote::NoContradiction};
 
 #[test]
 fn evidence_names_the_key_that_signed_twice_and_nobody_else() {
@@ -32,7 +32,7 @@ fn evidence_names_the_key_that_signed_twice_and_nobody_else() {
     let made_again = proposal(liar, 1, 2, sha256(b"a"), Some(1));
     check(proposal(liar, 1, 2, sha256(b"a"), None), made_again, Ok(()));
     // What honest validators do: another round, another kind, the same again, two of them.
-    let none = || Err(NotEvidence::NoContradiction);
+    let none = || Err(NoContradiction::Compatible.into());
     check(prevote(liar, 1, 0, a), prevote(liar, 1, 1, b), none());
     check(prevote(liar, 1, 0, a), prevote(liar, 2, 0, b), none());
     check(prevote(liar, 1, 0, a), precommit(liar, 1, 0, None), none());
@@ -53,8 +53,8 @@ fn evidence_names_the_key_that_signed_twice_and_nobody_else() {
     let stranger = Err(NotEvidence::NotAValidator { province, height: 1 });
     assert_eq!(evidence.check(&chain(), &without), stranger);
     let turned = Equivocation { province, first: second, second: first };
-    assert_eq!(turned.check(&chain(), &set), Err(NotEvidence::Order));
+    assert_eq!(turned.check(&chain(), &set), Err(NoContradiction::Order.into()));
     let elsewhere = sha256(b"another chain");
-    let other = Err(NotEvidence::OtherChain { expected: elsewhere, actual: chain() });
+    let other = Err(NoContradiction::OtherChain { expected: elsewhere, actual: chain() }.into());
     assert_eq!(turned.check(&elsewhere, &set), other);
 }

@@ -17,7 +17,6 @@ use symbolon_ledger::{
     governance::{
         Action, Activation, FeaturesRecord, MAX_FEATURES, MAX_TERMS, NewProvince, Term, TermsRecord,
     },
-    keys::PublicKey,
     mutants::{self, Mutant},
     operation::{Actor, KeyPurpose, NewKey},
     records::{
@@ -29,8 +28,7 @@ use symbolon_ledger::{
 };
 
 use crate::{
-    governance,
-    keys::MAX_KEYS,
+    governance, keys,
     rejection::{RejectionCode as Code, Stop, ensure},
     transaction::Run,
     view::{StateFault, StateView},
@@ -203,9 +201,14 @@ fn add_province<V: StateView>(run: &mut Run<'_, '_, V>, new: &NewProvince) -> Re
     ensure(!origin_is_taken(run, &new.issuer_origin)?, Code::OriginTaken)?;
     ensure(new.status_key != Some(new.authority_key), Code::KeyRegistered)?;
     let actor = Actor::Province(new.code);
-    let key = |key, purpose| founded_key(run.height, key, purpose, None);
-    let mut keys = vec![(actor, AUTHORITY_KEY_ID, key(new.authority_key, KeyPurpose::Transaction))];
-    keys.extend(new.status_key.map(|k| (actor, STATUS_KEY_ID, key(k, KeyPurpose::Status))));
+    let authority = (AUTHORITY_KEY_ID, new.authority_key, KeyPurpose::Transaction);
+    let status = new.status_key.map(|key| (STATUS_KEY_ID, key, KeyPurpose::Status));
+    let mut keys = Vec::new();
+    for (id, key, purpose) in [Some(authority), status].into_iter().flatten() {
+        keys::check_next(run, actor, id, &key)?;
+        let key = NewKey { key, purpose, valid_until: None };
+        keys.push((actor, id, keys::made(&key, run.height, None)));
+    }
     let status_key = new.status_key.map(|_| STATUS_KEY_ID);
     let province = ProvinceRecord {
         version: RECORD_VERSION,
@@ -221,37 +224,12 @@ fn add_province<V: StateView>(run: &mut Run<'_, '_, V>, new: &NewProvince) -> Re
     Ok(Effect { provinces: vec![province], keys, ..Effect::default() })
 }
 
-/// A key that no other key has registered.
-fn founded_key(
-    height: u64,
-    key: PublicKey,
-    purpose: KeyPurpose,
-    valid_until: Option<u64>,
-) -> KeyRecord {
-    KeyRecord {
-        version: RECORD_VERSION,
-        key,
-        purpose,
-        valid_from: height,
-        valid_until,
-        added_by: None,
-        compromised_from: None,
-    }
-}
-
-/// Whether another province issues under this origin. There are a hundred codes, so all are asked.
+/// Whether another province issues under this origin.
 fn origin_is_taken<V: StateView>(
     run: &mut Run<'_, '_, V>,
     origin: &Origin,
 ) -> Result<bool, StateFault> {
-    for number in 0..100 {
-        let code = format!("{number:02}").parse().expect("two digits are a province's code");
-        let province: Option<Arc<ProvinceRecord>> = run.overlay.get(&StateKey::Province(code))?;
-        if province.is_some_and(|province| province.issuer_origin == *origin) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(keys::provinces(run)?.iter().any(|province| province.issuer_origin == *origin))
 }
 
 fn remove_province<V: StateView>(
@@ -273,10 +251,10 @@ fn add_validator<V: StateView>(
     run: &mut Run<'_, '_, V>,
     validator: &Validator,
 ) -> Result<Effect, Stop> {
-    let province = member(run, validator.province)?;
+    member(run, validator.province)?;
     let before = validators(run)?;
     ensure(before.get(validator.province).is_none(), Code::ValidatorExists)?;
-    check_keys(run, &province, validator)?;
+    check_keys(run, &before, validator)?;
     let set = with(&before, validator)?;
     Ok(Effect { validators: Some((set, validator.province)), ..Effect::default() })
 }
@@ -296,28 +274,28 @@ fn rotate_validator<V: StateView>(
     run: &mut Run<'_, '_, V>,
     validator: &Validator,
 ) -> Result<Effect, Stop> {
-    let province = member(run, validator.province)?;
+    member(run, validator.province)?;
     let before = validators(run)?;
     let old = before.get(validator.province).ok_or(Code::NoValidator)?;
     ensure(old != validator, Code::ValidatorUnchanged)?;
-    check_keys(run, &province, validator)?;
+    check_keys(run, &before, validator)?;
     let set = with(&before, validator)?;
     Ok(Effect { validators: Some((set, validator.province)), ..Effect::default() })
 }
 
-/// A validator's keys are no other keys of its province: neither that of its votes nor that of its
-/// connections.
+/// A validator's keys, that of its votes and that of its connections, are no keys of a province and
+/// of no other validator.
 fn check_keys<V: StateView>(
     run: &mut Run<'_, '_, V>,
-    province: &ProvinceRecord,
+    before: &ValidatorSet,
     validator: &Validator,
 ) -> Result<(), Stop> {
     let node = validator.node_key().ok_or(Code::BadValidator)?;
     ensure(node != validator.key, Code::BadValidator)?;
-    for id in 0..province.next_key {
-        let place = StateKey::Key(Actor::Province(province.code), id);
-        let known = run.overlay.must::<KeyRecord>(&place)?.key;
-        ensure(known != validator.key && known != node, Code::BadValidator)?;
+    let others = || before.validators().iter().filter(|v| v.province != validator.province);
+    for key in [validator.key, node] {
+        ensure(!others().any(|other| keys::uses(other, &key)), Code::BadValidator)?;
+        ensure(!keys::is_a_provinces(run, &key)?, Code::BadValidator)?;
     }
     Ok(())
 }
@@ -360,16 +338,11 @@ fn rotate_province_key<V: StateView>(
         run.overlay.get(&StateKey::Key(actor, id))?.ok_or(Code::UnknownTargetKey)?;
     ensure(old.purpose == KeyPurpose::Transaction, Code::PurposeDiffers)?;
     ensure(new.purpose == KeyPurpose::Transaction, Code::BadPurpose)?;
-    ensure(new.valid_until.is_none_or(|until| run.height <= until), Code::KeyOver)?;
-    ensure(province.next_key < MAX_KEYS, Code::TooManyKeys)?;
-    for id in 0..province.next_key {
-        let known = run.overlay.must::<KeyRecord>(&StateKey::Key(actor, id))?;
-        ensure(known.key != new.key, Code::KeyRegistered)?;
-    }
-    let height = run.height;
-    let valid_until = Some(old.valid_until.map_or(height, |until| until.min(height)));
-    let ended = KeyRecord { valid_until, ..KeyRecord::clone(&old) };
-    let made = founded_key(height, new.key, new.purpose, new.valid_until);
+    keys::check_end(new, run.height)?;
+    keys::check_next(run, actor, province.next_key, &new.key)?;
+    let mut ended = KeyRecord::clone(&old);
+    keys::end(&mut ended, run.height);
+    let made = keys::made(new, run.height, None);
     let next_key = province.next_key.saturating_add(1);
     let keys = vec![(actor, id, ended), (actor, province.next_key, made)];
     let province = ProvinceRecord { next_key, ..ProvinceRecord::clone(&province) };

@@ -10,17 +10,18 @@ use std::sync::Arc;
 
 use symbolon_ledger::{
     codes::ProvinceCode,
-    governance::{EvidenceRecord, Term, TermsRecord},
+    governance::{EvidenceRecord, TermsRecord},
     keys::PublicKey,
     records::{RECORD_VERSION, ValidatorsRecord},
     state::StateKey,
-    vote::SignedStatement,
+    validators::ValidatorSet,
+    vote::{SignedStatement, contradiction},
 };
 
 use crate::{
     rejection::{RejectionCode as Code, Stop, ensure},
     transaction::Run,
-    view::{StateFault, StateView},
+    view::StateView,
 };
 
 /// Heights for which evidence is heard: eleven days of idle blocks. The keys of that time are in
@@ -34,15 +35,14 @@ pub(crate) fn apply<V: StateView>(
     first: &SignedStatement,
     second: &SignedStatement,
 ) -> Result<(), Stop> {
-    let read = |said: &SignedStatement| said.read().map_err(|_| Code::NotEquivocation);
-    let (a, b) = (read(first)?, read(second)?);
-    let same = a.chain == run.chain_id
-        && (a.chain, a.height, a.round, a.step) == (b.chain, b.height, b.round, b.step);
-    // In ascending order, so that one pair has one spelling; and so they differ.
-    ensure(same && first.statement < second.statement, Code::NotEquivocation)?;
+    let said = contradiction(&run.chain_id, first, second);
+    let (a, _) = said.map_err(|_| Code::NotEquivocation)?;
     let age = run.height.checked_sub(a.height);
     ensure(age.is_some_and(|age| age <= EVIDENCE_WINDOW), Code::EvidenceOutOfWindow)?;
-    let key = voting_key(run, province, a.height)?.ok_or(Code::NoValidatorThen)?;
+    let terms: Option<Arc<TermsRecord>> = run.overlay.get(&StateKey::Terms(province))?;
+    let set = run.overlay.must::<ValidatorsRecord>(&StateKey::Validators)?;
+    let key = voting_key(terms.as_deref(), &set.set, province, a.height);
+    let key = key.ok_or(Code::NoValidatorThen)?;
     let place = StateKey::Evidence(province, a.height);
     let known: Option<Arc<EvidenceRecord>> = run.overlay.get(&place)?;
     ensure(known.is_none(), Code::EvidenceKnown)?;
@@ -58,19 +58,16 @@ pub(crate) fn apply<V: StateView>(
     Ok(run.overlay.put(place, record)?)
 }
 
-/// The key that voted for `province` at `height`, when it had a validator then.
-fn voting_key<V: StateView>(
-    run: &mut Run<'_, '_, V>,
+/// The key that voted for `province` at `height`, when it had a validator then and that is still
+/// known. Without a record of terms its validator is that of genesis; nobody votes on block 0.
+pub(crate) fn voting_key(
+    terms: Option<&TermsRecord>,
+    set: &ValidatorSet,
     province: ProvinceCode,
     height: u64,
-) -> Result<Option<PublicKey>, StateFault> {
-    let terms: Option<Arc<TermsRecord>> = run.overlay.get(&StateKey::Terms(province))?;
-    let Some(terms) = terms else {
-        // As genesis founded it. Nobody votes on block 0.
-        let record = run.overlay.must::<ValidatorsRecord>(&StateKey::Validators)?;
-        return Ok(record.set.get(province).filter(|_| height > 0).map(|v| v.key));
-    };
-    let holds =
-        |term: &&Term| term.from <= height && term.until.is_none_or(|until| height <= until);
-    Ok(terms.terms.iter().find(holds).map(|term| term.key))
+) -> Option<PublicKey> {
+    match terms {
+        Some(terms) => terms.key_at(height),
+        None => set.get(province).filter(|_| height > 0).map(|v| v.key),
+    }
 }

@@ -5,6 +5,9 @@
 //! in which more than two thirds of it approve, once. What it needs and what it does is `action`'s;
 //! it is asked when the action is proposed, and again when it takes effect.
 //!
+//! A vote names the action beside the number, so that it counts for nothing else than what its
+//! signer has read, whenever it reaches the chain.
+//!
 //! A province may change its mind as long as nothing is decided. When so many reject that the rest
 //! is no quorum, the proposal is over. Nothing happens by time alone: an expired proposal stays in
 //! the state as it was, and every word about it is refused.
@@ -18,6 +21,7 @@ use symbolon_ledger::{
         Action, GovernanceRecord, MAX_ACTION_BYTES, OpenProposal, ProposalRecord, ProposalStatus,
         ProposalVote,
     },
+    hash::Digest,
     mutants::{self, Mutant},
     operation::Operation,
     records::{RECORD_VERSION, ValidatorsRecord},
@@ -48,15 +52,15 @@ pub(crate) fn apply<V: StateView>(
     run: &mut Run<'_, '_, V>,
     operation: &Operation,
 ) -> Result<(), Stop> {
-    run.key_operations = run.key_operations.saturating_add(1);
-    ensure(run.key_operations <= MAX_GOVERNANCE_OPERATIONS, Code::GovernanceBusy)?;
+    run.bounded_operations = run.bounded_operations.saturating_add(1);
+    ensure(run.bounded_operations <= MAX_GOVERNANCE_OPERATIONS, Code::GovernanceBusy)?;
     let province = run.signer.province()?;
     match operation {
         Operation::Propose { action, expires_at_height } => {
             propose(run, province, action, *expires_at_height)
         }
-        Operation::Approve { proposal } => vote(run, province, *proposal, true),
-        Operation::Reject { proposal } => vote(run, province, *proposal, false),
+        Operation::Approve { proposal, action } => vote(run, province, *proposal, action, true),
+        Operation::Reject { proposal, action } => vote(run, province, *proposal, action, false),
         Operation::Evidence { province, first, second } => {
             evidence::apply(run, *province, first, second)
         }
@@ -76,7 +80,7 @@ fn propose<V: StateView>(
     let fits = life.is_some_and(|life| (SHORTEST_VOTE..=LONGEST_VOTE).contains(&life));
     ensure(fits, Code::BadExpiryHeight)?;
     let mut governance = record(run)?;
-    governance.open.retain(|p| run.height <= p.expires_at);
+    governance.open.retain(|p| p.can_be_decided_at(run.height));
     let own = governance.open.iter().filter(|p| p.proposer == proposer).count();
     ensure(own < MAX_OPEN_PROPOSALS, Code::TooManyProposals)?;
     action::effect(run, action)?;
@@ -105,12 +109,15 @@ fn vote<V: StateView>(
     run: &mut Run<'_, '_, V>,
     province: ProvinceCode,
     number: u32,
+    action: &Digest,
     approves: bool,
 ) -> Result<(), Stop> {
     let place = StateKey::Proposal(number);
     let proposal: Arc<ProposalRecord> = run.overlay.get(&place)?.ok_or(Code::UnknownProposal)?;
+    let meant = proposal.action.digest() == *action;
+    ensure(meant || mutants::is(Mutant::VotesByNumber), Code::OtherAction)?;
     ensure(proposal.status == ProposalStatus::Open, Code::ProposalClosed)?;
-    ensure(run.height <= proposal.expires_at, Code::ProposalExpired)?;
+    ensure(proposal.can_be_decided_at(run.height), Code::ProposalExpired)?;
     let electorate = electorate(run)?;
     ensure(electorate.get(province).is_some(), Code::NoVote)?;
     let at = proposal.votes.binary_search_by_key(&province, |vote| vote.province);

@@ -15,7 +15,6 @@ use symbolon_ledger::{
         ProposalStatus, Term, TermsRecord,
     },
     hash::{Cid, Digest},
-    keys::PublicKey,
     operation::{Actor, KeyPurpose},
     records::{
         AgencyIndexRecord, AgencyRecord, AgencyStatus, CountersRecord, KeyRecord, LicenceRecord,
@@ -27,7 +26,7 @@ use symbolon_ledger::{
     validators::ValidatorSet,
 };
 
-use crate::governance::MAX_OPEN_PROPOSALS;
+use crate::{evidence::voting_key, governance::MAX_OPEN_PROPOSALS};
 
 /// Something that should hold and does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +84,7 @@ pub fn check(records: impl IntoIterator<Item = (StateKey, Vec<u8>)>) -> Vec<Viol
         only_a_deregistered_agency_has_a_successor,
         keys_are_numbered_without_a_gap,
         no_actor_has_the_same_key_twice,
+        no_key_of_a_province_is_another_ones_or_a_validators,
         a_compromise_covers_the_keys_added_since,
         every_licence_names_what_exists,
         two_licences_in_force_never_share_a_lineage,
@@ -262,6 +262,26 @@ fn no_actor_has_the_same_key_twice(state: &Whole, report: &mut dyn FnMut(String)
     for ((actor, id), key) in &state.keys {
         if !seen.insert((*actor, key.key)) {
             report(format!("key {id} of {actor}"));
+        }
+    }
+}
+
+/// Keys of agencies are not among them: theirs are unique to each agency.
+fn no_key_of_a_province_is_another_ones_or_a_validators(
+    state: &Whole,
+    report: &mut dyn FnMut(String),
+) {
+    let mut seen = BTreeSet::new();
+    for ((actor, id), key) in &state.keys {
+        if matches!(actor, Actor::Province(_)) && !seen.insert(key.key) {
+            report(format!("key {id} of {actor}"));
+        }
+    }
+    for validator in state.validators.iter().flat_map(ValidatorSet::validators) {
+        for key in [Some(validator.key), validator.node_key()].into_iter().flatten() {
+            if !seen.insert(key) {
+                report(format!("validator of {}", validator.province));
+            }
         }
     }
 }
@@ -481,19 +501,11 @@ fn every_feature_is_decided_once(state: &Whole, report: &mut dyn FnMut(String)) 
     }
 }
 
-/// The key that voted for a province at a height, as far as it is known.
-fn voting_key(state: &Whole, province: ProvinceCode, height: u64) -> Option<PublicKey> {
-    let Some(record) = state.terms.get(&province) else {
-        return state.validators.as_ref()?.get(province).map(|v| v.key);
-    };
-    let until = |t: &Term| t.until.unwrap_or(u64::MAX);
-    record.terms.iter().find(|t| t.from <= height && height <= until(t)).map(|t| t.key)
-}
-
 /// Where the term of that height is not kept any more, nothing is said.
 fn evidence_names_the_key_that_had_the_vote(state: &Whole, report: &mut dyn FnMut(String)) {
+    let Some(set) = &state.validators else { return };
     for ((province, height), evidence) in &state.evidence {
-        let key = voting_key(state, *province, *height);
+        let key = voting_key(state.terms.get(province), set, *province, *height);
         if key.is_some_and(|key| key != evidence.key) || evidence.reported_at < *height {
             report(format!("evidence against {province} at {height}"));
         }

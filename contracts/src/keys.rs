@@ -2,7 +2,8 @@
 //!
 //! A key has one actor, one number, one purpose, and a span of heights. Records are never
 //! removed and numbers never used again, so that what was signed long ago can still be judged.
-//! What a compromise means for licences that were issued since is the verifier's to say: nothing
+//! Whether a key of a province or a validator is registered already is decided here, also for what
+//! governance registers. What a compromise means for licences that were issued since is the verifier's to say: nothing
 //! here touches a licence.
 //!
 //! A key that ends at a height is still valid in the rest of that height's block: transactions
@@ -12,15 +13,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_ledger::{
     codes::Uscc,
+    keys::PublicKey,
     operation::{Actor, KeyPurpose, NewKey, Operation},
-    records::{AddedBy, AgencyRecord, AgencyStatus, KeyRecord, ProvinceRecord, RECORD_VERSION},
+    records::{
+        AddedBy, AgencyRecord, AgencyStatus, KeyRecord, ProvinceRecord, RECORD_VERSION,
+        ValidatorsRecord,
+    },
     state::StateKey,
+    validators::Validator,
 };
 
 use crate::{
     rejection::{RejectionCode as Code, Stop, ensure},
     transaction::Run,
-    view::StateView,
+    view::{StateFault, StateView},
 };
 
 /// Most keys that an actor may ever have: twenty years of a new one every week. A compromise
@@ -30,7 +36,8 @@ pub const MAX_KEYS: u32 = 1_024;
 /// use up no more numbers than these: the province, which has the other half, lets it go on.
 pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
 /// Most operations of this group and of governance that one signer says at one height, over all of
-/// its transactions. Each may walk and rewrite all keys of an actor, so this bounds the work in a valid block.
+/// its transactions. Each may walk and rewrite all keys of an actor, or walk those of all
+/// provinces, so this bounds the work in a valid block.
 pub const MAX_KEY_OPERATIONS: u32 = 32;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;
@@ -40,8 +47,8 @@ pub(crate) fn apply<V: StateView>(
     run: &mut Run<'_, '_, V>,
     operation: &Operation,
 ) -> Result<(), Stop> {
-    run.key_operations = run.key_operations.saturating_add(1);
-    ensure(run.key_operations <= MAX_KEY_OPERATIONS, Code::KeysBusy)?;
+    run.bounded_operations = run.bounded_operations.saturating_add(1);
+    ensure(run.bounded_operations <= MAX_KEY_OPERATIONS, Code::KeysBusy)?;
     match operation {
         Operation::AddKey { agency, key } => add(run, agency, key),
         Operation::RotateKey { agency, key_id, key } => rotate(run, agency, *key_id, key),
@@ -69,41 +76,123 @@ pub(crate) fn check_first(keys: &[NewKey], height: u64) -> Result<(), Code> {
 /// Whether an agency may have such a key.
 fn check_new(key: &NewKey, height: u64) -> Result<(), Code> {
     ensure(key.purpose != KeyPurpose::Status, Code::BadPurpose)?;
+    check_end(key, height)
+}
+
+/// Whether the key's last height is still to come, or this one.
+pub(crate) fn check_end(key: &NewKey, height: u64) -> Result<(), Code> {
     ensure(key.valid_until.is_none_or(|until| height <= until), Code::KeyOver)
 }
 
-/// Writes a key under its number.
+/// The record of a key that is registered at `height`, by whoever signed for it, if one did.
+pub(crate) fn made(key: &NewKey, height: u64, added_by: Option<AddedBy>) -> KeyRecord {
+    KeyRecord {
+        version: RECORD_VERSION,
+        key: key.key,
+        purpose: key.purpose,
+        valid_from: height,
+        valid_until: key.valid_until,
+        added_by,
+        compromised_from: None,
+    }
+}
+
+/// Lets a key end with the block of `height`, unless it has ended before.
+pub(crate) fn end(key: &mut KeyRecord, height: u64) {
+    key.valid_until = Some(key.valid_until.map_or(height, |until| until.min(height)));
+}
+
+/// Writes a key under its number, added by the signer.
 pub(crate) fn write<V: StateView>(
     run: &mut Run<'_, '_, V>,
     actor: Actor,
     id: u32,
     key: &NewKey,
 ) -> Result<(), Stop> {
-    let record = KeyRecord {
-        version: RECORD_VERSION,
-        key: key.key,
-        purpose: key.purpose,
-        valid_from: run.height,
-        valid_until: key.valid_until,
-        added_by: Some(run.signer.key),
-        compromised_from: None,
-    };
+    let record = made(key, run.height, Some(run.signer.key));
     Ok(run.overlay.put(StateKey::Key(actor, id), record)?)
 }
 
-/// Registers a key under the actor's next number, which the caller then moves on. The same key
-/// under two numbers could be compromised under one and valid under the other.
+/// Whether a key may stand under the actor's next number. The same key under two numbers could be
+/// compromised under one and valid under the other; and a key of a province is nobody else's, so
+/// that what it signs is never booked for another one.
+pub(crate) fn check_next<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    actor: Actor,
+    next: u32,
+    key: &PublicKey,
+) -> Result<(), Stop> {
+    ensure(next < MAX_KEYS, Code::TooManyKeys)?;
+    let taken = match actor {
+        Actor::Province(_) => is_a_provinces(run, key)? || is_a_validators(run, key)?,
+        Actor::Agency(_) => has(run, actor, next, key)?,
+    };
+    Ok(ensure(!taken, Code::KeyRegistered)?)
+}
+
+/// Whether one of the actor's first `count` keys is this one.
+fn has<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    actor: Actor,
+    count: u32,
+    key: &PublicKey,
+) -> Result<bool, StateFault> {
+    for id in 0..count {
+        if run.overlay.must::<KeyRecord>(&StateKey::Key(actor, id))?.key == *key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether some province, one that was removed included, has or had this key, whatever for. Keys
+/// of agencies are not looked at: there may be a hundred thousand of them, and none decides here.
+pub(crate) fn is_a_provinces<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    key: &PublicKey,
+) -> Result<bool, StateFault> {
+    for province in provinces(run)? {
+        if has(run, Actor::Province(province.code), province.next_key, key)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether some validator of the set votes with this key, or its node connects with it.
+fn is_a_validators<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+    key: &PublicKey,
+) -> Result<bool, StateFault> {
+    let record = run.overlay.must::<ValidatorsRecord>(&StateKey::Validators)?;
+    Ok(record.set.validators().iter().any(|v| uses(v, key)))
+}
+
+/// Whether a validator votes with this key, or its node connects with it.
+pub(crate) fn uses(validator: &Validator, key: &PublicKey) -> bool {
+    validator.key == *key || validator.node_key() == Some(*key)
+}
+
+/// Every province that takes part or did. There are a hundred codes, so all are asked.
+pub(crate) fn provinces<V: StateView>(
+    run: &mut Run<'_, '_, V>,
+) -> Result<Vec<Arc<ProvinceRecord>>, StateFault> {
+    let mut known = Vec::new();
+    for number in 0..100 {
+        let code = format!("{number:02}").parse().expect("two digits are a province's code");
+        known.extend(run.overlay.get(&StateKey::Province(code))?);
+    }
+    Ok(known)
+}
+
+/// Registers a key under the actor's next number, which the caller then moves on.
 fn append<V: StateView>(
     run: &mut Run<'_, '_, V>,
     actor: Actor,
     next: u32,
     key: &NewKey,
 ) -> Result<(), Stop> {
-    ensure(next < MAX_KEYS, Code::TooManyKeys)?;
-    for id in 0..next {
-        let known = run.overlay.must::<KeyRecord>(&StateKey::Key(actor, id))?;
-        ensure(known.key != key.key, Code::KeyRegistered)?;
-    }
+    check_next(run, actor, next, &key.key)?;
     write(run, actor, next, key)
 }
 
@@ -137,7 +226,7 @@ fn rotate<V: StateView>(
     let agency = run.itself_or_own_agency(uscc)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
     check_new(key, run.height)?;
-    let old = end(run, uscc, id)?;
+    let old = end_running(run, uscc, id)?;
     ensure(old.purpose == key.purpose, Code::PurposeDiffers)?;
     if run.signer.agency().is_ok() {
         ensure(ends_no_later(key, &old), Code::KeyOutlives)?;
@@ -156,12 +245,12 @@ fn ends_no_later(new: &NewKey, old: &KeyRecord) -> bool {
 fn revoke<V: StateView>(run: &mut Run<'_, '_, V>, uscc: &Uscc, id: u32) -> Result<(), Stop> {
     let agency = run.own_agency(uscc)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
-    end(run, uscc, id)?;
+    end_running(run, uscc, id)?;
     Ok(())
 }
 
-/// Ends a key with this block; gives the key as it was.
-fn end<V: StateView>(
+/// Ends a key with this block that has not ended; gives the key as it was.
+fn end_running<V: StateView>(
     run: &mut Run<'_, '_, V>,
     uscc: &Uscc,
     id: u32,
@@ -171,7 +260,7 @@ fn end<V: StateView>(
     let height = run.height;
     let open = old.is_valid_at(height) && old.valid_until != Some(height);
     ensure(open, Code::KeyEnded)?;
-    run.overlay.change(&place, |k: &mut KeyRecord| k.valid_until = Some(height))?;
+    run.overlay.change(&place, |k: &mut KeyRecord| end(k, height))?;
     Ok(old)
 }
 
@@ -214,15 +303,13 @@ fn set_status_key<V: StateView>(run: &mut Run<'_, '_, V>, key: &NewKey) -> Resul
     let code = run.signer.province()?;
     let height = run.height;
     ensure(key.purpose == KeyPurpose::Status, Code::BadPurpose)?;
-    ensure(key.valid_until.is_none_or(|until| height <= until), Code::KeyOver)?;
+    check_end(key, height)?;
     let place = StateKey::Province(code);
     let province = run.overlay.must::<ProvinceRecord>(&place)?;
     let (actor, next) = (Actor::Province(code), province.next_key);
     append(run, actor, next, key)?;
     if let Some(old) = province.status_key {
-        run.overlay.change(&StateKey::Key(actor, old), |k: &mut KeyRecord| {
-            k.valid_until = Some(k.valid_until.map_or(height, |until| until.min(height)));
-        })?;
+        run.overlay.change(&StateKey::Key(actor, old), |k: &mut KeyRecord| end(k, height))?;
     }
     let name = |p: &mut ProvinceRecord| {
         p.next_key += 1;

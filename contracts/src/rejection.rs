@@ -101,8 +101,10 @@ macro_rules! codes {
                 match self { $(Self::$variant => $hint),* }
             }
 
-            /// Whether the answer does not depend on the state, so that the same transaction can
-            /// never apply later. Whatever rests on the state may change with the next block.
+            /// Whether the transaction is to wait for nothing. Most of these answers do not depend
+            /// on the state, or on a part of it that never changes back: an ended key stays ended.
+            /// The others are about a vote that would later count for what its signer did not have
+            /// before him. Whatever else rests on the state may change with the next block.
             #[must_use]
             pub const fn is_final(self) -> bool {
                 match self { $(Self::$variant => codes!(@$finality)),* }
@@ -136,19 +138,19 @@ codes! {
     7 WrongKey "wrong_key" forever
         "the signature was not made with the key registered under this number"
         "sign with the registered key, or name the number of the key that was used"
-    8 KeyNotForTransactions "key_not_for_transactions" for_now
+    8 KeyNotForTransactions "key_not_for_transactions" forever
         "this key has another purpose than signing transactions"
         "sign with a key whose purpose is transaction"
-    9 KeyNotValid "key_not_valid" for_now
+    9 KeyNotValid "key_not_valid" forever
         "the signing key has ended or is marked as compromised"
         "sign with a valid key; the province can add one"
     10 SignerSuspended "signer_suspended" for_now
         "the signing agency is suspended"
         "its province must resume it first"
-    11 SignerDeregistered "signer_deregistered" for_now
+    11 SignerDeregistered "signer_deregistered" forever
         "the signing agency is deregistered and may not act any more"
         "its successor or its province acts in its place"
-    12 SignerRemoved "signer_removed" for_now
+    12 SignerRemoved "signer_removed" forever
         "the signer's province was shut out of this network"
         "it does not come back; the provinces decide who takes part"
 
@@ -271,7 +273,7 @@ codes! {
 
     // Keys.
     80 KeyRegistered "key_registered" for_now
-        "this public key is registered for this actor already"
+        "this public key is registered already: for this actor, or as a province's, a validator's or a node's"
         "make a new key: a key has one purpose and one number"
     81 TooManyKeys "too_many_keys" for_now
         "the actor has as many keys as one may ever have"
@@ -286,8 +288,8 @@ codes! {
         "the key's last height lies in the past"
         "give a later valid_until, or none"
     85 UnknownTargetKey "unknown_target_key" for_now
-        "the agency has no key of this number"
-        "use a number that the agency's record lists"
+        "the actor has no key of this number"
+        "use a number that the record of the agency or province lists"
     86 KeyEnded "key_ended" for_now
         "the key has ended, or ends with this block, or is marked as compromised"
         "nothing to end; to give the agency another key, add one"
@@ -342,13 +344,13 @@ codes! {
         "check the province, the type and the day"
 
     // Governance.
-    128 UnknownProposal "unknown_proposal" for_now
+    128 UnknownProposal "unknown_proposal" forever
         "there is no proposal of this number"
         "check the number; GET /v1/proposals lists them"
-    129 ProposalClosed "proposal_closed" for_now
+    129 ProposalClosed "proposal_closed" forever
         "the proposal is decided"
         "nothing to do; to decide otherwise, propose it anew"
-    130 ProposalExpired "proposal_expired" for_now
+    130 ProposalExpired "proposal_expired" forever
         "the proposal has expired"
         "propose it anew, with a later expires_at_height"
     131 BadExpiryHeight "bad_expiry_height" for_now
@@ -360,7 +362,7 @@ codes! {
     133 NoVote "no_vote" for_now
         "the province has no validator, and so no vote"
         "let a province with a validator decide"
-    134 AlreadyVoted "already_voted" for_now
+    134 AlreadyVoted "already_voted" forever
         "the province has said so already"
         "nothing to do; GET /v1/proposals shows who has not voted"
     135 ActionTooLong "action_too_long" forever
@@ -391,7 +393,7 @@ codes! {
         "the province's validator has this key and this peer id already"
         "give another key or another peer id"
     144 BadValidator "bad_validator" for_now
-        "the peer id is not that of an Ed25519 key, or a key or peer id is in use by this or another validator or by the province"
+        "the peer id is not that of an Ed25519 key, or a key or peer id is in use by this or another validator or by a province"
         "give the validator a key and a peer id of its own"
     145 TooManyValidators "too_many_validators" for_now
         "a set has at most 64 validators"
@@ -423,6 +425,9 @@ codes! {
     154 GovernanceBusy "governance_busy" for_now
         "the signer has said as much about governance and keys at this height as it may"
         "submit it again for the next block, with at most 32 such operations"
+    155 OtherAction "other_action" forever
+        "the proposal of this number is about another action than the one that was signed"
+        "read the proposal (symbolon gov show), and say what you think of that"
 
     // Evidence.
     160 NotEquivocation "not_equivocation" forever

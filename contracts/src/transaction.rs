@@ -53,9 +53,9 @@ pub fn apply_transaction<V: StateView>(
     transaction: &Verified,
 ) -> Result<Vec<Event>, ApplyError> {
     match run(overlay, context, transaction) {
-        Ok((events, key_operations)) => {
+        Ok((events, bounded_operations)) => {
             let transaction = transaction.transaction();
-            overlay.keep(transaction.id(), transaction.payload().actor, key_operations);
+            overlay.keep(transaction.id(), transaction.payload().actor, bounded_operations);
             Ok(events)
         }
         Err(error) => {
@@ -89,14 +89,14 @@ fn run<V: StateView>(
     let payload = transaction.transaction().payload();
     let signer = admit(overlay, context, transaction).map_err(|stop| located(stop, None))?;
     let (chain_id, height) = (context.chain_id, context.height);
-    let key_operations = overlay.key_operations(&payload.actor);
+    let bounded_operations = overlay.bounded_operations(&payload.actor);
     let (index, events) = (0, Vec::new());
-    let mut run = Run { overlay, chain_id, height, signer, key_operations, index, events };
+    let mut run = Run { overlay, chain_id, height, signer, bounded_operations, index, events };
     for (index, operation) in payload.operations.iter().enumerate() {
         run.index = index;
         run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
     }
-    Ok((run.events, run.key_operations))
+    Ok((run.events, run.bounded_operations))
 }
 
 fn located(stop: Stop, operation_index: Option<usize>) -> ApplyError {
@@ -128,6 +128,8 @@ fn admit<V: StateView>(
     let signed = key.key == *transaction.key();
     ensure(signed || mutants::is(Mutant::SignerIgnored), Code::WrongKey)?;
     ensure(key.purpose == KeyPurpose::Transaction, Code::KeyNotForTransactions)?;
+    // No key lies ahead: it is valid from the block on that registers it. So what is not valid has
+    // ended or is marked as compromised, and neither is ever taken back.
     let in_force = key.is_valid_at(context.height);
     ensure(in_force || mutants::is(Mutant::EndedKeysTaken), Code::KeyNotValid)?;
     if let Who::Agency(agency) = &who {
@@ -200,7 +202,7 @@ pub(crate) struct Run<'r, 'a, V: StateView> {
     pub(crate) signer: Signer,
     /// Operations on keys and of governance that the signer has said at this height, this
     /// transaction's included.
-    pub(crate) key_operations: u32,
+    pub(crate) bounded_operations: u32,
     index: usize,
     events: Vec<Event>,
 }

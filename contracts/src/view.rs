@@ -84,7 +84,7 @@ pub struct Overlay<'a, V: StateView> {
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
     /// How many operations on keys and of governance each signer has said in this block.
-    key_operations: BTreeMap<Actor, u32>,
+    bounded_operations: BTreeMap<Actor, u32>,
 }
 
 impl<V: StateView> fmt::Debug for Overlay<'_, V> {
@@ -101,7 +101,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     #[must_use]
     pub fn new(base: &'a V) -> Self {
         let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { base, entries, undo, applied, key_operations: BTreeMap::new() }
+        Self { base, entries, undo, applied, bounded_operations: BTreeMap::new() }
     }
 
     /// What the block changes, each record encoded once. What it made and removed again is not
@@ -194,18 +194,18 @@ impl<'a, V: StateView> Overlay<'a, V> {
         Ok(())
     }
 
-    /// How many operations on keys `actor` has said in this block.
-    pub(crate) fn key_operations(&self, actor: &Actor) -> u32 {
-        self.key_operations.get(actor).copied().unwrap_or_default()
+    /// How many operations on keys and of governance `actor` has said in this block.
+    pub(crate) fn bounded_operations(&self, actor: &Actor) -> u32 {
+        self.bounded_operations.get(actor).copied().unwrap_or_default()
     }
 
-    /// Keeps what the current transaction wrote, and how many operations on keys its signer has
-    /// said by now.
-    pub(crate) fn keep(&mut self, id: TransactionId, actor: Actor, key_operations: u32) {
+    /// Keeps what the current transaction wrote, and how many operations on keys and of
+    /// governance its signer has said by now.
+    pub(crate) fn keep(&mut self, id: TransactionId, actor: Actor, bounded_operations: u32) {
         self.undo.clear();
         self.applied.insert(id);
-        if key_operations > 0 {
-            self.key_operations.insert(actor, key_operations);
+        if bounded_operations > 0 {
+            self.bounded_operations.insert(actor, bounded_operations);
         }
     }
 

@@ -9,7 +9,9 @@ use minicbor::{Decode, Encode};
 
 use crate::{
     catalogue::LicenceTypeRecord,
+    codec,
     codes::{Label, Origin, ProvinceCode},
+    hash::{Digest, domain, tagged_hash},
     keys::PublicKey,
     operation::NewKey,
     validators::Validator,
@@ -148,6 +150,14 @@ impl Action {
             Self::ActivateFeature { .. } => "activate_feature",
         }
     }
+
+    /// The digest by which a vote names what it is about, so that it never counts for another
+    /// action: `symbolon/action/1` and the action's CBOR. Whoever votes computes it from the action
+    /// that he has read, and takes it from nobody.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        tagged_hash(domain::ACTION, &[&codec::encode(self)])
+    }
 }
 
 /// What a province says to a proposal.
@@ -215,11 +225,17 @@ pub struct ProposalRecord {
 }
 
 impl ProposalRecord {
+    /// Whether the block of `height` falls in its life: the last height still counts.
+    #[must_use]
+    pub const fn can_be_decided_at(&self, height: u64) -> bool {
+        lives_at(self.expires_at, height)
+    }
+
     /// The word for where it stands at `height`.
     #[must_use]
     pub const fn state_at(&self, height: u64) -> &'static str {
         match self.status {
-            ProposalStatus::Open if self.expires_at < height => "expired",
+            ProposalStatus::Open if !self.can_be_decided_at(height) => "expired",
             ProposalStatus::Open => "open",
             ProposalStatus::Executed { .. } => "executed",
             ProposalStatus::Rejected { .. } => "rejected",
@@ -240,6 +256,18 @@ pub struct OpenProposal {
     /// Last height at which it can be decided.
     #[n(2)]
     pub expires_at: u64,
+}
+
+impl OpenProposal {
+    /// As [`ProposalRecord::can_be_decided_at`].
+    #[must_use]
+    pub const fn can_be_decided_at(&self, height: u64) -> bool {
+        lives_at(self.expires_at, height)
+    }
+}
+
+const fn lives_at(expires_at: u64, height: u64) -> bool {
+    height <= expires_at
 }
 
 /// What governance counts. There is no such record before the first proposal.
@@ -275,6 +303,14 @@ pub struct Term {
     pub until: Option<u64>,
 }
 
+impl Term {
+    /// Whether the key had the vote at `height`.
+    #[must_use]
+    pub fn covers(&self, height: u64) -> bool {
+        self.from <= height && self.until.is_none_or(|until| height <= until)
+    }
+}
+
 /// Under which keys a province's validator has voted, so that evidence of an earlier height can be
 /// judged. There is no such record while the validator, or its absence, is that of genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -286,6 +322,14 @@ pub struct TermsRecord {
     /// The newest [`MAX_TERMS`] terms, ascending.
     #[n(1)]
     pub terms: Vec<Term>,
+}
+
+impl TermsRecord {
+    /// The key that had the vote at `height`, as far as its term is kept.
+    #[must_use]
+    pub fn key_at(&self, height: u64) -> Option<PublicKey> {
+        self.terms.iter().find(|term| term.covers(height)).map(|term| term.key)
+    }
 }
 
 /// A feature and the height at which it begins.

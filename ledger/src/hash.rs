@@ -24,6 +24,8 @@ pub mod domain {
     pub const VALIDATORS: &str = "symbolon/validators/1";
     /// Prefix of the hash of the founding document.
     pub const CHAIN: &str = "symbolon/chain/1";
+    /// Prefix of the digest by which a vote names the action that it is about.
+    pub const ACTION: &str = "symbolon/action/1";
     /// First element of a signed proposal.
     pub const PROPOSAL: &str = "symbolon/proposal/1";
     /// First element of a signed prevote.

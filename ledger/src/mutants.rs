@@ -66,6 +66,8 @@ mutants! {
     GuardDropped,
     /// A proposal takes effect with one approval too few.
     ApprovalsTooFew,
+    /// A vote counts for whatever stands under its number.
+    VotesByNumber,
     /// A transaction may wait longer than its id is remembered.
     ReplayWindowIgnored,
     /// A transaction may be committed again.

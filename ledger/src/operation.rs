@@ -401,11 +401,16 @@ operations! {
     49 Approve "approve" {
         /// Its number.
         0 proposal: u32,
+        /// [`Action::digest`] of what the signer has read: a number alone may come to name
+        /// another proposal than the one that was meant.
+        1 action: Digest,
     }
     /// Reject a proposal.
     50 Reject "reject" {
         /// Its number.
         0 proposal: u32,
+        /// As in an approval.
+        1 action: Digest,
     }
     /// Show that a validator has signed two messages that exclude each other.
     51 Evidence "evidence" {
@@ -452,10 +457,13 @@ mod tests {
         let check = |bytes: &[u8]| {
             assert!(decode::<Operation>(bytes, 64).is_err(), "{bytes:02x?}");
         };
-        assert!(decode::<Operation>(&[0x82, 0x18, 49, 0xa1, 0x00, 0x07], 64).is_ok());
+        let digest = [&[0x58, 0x20][..], &[7; 32]].concat();
+        let approve = [&[0x82, 0x18, 49, 0xa2, 0x00, 0x07, 0x01][..], &digest].concat();
+        assert!(decode::<Operation>(&approve, 64).is_ok());
         check(&[0x82, 0x18, 49, 0x80]); // fields that are no map
-        check(&[0x82, 0x18, 49, 0xa1, 0x00]); // fields that end too early
-        check(&[0x82, 0x18, 49, 0xa1, 0x00, 0x07, 0x00]); // something behind them
+        check(&approve[..approve.len() - 1]); // fields that end too early
+        check(&[&approve[..], &[0x00]].concat()); // something behind them
+        check(&[0x82, 0x18, 49, 0xa1, 0x00, 0x07]); // an approval of a number alone
         check(&[0x81, 0x18, 49]); // no fields
         check(&[0x82, 0x18, 52, 0xa0]); // a number that is not assigned
         check(&[0x82, 0x04, 0xa0]); // a suspension of nothing

@@ -353,10 +353,10 @@ mod tests {
     #[test]
     fn operations_are_counted_before_any_is_read() {
         let mut start = payload();
-        start.operations = vec![Operation::Approve { proposal: 7 }];
+        start.operations = vec![Operation::Approve { proposal: 7, action: Digest([4; 32]) }];
         let bytes = codec::encode(&start);
-        // The last seven bytes are the array's head and its one operation, `[49, {0: 7}]`.
-        let head = &bytes[..bytes.len() - 7];
+        // The last 42 bytes are the array's head and its one operation, `[49, {0: 7, 1: digest}]`.
+        let head = &bytes[..bytes.len() - 42];
         let check = |array: &[u8], expected: TransactionError| {
             let refused = SignedTransaction::decode(&sealed(&[head, array].concat()));
             assert_eq!(refused, Err(expected), "{array:02x?}");

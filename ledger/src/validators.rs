@@ -17,6 +17,19 @@ pub const MAX_VALIDATORS: usize = 64;
 /// Longest peer id in bytes: an Ed25519 identity multihash has 38.
 pub const MAX_PEER_ID_LEN: usize = 64;
 
+/// Fewest of `validators` votes that decide: more than two thirds (3 of 4, 22 of 32).
+#[must_use]
+pub const fn quorum_of(validators: usize) -> usize {
+    // Two thirds of `n`, rounded down, without the product that could overflow.
+    validators - validators.div_ceil(3) + 1
+}
+
+/// How many of `validators` may fail or lie, and the rest still decides (1 of 4, 10 of 32).
+#[must_use]
+pub const fn may_fail(validators: usize) -> usize {
+    validators.saturating_sub(quorum_of(validators))
+}
+
 /// One province's vote.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -106,7 +119,7 @@ impl ValidatorSet {
     #[must_use]
     pub fn quorum(&self) -> usize {
         let missing = usize::from(mutants::is(Mutant::QuorumInCertificates));
-        self.0.len() * 2 / 3 + 1 - missing
+        quorum_of(self.0.len()) - missing
     }
 
     /// Its hash, which headers carry.
@@ -138,5 +151,22 @@ impl<'b, C> Decode<'b, C> for ValidatorSet {
     fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
         let at = d.position();
         Self::new(Vec::decode(d, ctx)?).map_err(|e| minicbor::decode::Error::message(e).at(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_two_thirds_decide_and_less_than_a_third_may_fail() {
+        for validators in 1..=MAX_VALIDATORS {
+            let (quorum, failing) = (quorum_of(validators), may_fail(validators));
+            assert!(3 * quorum > 2 * validators && 3 * (quorum - 1) <= 2 * validators);
+            assert!(3 * failing < validators && 3 * (failing + 1) >= validators, "{validators}");
+        }
+        assert_eq!([4, 5, 32].map(quorum_of), [3, 4, 22]);
+        assert_eq!([0, 3, 4, 32].map(may_fail), [0, 0, 1, 10]);
+        assert_eq!((quorum_of(usize::MAX), may_fail(0)), (usize::MAX / 3 * 2 + 1, 0));
     }
 }

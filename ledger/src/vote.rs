@@ -231,6 +231,59 @@ impl SignedStatement {
     }
 }
 
+/// Why two signed statements convict nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NoContradiction {
+    /// What was signed is no message of a round.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// Of another chain.
+    #[error("a message for chain {actual}, expected {expected}")]
+    OtherChain {
+        /// This chain.
+        expected: ChainId,
+        /// The message's.
+        actual: ChainId,
+    },
+    /// Both could be signed by an honest validator.
+    #[error(
+        "the messages do not exclude each other: they are not two of one kind, height and round"
+    )]
+    Compatible,
+    /// The same pair has another spelling: the message whose bytes come first stands first.
+    #[error("the messages are not in ascending order of their bytes")]
+    Order,
+}
+
+/// What two statements say, when whoever signed both signed against itself: they are two different
+/// ones of one kind, height and round of `chain`, the lesser bytes first. The signatures are not
+/// looked at.
+///
+/// # Errors
+///
+/// [`NoContradiction`].
+pub fn contradiction(
+    chain: &ChainId,
+    first: &SignedStatement,
+    second: &SignedStatement,
+) -> Result<(Statement, Statement), NoContradiction> {
+    let (a, b) = (first.read()?, second.read()?);
+    for statement in [&a, &b] {
+        if statement.chain != *chain {
+            let (expected, actual) = (*chain, statement.chain);
+            return Err(NoContradiction::OtherChain { expected, actual });
+        }
+    }
+    let place = |s: &Statement| (s.height, s.round, s.step);
+    if place(&a) != place(&b) || a == b {
+        return Err(NoContradiction::Compatible);
+    }
+    if first.statement >= second.statement {
+        return Err(NoContradiction::Order);
+    }
+    Ok((a, b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

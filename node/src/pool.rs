@@ -7,7 +7,8 @@
 //! once. Nothing here decides what is true: the chain does, and a status from here is a view of
 //! one node.
 //!
-//! No signer delays another: each has a share of the places, and blocks are filled by turns.
+//! No signer delays another: each has a share of the places, and blocks are filled by turns. Nor
+//! does one with a key of his that has ended, or has another purpose, take his share.
 
 mod refusal;
 
@@ -448,20 +449,31 @@ impl Inner {
             id: Some(id),
             kind: SubmitErrorKind::Full,
         };
-        let (count, bytes) = self.shares.get(&actor).map_or((0, 0), |s| (s.turns.len(), s.bytes));
-        if count >= MAX_POOL_TRANSACTIONS_OF_ONE || bytes + size > MAX_POOL_BYTES_OF_ONE {
-            let waiting = format!("{count} transactions ({bytes} bytes) of {actor} wait already");
-            return Err(full(waiting));
+        if self.waiting.contains_key(&id) {
+            return Ok(());
         }
-        while self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
-            // What fails gives way to what applies, the oldest first.
-            let Some((failing, why)) = self.oldest_failing().filter(|_| failure.is_none()) else {
-                return Err(full(format!("{} transactions wait already", self.waiting.len())));
+        // What fails gives way to what applies, the oldest first: of the same signer, so that
+        // whoever fills an owner's share with what fails does not shut the owner out; and of all.
+        let gives_way = |failing: Option<(TransactionId, Rejection)>| match failure {
+            None => failing,
+            Some(_) => None,
+        };
+        while let Some(share) = self.shares.get(&actor) {
+            let (count, bytes) = (share.turns.len(), share.bytes);
+            if count < MAX_POOL_TRANSACTIONS_OF_ONE && bytes + size <= MAX_POOL_BYTES_OF_ONE {
+                break;
+            }
+            let Some((failing, why)) = gives_way(self.oldest_failing(&share.turns)) else {
+                let waiting = format!("{count} transactions ({bytes} bytes) of {actor} wait");
+                return Err(full(format!("{waiting} already")));
             };
             self.drop_as(failing, PoolStatus::Rejected(why));
         }
-        if self.waiting.contains_key(&id) {
-            return Ok(());
+        while self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
+            let Some((failing, why)) = gives_way(self.oldest_failing(&self.turns)) else {
+                return Err(full(format!("{} transactions wait already", self.waiting.len())));
+            };
+            self.drop_as(failing, PoolStatus::Rejected(why));
         }
         self.turns.insert(waiting.turn, id);
         let share = self.shares.entry(actor).or_default();
@@ -474,9 +486,13 @@ impl Inner {
         Ok(())
     }
 
-    fn oldest_failing(&self) -> Option<(TransactionId, Rejection)> {
+    /// The oldest of these that did not apply when it was last tried, and why.
+    fn oldest_failing(
+        &self,
+        turns: &BTreeMap<u64, TransactionId>,
+    ) -> Option<(TransactionId, Rejection)> {
         let failing = |id: &TransactionId| Some((*id, self.waiting.get(id)?.failure?.1));
-        self.turns.values().find_map(failing)
+        turns.values().find_map(failing)
     }
 
     /// All that waits: the oldest of every signer, then the second of every signer, and so on.

@@ -53,7 +53,7 @@ impl Newcomer {
         let folder = folder.join("newcomer");
         std::fs::create_dir_all(&folder).unwrap();
         let this = Self { folder, base: free_base_port(1) + 1 };
-        for (seed, name) in (0xa0..).zip(["authority", "validator", "next", "network"]) {
+        for (seed, name) in (0xa0..).zip(["authority", "validator", "next", "network", "later"]) {
             let mut file = std::fs::OpenOptions::new();
             let mut file =
                 file.write(true).create_new(true).mode(0o600).open(this.file(name)).unwrap();
@@ -387,7 +387,7 @@ fn a_bundle_pinned_at_the_founding_follows_every_change(net: &Devnet) {
 
 fn a_province_signs_with_the_key_that_the_others_gave_it(net: &Devnet, new: &Newcomer) {
     let change =
-        format!("province-key {NEW} --key-id 0 --public-key {}", new.file("validator").display());
+        format!("province-key {NEW} --key-id 0 --public-key {}", new.file("later").display());
     decide(net, new, &["11", "44", "51"], &change);
     let node = net.node("11").http.clone();
     let reject = |key: &str| {
@@ -398,7 +398,7 @@ fn a_province_signs_with_the_key_that_the_others_gave_it(net: &Devnet, new: &New
     // It is known as valid until the block in which it ended is past.
     let ended = reject("authority");
     assert!(["unknown_key", "key_not_valid"].contains(&ended.as_str()), "{ended}");
-    assert_eq!(reject("validator"), "proposal_closed", "it is known, and decided long ago");
+    assert_eq!(reject("later"), "proposal_closed", "it is known, and decided long ago");
 }
 
 /// All of them: none goes on without a rule that holds.

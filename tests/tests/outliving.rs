@@ -205,6 +205,7 @@ impl World {
             peer_id: [&ED25519_PEER_ID[..], node.public_key().as_bytes()].concat(),
         };
         let action = Box::new(Action::RotateValidator { validator: Box::new(validator) });
+        let meant = action.digest();
         let expires_at_height = self.height() + 20;
         let proposing = self.by_province("11", Operation::Propose { action, expires_at_height });
         let rotating = self.rotate_agency_keys(number);
@@ -212,8 +213,8 @@ impl World {
         let governance: Option<GovernanceRecord> =
             self.store.view().unwrap().record(&StateKey::Governance).unwrap();
         let proposal = governance.unwrap().next_proposal - 1;
-        let approving =
-            ["31", "44"].map(|by| self.by_province(by, Operation::Approve { proposal }));
+        let approving = ["31", "44"]
+            .map(|by| self.by_province(by, Operation::Approve { proposal, action: meant }));
         self.commit(approving.into());
         self.validators.insert(code(province), vote);
     }

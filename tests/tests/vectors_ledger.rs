@@ -180,8 +180,8 @@ fn other_operations() -> Vec<Operation> {
         },
         Operation::WithdrawRecognition { from_province, licence_type, effective: Day(20_100) },
         propose(actions().remove(0)),
-        Operation::Approve { proposal: 7 },
-        Operation::Reject { proposal: 7 },
+        Operation::Approve { proposal: 7, action: actions()[0].digest() },
+        Operation::Reject { proposal: 7, action: actions()[0].digest() },
         evidence(),
     ]
 }
@@ -271,7 +271,10 @@ fn entry() -> LicenceTypeRecord {
 }
 
 fn action_vectors() -> Value {
-    let vector = |a: Action| json!({ "name": a.name(), "cbor": hex(&codec::encode(&a)) });
+    let vector = |a: Action| {
+        let digest = a.digest().to_string();
+        json!({ "name": a.name(), "cbor": hex(&codec::encode(&a)), "digest": digest })
+    };
     actions().into_iter().map(vector).collect()
 }
 

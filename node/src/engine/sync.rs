@@ -22,6 +22,7 @@ use symbolon_ledger::{
     certificate::{Certificate, MAX_CERTIFICATE_BYTES},
     codec,
     hash::BlockHash,
+    validators::may_fail,
 };
 
 use super::{
@@ -158,7 +159,7 @@ impl Engine {
     /// Whether this node is behind. Who has fewer peers than may lie has nobody else to ask: all
     /// of them must say so.
     pub(super) fn is_behind(&self) -> bool {
-        let may_lie = self.host.start().validators.validators().len().saturating_sub(1) / 3;
+        let may_lie = may_fail(self.host.start().validators.validators().len());
         let may_lie = may_lie.min(self.peers.len().saturating_sub(1));
         self.sync.is_syncing(self.host.height(), may_lie)
     }

@@ -325,9 +325,9 @@ fn numbers(
     if !open {
         return Ok(Box::new(first..record.next_proposal));
     }
-    let tip = view.tip().height;
+    let next = view.tip().height.saturating_add(1);
     let undecided =
-        record.open.into_iter().filter(move |p| first <= p.number && tip < p.expires_at);
+        record.open.into_iter().filter(move |p| first <= p.number && p.can_be_decided_at(next));
     Ok(Box::new(undecided.map(|p| p.number)))
 }
 

@@ -15,7 +15,7 @@ use super::{
 pub const EVIDENCE_PER_PROVINCE: usize = 4;
 /// Evidence that is so many heights old makes room for newer: the chain hears it no more, and
 /// eleven days of idle blocks were time enough to look.
-pub const EVIDENCE_KEPT_FOR: u64 = 100_000;
+pub const EVIDENCE_KEPT_FOR: u64 = symbolon_contracts::evidence::EVIDENCE_WINDOW;
 
 impl Store {
     /// Keeps evidence that was checked, durably. Whether it is new and there was room for it.

@@ -10,6 +10,7 @@ use symbolon_contracts::{governance::SHORTEST_VOTE, read};
 use symbolon_genesis::founding::AUTHORITY_KEY_ID;
 use symbolon_ledger::{
     governance::{Action, GovernanceRecord, ProposalRecord, ProposalStatus},
+    hash::Digest,
     operation::{Actor, Operation},
     state::StateKey,
     transaction::SignedTransaction,
@@ -29,7 +30,7 @@ const PROPOSES: u64 = 60;
 pub fn words(founding: &Founding, state: &State, dice: &mut Dice) -> Vec<SignedTransaction> {
     let height = state.height() + 1;
     let said = match open_proposal(state, height) {
-        Some(number) => votes(founding, number, dice),
+        Some((number, action)) => votes(founding, number, action, dice),
         None if dice.chance(PROPOSES) => {
             let life = dice.between(SHORTEST_VOTE, 2 * SHORTEST_VOTE);
             let action = change(founding, state.validators(), dice);
@@ -47,24 +48,33 @@ pub fn words(founding: &Founding, state: &State, dice: &mut Dice) -> Vec<SignedT
     said.into_iter().map(word).collect()
 }
 
-fn votes(founding: &Founding, proposal: u32, dice: &mut Dice) -> Vec<(usize, Operation)> {
+fn votes(
+    founding: &Founding,
+    proposal: u32,
+    action: Digest,
+    dice: &mut Dice,
+) -> Vec<(usize, Operation)> {
     let words = 1 + dice.below(WORDS);
     let word = |_| {
         let against = dice.chance(AGAINST);
-        let word =
-            if against { Operation::Reject { proposal } } else { Operation::Approve { proposal } };
+        let word = if against {
+            Operation::Reject { proposal, action }
+        } else {
+            Operation::Approve { proposal, action }
+        };
         (dice.index(founding.seats()), word)
     };
     (0..words).map(word).collect()
 }
 
-/// The proposal that may still be decided at `height`.
-fn open_proposal(state: &State, height: u64) -> Option<u32> {
+/// The proposal that may still be decided at `height`, and the digest of its action.
+fn open_proposal(state: &State, height: u64) -> Option<(u32, Digest)> {
     let governance: GovernanceRecord = read(state, &StateKey::Governance).ok()??;
-    let open = governance.open.iter().filter(|p| p.expires_at >= height);
-    open.map(|p| p.number).find(|number| {
-        let proposal = read::<_, ProposalRecord>(state, &StateKey::Proposal(*number));
-        proposal.is_ok_and(|p| p.is_some_and(|p| p.status == ProposalStatus::Open))
+    let open = governance.open.iter().filter(|p| p.can_be_decided_at(height));
+    open.map(|p| p.number).find_map(|number| {
+        let place = StateKey::Proposal(number);
+        let proposal: ProposalRecord = read(state, &place).ok().flatten()?;
+        (proposal.status == ProposalStatus::Open).then(|| (number, proposal.action.digest()))
     })
 }
 

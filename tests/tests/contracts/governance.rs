@@ -5,7 +5,7 @@ use symbolon_contracts::action::FEWEST_VALIDATORS;
 use symbolon_ledger::{
     codes::ProvinceCode,
     governance::{Action, NewProvince, ProposalRecord, ProposalStatus, TermsRecord},
-    hash::Cid,
+    hash::{Cid, Digest},
     keys::SecretKey,
     operation::{Actor, KeyPurpose, Operation},
     records::{CountersRecord, LicenceStatus, ParametersRecord, ProvinceRecord, ValidatorsRecord},
@@ -57,9 +57,23 @@ pub(crate) fn propose(world: &mut World, by: &str, action: Action) -> u32 {
     governance.next_proposal - 1
 }
 
+/// The digest of the action of a proposal; of one that there is not, any.
+fn about(world: &World, number: u32) -> Digest {
+    let known: Option<ProposalRecord> = world.record(&StateKey::Proposal(number));
+    known.map_or(Digest::ZERO, |proposal| proposal.action.digest())
+}
+
+pub(crate) fn approving(world: &World, proposal: u32) -> Operation {
+    Operation::Approve { proposal, action: about(world, proposal) }
+}
+
+pub(crate) fn rejecting(world: &World, proposal: u32) -> Operation {
+    Operation::Reject { proposal, action: about(world, proposal) }
+}
+
 pub(crate) fn approve(world: &mut World, by: &[&str], proposal: u32) {
     for code in by {
-        world.commits(of_province(code), vec![Operation::Approve { proposal }]);
+        world.commits(of_province(code), vec![approving(world, proposal)]);
     }
 }
 
@@ -146,7 +160,7 @@ fn world_with(state: &str) -> (World, u32) {
     }
     let number = propose(&mut world, "11", parameters(5_000));
     let reject = |code: &str, world: &mut World| {
-        world.commits(of_province(code), vec![Operation::Reject { proposal: number }]);
+        world.commits(of_province(code), vec![rejecting(world, number)]);
     };
     match state {
         "open" => {}
@@ -174,8 +188,8 @@ fn every_state_of_a_proposal_has_the_answer_of_the_table() {
         for (actor, expected) in ACTORS.into_iter().zip(expected) {
             let operation = match *said {
                 "propose" => proposing(&world, parameters(5_000)),
-                "approve" => Operation::Approve { proposal: number },
-                _ => Operation::Reject { proposal: number },
+                "approve" => approving(&world, number),
+                _ => rejecting(&world, number),
             };
             let transaction = world.sign(actor_of(actor), vec![operation]);
             let mut after = world.clone();
@@ -200,16 +214,14 @@ fn more_than_two_thirds_of_those_with_a_vote_decide_and_only_once() {
         world.record::<ParametersRecord>(&StateKey::Parameters).unwrap().idle_block_interval_ms
     };
     assert_eq!(idle(&world), 10_000);
-    let (last, height) = (
-        world.sign(of_province("51"), vec![Operation::Approve { proposal: number }]),
-        world.height,
-    );
+    let (last, height) =
+        (world.sign(of_province("51"), vec![approving(&world, number)]), world.height);
     let events = world.commit_block(&[last]).remove(0).unwrap();
     let names: Vec<&str> = events.iter().map(|event| event.name).collect();
     assert_eq!(names, ["set_parameters", "approve"]);
     assert_eq!(status(&world, number), ProposalStatus::Executed { at: height });
     assert_eq!(idle(&world), 5_000);
-    let late = vec![Operation::Approve { proposal: number }];
+    let late = vec![approving(&world, number)];
     assert_eq!(world.asks(of_province("61"), late), "proposal_closed");
     world.assert_sound();
 }
@@ -223,9 +235,39 @@ fn one_validator_decides_alone_and_when_a_quorum_cannot_come_together_it_is_over
     let number = propose(&mut world, "11", parameters(7_000));
     for code in ["31", "44"] {
         assert_eq!(status(&world, number), ProposalStatus::Open);
-        world.commits(of_province(code), vec![Operation::Reject { proposal: number }]);
+        world.commits(of_province(code), vec![rejecting(&world, number)]);
     }
     assert!(matches!(status(&world, number), ProposalStatus::Rejected { .. }));
+    world.assert_sound();
+}
+
+/// A vote that was signed for one action counts for no other, in whatever state the proposal is
+/// that has got its number.
+#[test]
+fn a_vote_counts_for_the_action_that_it_names_and_for_no_other() {
+    let mut world = world();
+    // Signed for a proposal that is not there yet, and another one gets the number.
+    let meant = parameters(7_000).digest();
+    let number = propose(&mut world, "11", parameters(9_000));
+    for state in ["open", "rejected"] {
+        for early in [
+            Operation::Approve { proposal: number, action: meant },
+            Operation::Reject { proposal: number, action: meant },
+        ] {
+            assert_eq!(
+                world.asks(of_province("31"), vec![early.clone()]),
+                "other_action",
+                "{state}"
+            );
+            // So is one of a province without a vote, or of one that has said so.
+            assert_eq!(world.asks(of_province("64"), vec![early.clone()]), "other_action");
+            assert_eq!(world.asks(of_province("11"), vec![early]), "other_action");
+        }
+        for code in ["31", "44"].iter().filter(|_| state == "open") {
+            world.commits(of_province(code), vec![rejecting(&world, number)]);
+        }
+    }
+    assert_eq!(proposal(&world, number).votes.iter().filter(|vote| vote.approves).count(), 1);
     world.assert_sound();
 }
 
@@ -235,7 +277,7 @@ fn a_proposal_is_decided_until_it_expires_and_not_after() {
     let mut world = world();
     let number = propose(&mut world, "11", parameters(7_000));
     world.height = proposal(&world, number).expires_at;
-    let approve = vec![Operation::Approve { proposal: number }];
+    let approve = vec![approving(&world, number)];
     assert_eq!(world.asks(of_province("31"), approve.clone()), "ok");
     world.height += 1;
     assert_eq!(world.asks(of_province("31"), approve), "proposal_expired");
@@ -247,7 +289,7 @@ fn the_electorate_is_the_set_of_the_block_and_not_that_of_the_proposal() {
     let mut world = world();
     let waiting = propose(&mut world, "11", parameters(7_000));
     approve(&mut world, &["31", "44"], waiting);
-    let again = vec![Operation::Approve { proposal: waiting }];
+    let again = vec![approving(&world, waiting)];
     assert_eq!(world.asks(of_province("31"), again.clone()), "already_voted");
     decide(&mut world, Action::RemoveValidator { province: province("61") });
     assert_eq!(world.asks(of_province("61"), again.clone()), "no_vote");
@@ -278,7 +320,8 @@ fn a_set_in_the_state_after_a_block_governs_the_next_and_changes_once_a_block() 
     for number in [first, second] {
         approve(&mut world, &["31", "44"], number);
     }
-    let decide = |number| vec![Operation::Approve { proposal: number }];
+    let votes = [first, second].map(|number| vec![approving(&world, number)]);
+    let decide = |number| votes[usize::from(number == second)].clone();
     let both = world.sign(of_province("51"), [decide(first), decide(second)].concat());
     assert_eq!(word(&world.attempt(&both)), "validators_busy");
     let block = [
@@ -309,11 +352,11 @@ fn a_province_is_added_gets_a_validator_votes_and_leaves() {
     let number =
         propose(&mut world, "62", Action::AddValidator { validator: validator("62", 1).into() });
     approve(&mut world, &["11", "31", "44"], number);
-    let last = Operation::Approve { proposal: number };
+    let last = approving(&world, number);
     let other = propose(&mut world, "11", parameters(9_000));
     let block = [
         world.sign(of_province("51"), vec![last]),
-        world.sign(newcomer, vec![Operation::Approve { proposal: other }]),
+        world.sign(newcomer, vec![approving(&world, other)]),
     ];
     let answers: Vec<_> = world.commit_block(&block).iter().map(word).collect();
     assert_eq!(answers, ["ok", "no_vote"]);
@@ -358,7 +401,7 @@ fn no_decision_leaves_fewer_than_four_validators_however_it_is_timed() {
     }
     approve(&mut world, &["51"], first);
     assert_eq!(set(&world).validators().len(), FEWEST_VALIDATORS);
-    let last = vec![Operation::Approve { proposal: second }];
+    let last = vec![approving(&world, second)];
     for code in ["11", "51"] {
         assert_eq!(world.asks(of_province(code), last.clone()), "too_few_validators");
     }

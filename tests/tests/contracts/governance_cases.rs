@@ -3,11 +3,12 @@
 use symbolon_contracts::{RejectionCode as Code, governance::MAX_GOVERNANCE_OPERATIONS};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
-    governance::{Action, Activation, FeaturesRecord, MAX_ACTION_BYTES, MAX_FEATURES},
-    operation::{KeyPurpose, Operation},
+    governance::{Action, Activation, FeaturesRecord, MAX_ACTION_BYTES, MAX_FEATURES, NewProvince},
+    keys::PublicKey,
+    operation::{KeyPurpose, NewKey, Operation},
     records::{CountersRecord, RECORD_VERSION, Record as _, ValidatorsRecord},
     state::StateKey,
-    validators::{MAX_VALIDATORS, Validator, ValidatorSet},
+    validators::{ED25519_PEER_ID, MAX_VALIDATORS, Validator, ValidatorSet},
 };
 
 use crate::{evidence::evidence_case, governance::*, world::*};
@@ -39,19 +40,19 @@ fn vote_case(w: &mut World, code: Code) -> Option<&'static str> {
         let (action, expires_at_height) = (Box::new(parameters(500)), w.height + life);
         w.asks(of_province("11"), vec![Operation::Propose { action, expires_at_height }])
     };
-    let approving =
-        |w: &World, proposal| w.asks(of_province("31"), vec![Operation::Approve { proposal }]);
+    let asks_to_approve =
+        |w: &World, proposal| w.asks(of_province("31"), vec![approving(w, proposal)]);
     Some(match code {
         Code::SignerRemoved => w.asks(of_province("65"), vec![proposing(w, parameters(500))]),
-        Code::UnknownProposal => approving(w, 99),
+        Code::UnknownProposal => asks_to_approve(w, 99),
         Code::ProposalClosed => {
             let number = decide(w, parameters(500));
-            approving(w, number)
+            asks_to_approve(w, number)
         }
         Code::ProposalExpired => {
             let number = propose(w, "11", parameters(500));
             w.height += LIFE + 1;
-            approving(w, number)
+            asks_to_approve(w, number)
         }
         Code::BadExpiryHeight => {
             assert_eq!(living(w, 10), "ok");
@@ -71,11 +72,16 @@ fn vote_case(w: &mut World, code: Code) -> Option<&'static str> {
         }
         Code::NoVote => {
             let proposal = propose(w, "11", parameters(500));
-            w.asks(of_province("64"), vec![Operation::Reject { proposal }])
+            w.asks(of_province("64"), vec![rejecting(w, proposal)])
         }
         Code::AlreadyVoted => {
             let proposal = propose(w, "11", parameters(500));
-            w.asks(of_province("11"), vec![Operation::Approve { proposal }])
+            w.asks(of_province("11"), vec![approving(w, proposal)])
+        }
+        Code::OtherAction => {
+            let proposal = propose(w, "11", parameters(500));
+            let action = parameters(501).digest();
+            w.asks(of_province("31"), vec![Operation::Approve { proposal, action }])
         }
         Code::ActionTooLong => {
             let long = longest();
@@ -146,7 +152,7 @@ fn validator_case(w: &mut World, code: Code) -> Option<&'static str> {
                 propose(w, "11", rotating(validator("44", 1))),
             ];
             numbers.iter().for_each(|number| approve(w, &["31", "44"], *number));
-            let approve = |proposal: &u32| Operation::Approve { proposal: *proposal };
+            let approve = |number: &u32| approving(w, *number);
             w.asks(of_province("51"), numbers.iter().map(approve).collect())
         }
         Code::ProvinceRemoved => {
@@ -179,6 +185,10 @@ fn validator_case(w: &mut World, code: Code) -> Option<&'static str> {
 
 fn bad_validator(w: &mut World) -> &'static str {
     let good = || validator("64", 1);
+    let node_of = |key: PublicKey| Validator {
+        peer_id: [&ED25519_PEER_ID[..], key.as_bytes()].concat(),
+        ..good()
+    };
     let other = set(w).validators()[0].clone();
     let mut answer = "ok";
     for bad in [
@@ -187,6 +197,9 @@ fn bad_validator(w: &mut World) -> &'static str {
         Validator { peer_id: vec![0; 38], ..good() },
         Validator { key: good().node_key().unwrap(), ..good() },
         Validator { key: secret(of_province("64"), 0).public_key(), ..good() },
+        Validator { key: secret(of_province("31"), 0).public_key(), ..good() },
+        node_of(secret(of_province("31"), 0).public_key()),
+        node_of(other.key),
     ] {
         answer = asks(w, adding(bad));
         assert_eq!(answer, "bad_validator");
@@ -234,7 +247,7 @@ fn registry_case(w: &mut World, code: Code) -> Option<&'static str> {
             let height = w.height + 1;
             let number = propose(w, "11", Action::ActivateFeature { feature: 1, height });
             approve(w, &["31", "44"], number);
-            w.asks(of_province("51"), vec![Operation::Approve { proposal: number }])
+            w.asks(of_province("51"), vec![approving(w, number)])
         }
         Code::TooManyFeatures => {
             let many = (1..=u32::try_from(MAX_FEATURES).unwrap())
@@ -275,6 +288,58 @@ fn bad_entry(w: &World) -> &'static str {
         assert_eq!(answer, "bad_catalogue_entry", "{n}");
     }
     answer
+}
+
+/// Whoever finds a speaker by its key finds one: no province gets a key that another one, its
+/// validator or a node has, and what was registered for a province serves no validator.
+#[test]
+fn no_key_of_a_province_a_validator_or_a_node_is_registered_for_another() {
+    let mut w = world();
+    let status = NewKey {
+        key: secret(of_province("51"), 9).public_key(),
+        purpose: KeyPurpose::Status,
+        valid_until: None,
+    };
+    w.commits(of_province("51"), vec![Operation::SetStatusKey { key: status.clone() }]);
+    let rotated = validator("61", 1);
+    decide(&mut w, rotating(rotated.clone()));
+    let foreign = [
+        ("authority", secret(of_province("51"), 0).public_key()),
+        ("of a province that was removed", secret(of_province("65"), 0).public_key()),
+        ("status", status.key),
+        ("vote", set(&w).validators()[0].key),
+        ("vote, rotated", rotated.key),
+        ("node", rotated.node_key().unwrap()),
+    ];
+    for (what, key) in foreign {
+        let new = |purpose| NewKey { key, purpose, valid_until: None };
+        let rotate = Action::RotateProvinceKey {
+            province: province("44"),
+            key_id: 0,
+            key: new(KeyPurpose::Transaction).into(),
+        };
+        assert_eq!(asks(&w, rotate), "key_registered", "{what}");
+        let join = |change: fn(&mut NewProvince, PublicKey)| {
+            let mut joining = new_province("62", "https://p62.example");
+            change(&mut joining, key);
+            asks(&w, Action::AddProvince { province: joining.into() })
+        };
+        assert_eq!(join(|new, key| new.authority_key = key), "key_registered", "{what}");
+        assert_eq!(join(|new, key| new.status_key = Some(key)), "key_registered", "{what}");
+        let set_status = Operation::SetStatusKey { key: new(KeyPurpose::Status) };
+        assert_eq!(w.asks(of_province("44"), vec![set_status]), "key_registered", "{what}");
+    }
+    // A key that two proposals give away goes to the one that is decided first.
+    let join = |code: &str, origin| {
+        let mut new = new_province(code, origin);
+        new.authority_key = secret(of_province("62"), 7).public_key();
+        Action::AddProvince { province: new.into() }
+    };
+    let second = propose(&mut w, "11", join("63", "https://p63.example"));
+    decide(&mut w, join("62", "https://p62.example"));
+    approve(&mut w, &["31", "44"], second);
+    assert_eq!(w.asks(of_province("51"), vec![approving(&w, second)]), "key_registered");
+    w.assert_sound();
 }
 
 /// What is said of a province's key has the words of an agency's.

@@ -61,8 +61,8 @@ fn operation(world: &World, said: &Word) -> Operation {
     let newest = u32::try_from(said.about % 3).unwrap() + 1;
     let proposal = next_proposal(world).saturating_sub(newest);
     let action = match said.kind {
-        0 => return Operation::Approve { proposal },
-        1 => return Operation::Reject { proposal },
+        0 => return approving(world, proposal),
+        1 => return rejecting(world, proposal),
         2 => Action::RemoveValidator { province: province(code) },
         3 => Action::AddValidator { validator: validator(code, said.key).into() },
         4 => Action::RotateValidator { validator: validator(code, said.key).into() },

@@ -10,7 +10,7 @@ use proptest::{collection::vec, prelude::*, test_runner::Config};
 use symbolon_contracts::{Event, RejectionCode};
 use symbolon_ledger::{
     codes::Day,
-    hash::Cid,
+    hash::{Cid, Digest},
     operation::{Actor, Interval, KeyPurpose, NewKey, NewLicence, Operation, RevocationClass},
     records::{
         AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
@@ -203,7 +203,7 @@ fn operation(world: &World, signer: Actor, draft: &Draft) -> Operation {
             Operation::SetStatusKey { key: new_key(signer, id, KeyPurpose::Status) }
         }
         25 => Operation::AddKey { agency, key: key(KeyPurpose::Transaction) },
-        _ => Operation::Approve { proposal: u32::from(draft.code) },
+        _ => Operation::Approve { proposal: u32::from(draft.code), action: Digest::ZERO },
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use symbolon_genesis::founding::{CREDENTIAL_KEY_ID, TRANSACTION_KEY_ID};
 use symbolon_ledger::{
     hash::sha256,
-    operation::{NewLicence, Operation},
+    operation::{Actor, NewLicence, Operation},
     transaction::SignedTransaction,
 };
 use symbolon_node::pool::{MAX_POOL_BYTES_OF_ONE, SubmitErrorKind};
@@ -83,6 +84,29 @@ fn no_agency_fills_the_pool_with_bytes() {
     assert!(refused.detail.contains("bytes"), "{}", refused.detail);
     assert!(bytes > MAX_POOL_BYTES_OF_ONE - 65_536 && bytes <= MAX_POOL_BYTES_OF_ONE + 65_536);
     node.pool.submit(reserve(&node, "51").as_bytes()).unwrap();
+}
+
+/// Else a thief who was found out shuts the owner out of the pool all the same.
+#[test]
+fn what_a_key_that_may_not_sign_has_signed_takes_no_place() {
+    let node = Node::start();
+    let agency = node.agency("44");
+    let refused = |transaction: &SignedTransaction, code: &str| {
+        let error = node.pool.submit(transaction.as_bytes()).unwrap_err();
+        assert_eq!((error.code, error.kind), (code, SubmitErrorKind::Rejected));
+    };
+    let mut payload = node.payload(Actor::Agency(agency), vec![issue(0)]);
+    payload.key_id = CREDENTIAL_KEY_ID;
+    let other_purpose = SignedTransaction::sign(&payload, &node.keys_of("44").credential).unwrap();
+    refused(&other_purpose, "key_not_for_transactions");
+    // It waits for its slots, until the key ends.
+    node.pool.submit(node.by_agency("44", vec![issue(1)]).as_bytes()).unwrap();
+    let revoke = Operation::RevokeKey { agency, key_id: TRANSACTION_KEY_ID };
+    node.apply(&node.by_province("44", vec![revoke]));
+    node.commit();
+    assert_eq!(node.pool.len(), 0);
+    refused(&node.by_agency("44", vec![issue(2)]), "key_not_valid");
+    assert_eq!(node.pool.len(), 0);
 }
 
 #[test]

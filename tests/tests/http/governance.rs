@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use symbolon_ledger::{
     governance::{Action, NewProvince, ProposalRecord, ProposalStatus},
+    hash::Digest,
     keys::SecretKey,
     operation::{KeyPurpose, NewKey, Operation},
     records::{Record as _, ValidatorsRecord},
@@ -20,6 +21,21 @@ fn propose(node: &Node, by: &str, action: Action) -> u64 {
     let expires_at_height = node.store.view().unwrap().tip().height + 100;
     let operation = Operation::Propose { action: Box::new(action), expires_at_height };
     node.apply(&node.by_province(by, vec![operation]))
+}
+
+/// The digest of the action of a proposal.
+fn about(node: &Node, number: u32) -> Digest {
+    let view = node.store.view().unwrap();
+    let record: Option<ProposalRecord> = view.record(&StateKey::Proposal(number)).unwrap();
+    record.unwrap().action.digest()
+}
+
+fn approving(node: &Node, proposal: u32) -> Operation {
+    Operation::Approve { proposal, action: about(node, proposal) }
+}
+
+fn rejecting(node: &Node, proposal: u32) -> Operation {
+    Operation::Reject { proposal, action: about(node, proposal) }
 }
 
 fn parameters(idle: u64) -> Action {
@@ -89,10 +105,10 @@ fn proposals_are_listed_shown_counted_and_proven() {
     assert_eq!(shown.collect::<Vec<_>>(), names);
     for number in [4, 5] {
         for by in &PROVINCES[1..3] {
-            node.apply(&node.by_province(by, vec![Operation::Approve { proposal: number }]));
+            node.apply(&node.by_province(by, vec![approving(&node, number)]));
         }
     }
-    node.apply(&node.by_province("31", vec![Operation::Reject { proposal: 0 }]));
+    node.apply(&node.by_province("31", vec![rejecting(&node, 0)]));
 
     let executed = node.get("/v1/proposals/4").json();
     let counted = ["state", "approvals", "needed"].map(|field| executed[field].clone());
@@ -125,7 +141,7 @@ fn pages_of_proposals_are_whole_and_the_open_ones_are_told_apart() {
         propose(&node, by, parameters(700));
     }
     for by in &PROVINCES[..3] {
-        let words = vec![Operation::Reject { proposal: 1 }];
+        let words = vec![rejecting(&node, 1)];
         if *by != "44" {
             node.apply(&node.by_province(by, words));
         }

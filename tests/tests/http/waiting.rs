@@ -71,11 +71,20 @@ fn one_agency_never_takes_every_place_and_what_fails_gives_way() {
         node.by_agency(province, vec![Operation::Resume { cid }])
     };
     let submit = |transaction: &SignedTransaction| node.pool.submit(transaction.as_bytes());
-    for _ in 0..MAX_POOL_TRANSACTIONS_OF_ONE {
+    let oldest = failing("44");
+    submit(&oldest).unwrap();
+    let first = oldest.id();
+    for _ in 1..MAX_POOL_TRANSACTIONS_OF_ONE {
         submit(&failing("44")).unwrap();
     }
     let refused = submit(&failing("44")).unwrap_err();
     assert_eq!((refused.code, refused.kind), ("pool_full", SubmitErrorKind::Full));
+    // What applies finds a place in its signer's own share, the oldest that fails gives it up.
+    let agency = node.agency("44");
+    let good = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    submit(&good).unwrap();
+    assert_eq!(node.pool.len(), MAX_POOL_TRANSACTIONS_OF_ONE);
+    assert!(matches!(node.pool.status(&first), Some(PoolStatus::Rejected(_))));
     // Four of them together do.
     for province in ["51", "31", "11"] {
         for _ in 0..MAX_POOL_TRANSACTIONS_OF_ONE {

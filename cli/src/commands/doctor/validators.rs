@@ -2,6 +2,7 @@
 //! block is made any more.
 
 use serde_json::Value;
+use symbolon_ledger::validators::may_fail;
 use ureq::Agent;
 
 use super::{Finding, Health, MAX_ANSWER, last_heard};
@@ -32,9 +33,7 @@ fn count(agent: &Agent, origin: &str) -> Option<usize> {
 }
 
 fn finding(name: &str, silent: &[String], all: Option<usize>) -> Finding {
-    // More than two thirds must vote, so a third less one may fail.
-    let may_fail = all.map(|all| all.saturating_sub(1) / 3);
-    let (health, then) = match may_fail.map(|may| may.checked_sub(silent.len())) {
+    let (health, then) = match all.map(may_fail).map(|may| may.checked_sub(silent.len())) {
         Some(Some(0)) => (Health::Doubtful, "; if one more fails, no block is made".to_owned()),
         Some(Some(more)) => (Health::Doubtful, format!("; {more} more may fail")),
         Some(None) => (Health::Bad, "; too few are left to make blocks".to_owned()),

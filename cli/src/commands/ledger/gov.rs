@@ -7,6 +7,8 @@ mod action;
 mod difference;
 mod report;
 
+use std::{thread, time::Duration};
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use symbolon_ledger::{
@@ -17,13 +19,17 @@ use symbolon_ledger::{
 use super::shared::{committed_answer, plain};
 use crate::{
     args::Context,
-    client::{Node, text},
+    client::{Node, NodeError, text},
     output::{Answer, Failure, Outcome},
     signing::{self, Committed, Signer},
 };
 
 /// How many heights a proposal lives unless told otherwise: three hours of idle blocks.
 const LIFE: u64 = 1_000;
+/// How often a node is asked for a proposal that it does not know, and the pause between: longer
+/// than a block takes to reach it.
+const ASKED: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What the provinces decide together
 #[derive(Debug, Subcommand)]
@@ -102,10 +108,14 @@ fn propose(args: &ProposeArgs, context: &Context, node: &Node) -> Outcome {
     let state = plain(crate::client::text(&proposal, "state"));
     let done = format!(
         "{text}\n\nproposal {number}, {state}, can be decided until height {expires_at_height}\n\
-         the others approve it with `symbolon gov approve {number}`"
+         action {} {}\n\
+         the others approve it with `symbolon gov approve {number}`",
+        action.digest(),
+        action.name()
     );
     let extra = json!({
         "proposal": number,
+        "action": named(&action),
         "state": state,
         "expires_at_height": expires_at_height,
         "difference": difference.json(),
@@ -135,27 +145,54 @@ fn find(
     ))
 }
 
+/// An action for programs, as `approve` and `reject` sign it.
+fn named(action: &Action) -> Value {
+    json!({ "name": action.name(), "digest": action.digest().to_string() })
+}
+
 fn vote(proposal: u32, approves: bool, context: &Context, node: &Node) -> Outcome {
     let signer = Signer::authority(context, node)?;
     let province = signer.province()?;
-    let operation =
-        if approves { Operation::Approve { proposal } } else { Operation::Reject { proposal } };
+    // What is signed names the action as it was read here, not the number alone.
+    let read: ProposalRecord = node.record(&heard_of(proposal, node)?)?;
+    let action = read.action.digest();
+    let operation = if approves {
+        Operation::Approve { proposal, action }
+    } else {
+        Operation::Reject { proposal, action }
+    };
     let committed = signing::commit(node, &signer, vec![operation])?;
     let answer = node.get(&format!("/v1/proposals/{proposal}"))?;
     let state = text(&answer, "state").to_owned();
     let word = if approves { "approves" } else { "rejects" };
     let done = format!(
-        "province {province} {word} proposal {proposal}: {} ({})",
+        "province {province} {word} proposal {proposal}: {} ({})\naction {action} {}",
         plain(&state),
-        progress(&answer)
+        progress(&answer),
+        read.action.name()
     );
     let extra = json!({
         "proposal": proposal,
+        "action": named(&read.action),
         "state": state,
         "approvals": answer["approvals"],
         "needed": answer["needed"],
     });
     Ok(committed_answer(&committed, &done, extra))
+}
+
+/// The proposal of this number. The node may be a block behind the one that it was proposed to.
+fn heard_of(number: u32, node: &Node) -> Result<Value, NodeError> {
+    let mut asked = 1;
+    loop {
+        match node.get(&format!("/v1/proposals/{number}")) {
+            Err(NodeError::Problem(p)) if p.code == "unknown_proposal" && asked < ASKED => {
+                asked += 1;
+                thread::sleep(PAUSE);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn show(number: u32, node: &Node) -> Outcome {
@@ -166,6 +203,7 @@ fn show(number: u32, node: &Node) -> Outcome {
         format!("proposal {number}  {}", record.action.name()),
         format!("state      {}", state_of(&answer)),
         format!("proposed   by {} at height {}", record.proposer, record.proposed_at),
+        format!("action     {}", record.action.digest()),
     ];
     let words = |approves: bool| {
         let said = record.votes.iter().filter(|vote| vote.approves == approves);

@@ -55,6 +55,7 @@ fn caught_by(mutant: Mutant) -> (Catch, &'static str) {
         M::StateRootIgnored => (Runs(bad_builder), "has state root"),
         M::GuardDropped => (Runs(council), "and leaves"),
         M::ApprovalsTooFew => (Runs(council), "too few have approved"),
+        M::VotesByNumber => (Rule(probes::a_vote_counts_for_the_action_it_names), "for another"),
         M::ReplayWindowIgnored => (Runs(rough), "valid until"),
         M::ReplayIgnored => (Runs(rough), "stands at heights"),
         M::SignerIgnored => (Rule(probes::a_transaction_counts_for_its_signer), "another's key"),

@@ -12,6 +12,7 @@ use symbolon_genesis::{founding::TRANSACTION_KEY_ID, presets::devnet_uscc};
 use symbolon_ledger::{
     codec,
     codes::Day,
+    governance::Action,
     hash::{Digest, TransactionId, sha256},
     keys::{PublicKey, SecretKey, Signature},
     log,
@@ -106,6 +107,28 @@ pub(crate) fn an_ended_key_signs_nothing() -> Result<(), String> {
     let reserve = Operation::ReserveSlots { agency, blocks: 1 };
     let said = book.apply(Actor::Agency(agency), &keys.transaction, reserve, 7);
     holds(said == Err(RejectionCode::KeyNotValid), "an ended key signed a transaction")
+}
+
+pub(crate) fn a_vote_counts_for_the_action_it_names() -> Result<(), String> {
+    let founding = Founding::of(4);
+    let (proposer, voter) = (founding.keys(0), founding.keys(1));
+    let leave = |seat| Action::RemoveProvince { province: founding.province(seat) };
+    let ready = |idle| Action::SetParameters {
+        idle_block_interval_ms: idle,
+        max_staleness_ms: 60_000,
+        bundle_max_age_ms: 600_000,
+    };
+    let mut book = Book::founded();
+    let propose = Operation::Propose { action: Box::new(ready(500)), expires_at_height: 100 };
+    let by = Actor::Province(proposer.province);
+    let changes = book.apply(by, &proposer.authority, propose, 5).unwrap();
+    book.take(changes);
+    let approve = |action: &Action| Operation::Approve { proposal: 0, action: action.digest() };
+    let voter_is = Actor::Province(voter.province);
+    let said = book.apply(voter_is, &voter.authority, approve(&ready(500)), 6);
+    holds(said.is_ok(), "a vote for what was proposed was refused")?;
+    let other = book.apply(voter_is, &voter.authority, approve(&leave(2)), 6);
+    holds(other == Err(RejectionCode::OtherAction), "a vote for another action was counted")
 }
 
 impl Book {

@@ -13,7 +13,7 @@ use symbolon_ledger::{
     keys::PublicKey,
     operation::NewKey,
     records::{ParametersRecord, ValidatorsRecord},
-    validators::{Validator, ValidatorSet},
+    validators::{Validator, ValidatorSet, may_fail, quorum_of},
 };
 
 use super::super::shared::plain;
@@ -179,8 +179,8 @@ fn facts_of(validators: &[Validator]) -> Facts {
 /// How many decide and how many may fail, before and after.
 fn quorums(before: &ValidatorSet, after: usize) -> Vec<String> {
     let says = |count: usize| {
-        let quorum = count * 2 / 3 + 1;
-        format!("{count} validators, {quorum} decide, {} may fail", count.saturating_sub(quorum))
+        let (quorum, may_fail) = (quorum_of(count), may_fail(count));
+        format!("{count} validators, {quorum} decide, {may_fail} may fail")
     };
     vec![format!("{}; after it {}", says(before.validators().len()), says(after))]
 }
