@@ -112,7 +112,11 @@ pub(super) fn run(command: &GovCommand, context: &Context) -> Outcome {
 
 fn propose(args: &ProposeArgs, context: &Context, node: &Node) -> Outcome {
     let action = args.change.action(node)?;
-    if let Some(failure) = rules::broken(&action, node)? {
+    let broken = match args.dry_run {
+        true => rules::broken(&action, node)?,
+        false => rules::still_broken(&action, node)?,
+    };
+    if let Some(failure) = broken {
         return Err(failure);
     }
     let difference = difference::of(&action, node)?;

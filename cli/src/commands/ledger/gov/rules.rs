@@ -4,6 +4,8 @@
 //! and `approve` say it as a note. The ledger has the last word (`contracts/action.rs`): licence
 //! types, how many proposals are open, and what changes in the meantime are not looked at here.
 
+use std::{thread, time::Duration};
+
 use serde_json::Value;
 use symbolon_contracts::{RejectionCode as Code, action::FEWEST_VALIDATORS};
 use symbolon_ledger::{
@@ -19,6 +21,11 @@ use crate::{
     client::{Node, from_base64url, text},
     output::Failure,
 };
+
+/// How often a node is asked whether a rule is still broken, and the pause between: it may be a
+/// block behind the one that mends it.
+const ASKED: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What stands in the registries.
 #[derive(Debug, Clone)]
@@ -55,6 +62,21 @@ struct Held {
 /// When the node does not answer, or not as it should.
 pub(super) fn broken(action: &Action, node: &Node) -> Result<Option<Failure>, Failure> {
     Ok(Registries::read(node)?.check(action).err())
+}
+
+/// As [`broken`], asked again for a while: what was just decided may not have come to this node.
+///
+/// # Errors
+///
+/// As [`broken`].
+pub(super) fn still_broken(action: &Action, node: &Node) -> Result<Option<Failure>, Failure> {
+    for _ in 1..ASKED {
+        if broken(action, node)?.is_none() {
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+    broken(action, node)
 }
 
 fn refuse(code: Code, message: impl Into<String>) -> Failure {
