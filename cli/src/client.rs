@@ -345,7 +345,8 @@ impl Node {
         ))
     }
 
-    fn strange(&self, what: &str) -> NodeError {
+    /// The failure of a node that answers, and not as one of this kind does: it gave `what`.
+    pub(crate) fn strange(&self, what: &str) -> NodeError {
         NodeError::Unreachable(Failure::unreachable(
             "strange_answer",
             format!("{} gave {what}", self.url),

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,12 @@ use symbolon_ledger::{
 };
 use zeroize::Zeroizing;
 
-use crate::{entropy, files, output::Failure, passphrase};
+use crate::{
+    entropy, files,
+    output::Failure,
+    passphrase,
+    private_file::{self, Group, Unfit},
+};
 
 /// Longest key file that is read: a PEM of an Ed25519 key has about 120 bytes, an encrypted one
 /// 350, and comments may stand before it.
@@ -38,18 +43,20 @@ pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
             "name a file made by `symbolon keys new`, or by `openssl genpkey -algorithm ed25519`",
         )
     };
-    let metadata = fs::metadata(path).map_err(|e| cannot(&e))?;
-    if metadata.len() > MAX_KEY_FILE_BYTES {
-        return Err(cannot(&format!("it has more than {MAX_KEY_FILE_BYTES} bytes")));
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(Failure::usage(
-            "key_exposed",
-            format!("the key {shown} can be read by other users of this machine"),
-            format!("run `chmod 600 {shown}`, and change the key if somebody may have read it"),
-        ));
-    }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| cannot(&e))?);
+    let text =
+        private_file::read(path, MAX_KEY_FILE_BYTES, Group::Nobody).map_err(|why| match why {
+            Unfit::Unreadable(error) => cannot(&error),
+            Unfit::Folder => cannot(&"it is a folder"),
+            Unfit::Long => cannot(&format!("it has more than {MAX_KEY_FILE_BYTES} bytes")),
+            Unfit::Exposed => Failure::usage(
+                "key_exposed",
+                format!("the key {shown} can be read by other users of this machine"),
+                format!(
+                    "run `chmod 600 {}`, and change the key if somebody may have read it",
+                    files::in_command(path)
+                ),
+            ),
+        })?;
     if !encrypted_key::is_encrypted(&text) {
         return SecretKey::from_pem(&text).map_err(|e| cannot(&e));
     }

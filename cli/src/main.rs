@@ -17,6 +17,8 @@ mod keyfile;
 
 mod passphrase;
 
+mod private_file;
+
 mod clock;
 
 mod files;

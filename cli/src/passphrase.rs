@@ -2,15 +2,18 @@
 //! terminal. Never the command line, which every user of the machine can read.
 
 use std::{
-    env, fs,
+    env,
     io::{self, IsTerminal as _},
-    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
 use zeroize::Zeroizing;
 
-use crate::output::Failure;
+use crate::{
+    files,
+    output::Failure,
+    private_file::{self, Group, Unfit},
+};
 
 /// Holds the passphrase itself.
 const VARIABLE: &str = "SYMBOLON_PASSPHRASE";
@@ -60,14 +63,8 @@ fn given() -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(path) = env::var_os(FILE_VARIABLE) {
         return from_file(Path::new(&path)).map(Some);
     }
-    match env::var(VARIABLE) {
-        Ok(text) => Ok(Some(Zeroizing::new(text))),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => {
-            let message = format!("{VARIABLE} is not UTF-8");
-            Err(Failure::usage("bad_passphrase", message, "use a passphrase of text"))
-        }
-    }
+    // What is not UTF-8 opens no key, and is passed over: the node does so, too.
+    Ok(env::var(VARIABLE).ok().map(Zeroizing::new))
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
@@ -79,20 +76,19 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
             format!("{FILE_VARIABLE} names a file whose first line is the passphrase"),
         )
     };
-    let metadata = fs::metadata(path).map_err(|e| cannot(&e))?;
-    if metadata.len() > MAX_BYTES {
-        return Err(cannot(&format!("it has more than {MAX_BYTES} bytes")));
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(Failure::usage(
+    let text = private_file::read(path, MAX_BYTES, Group::Root).map_err(|why| match why {
+        Unfit::Unreadable(error) => cannot(&error),
+        Unfit::Folder => cannot(&"it is a folder"),
+        Unfit::Long => cannot(&format!("it has more than {MAX_BYTES} bytes")),
+        Unfit::Exposed => Failure::usage(
             "passphrase_exposed",
             format!("the passphrase file {shown} can be read by other users of this machine"),
             format!(
-                "run `chmod 600 {shown}`, and change the passphrase if somebody may have read it"
+                "run `chmod 600 {}`, and change the passphrase if somebody may have read it",
+                files::in_command(path)
             ),
-        ));
-    }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| cannot(&e))?);
+        ),
+    })?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 

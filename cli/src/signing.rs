@@ -38,6 +38,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How often in a row a node may fail to answer before it counts as unreachable.
 const MAX_SILENCES: u32 = 6;
 
+/// The failure of a key that the ledger does not know.
+const UNKNOWN_KEY: &str = "unknown_key";
+
 /// A key, and who it speaks for.
 #[derive(Debug)]
 pub(crate) struct Signer {
@@ -170,22 +173,37 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When no key is named, or the ledger knows nobody with it.
+    /// When no key is named, or the ledger knows nobody with it, or several provinces with it and
+    /// `--as` names none of them.
     pub(crate) fn authority(context: &Context, node: &Node) -> Result<Self, Failure> {
         let key_file = context.authority_key_file()?;
         let key = keyfile::read(&key_file)?;
         let chain_id = chain(context, node)?;
-        for province in node.list("/v1/provinces")? {
-            let code: Result<ProvinceCode, _> = text(&province, "code").parse();
-            if let (Ok(code), Some(key_id)) = (code, find_key(&province, &key, "transaction")) {
-                let actor = Actor::Province(code);
-                return Ok(Self { actor, key_id, chain_id, key_file, key });
-            }
+        if let Some((code, key_id)) = province_with(context, node, &key)? {
+            let actor = Actor::Province(code);
+            return Ok(Self { actor, key_id, chain_id, key_file, key });
         }
         if context.global.key.is_some() {
             return Self::agency(context, node);
         }
         Err(unknown_key(context, node, &key, "province"))
+    }
+
+    /// The province whose authority key the command line names, for what only a province may do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::authority`], or when the key is an agency's.
+    pub(crate) fn of_province(context: &Context, node: &Node) -> Result<Self, Failure> {
+        match Self::authority(context, node) {
+            Ok(signer) => signer.province().map(|_| signer),
+            // Nobody has it: what is wanted here is a province's.
+            Err(failure) if failure.code == UNKNOWN_KEY => {
+                let key = keyfile::read(&context.authority_key_file()?)?;
+                Err(unknown_key(context, node, &key, "province"))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// A file of the actor's own, in the folder of its key: it stays when the key is rotated.
@@ -258,6 +276,52 @@ impl Signer {
     }
 }
 
+/// The province that has `key`, and the key's number. `--as` decides between several.
+fn province_with(
+    context: &Context,
+    node: &Node,
+    key: &SecretKey,
+) -> Result<Option<(ProvinceCode, u32)>, Failure> {
+    let mut found = Vec::new();
+    for province in node.list("/v1/provinces")? {
+        let code: Result<ProvinceCode, _> = text(&province, "code").parse();
+        if let (Ok(code), Some(key_id)) = (code, find_key(&province, key, "transaction")) {
+            found.push((code, key_id));
+        }
+    }
+    let acting_as = context.global.acting_as.as_deref();
+    choose(&found, acting_as.and_then(|named| named.parse().ok()))
+}
+
+/// Which of the provinces that have a key signs with it, where `--as` names `wanted`.
+fn choose(
+    found: &[(ProvinceCode, u32)],
+    wanted: Option<ProvinceCode>,
+) -> Result<Option<(ProvinceCode, u32)>, Failure> {
+    let codes: Vec<String> = found.iter().map(|(code, _)| code.to_string()).collect();
+    let codes = codes.join(" and ");
+    match (found, wanted) {
+        ([], _) => Ok(None),
+        ([one], None) => Ok(Some(*one)),
+        (_, None) => Err(Failure::usage(
+            "key_of_several",
+            format!("the key is registered for the provinces {codes}"),
+            "say by --as for which of them to sign; then give each a key of its own: \
+             symbolon gov propose province-key",
+        )),
+        (_, Some(wanted)) => {
+            let named = found.iter().find(|(code, _)| *code == wanted).copied();
+            let other = || {
+                let message =
+                    format!("the key is that of province {codes}, and --as says {wanted}");
+                let hint = format!("name the key of province {wanted} by --key, or leave --as out");
+                Failure::usage("other_province", message, hint)
+            };
+            named.map(Some).ok_or_else(other)
+        }
+    }
+}
+
 /// The agencies that the key may be of: the one of `--devnet` and `--as`, the one that `--as`
 /// names by its code, or all (of the province that `--as` names).
 fn agencies_to_ask(context: &Context, node: &Node) -> Result<Vec<Uscc>, Failure> {
@@ -306,10 +370,13 @@ fn unknown_key(context: &Context, node: &Node, key: &SecretKey, of: &str) -> Fai
             "the network may have been made anew: run `symbolon devnet up` on this folder again"
         }
         "agency" => "use a valid key of an agency, or let its province register this one",
-        _ => "use a key that is registered and valid, or let the province register this one",
+        _ => {
+            "use the authority key of a province; its validator's and its agencies' keys sign \
+             nothing for it"
+        }
     };
     Failure::refused(
-        "unknown_key",
+        UNKNOWN_KEY,
         format!("{} knows no {of} with the valid transaction key {}", node.url(), key.public_key()),
         hint,
     )
@@ -423,4 +490,31 @@ pub(crate) fn commit(
     operations: Vec<Operation>,
 ) -> Result<Committed, Failure> {
     Ok(settle(node, &signer.sign(node, operations)?, PATIENCE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_two_provinces_signs_for_the_one_that_was_named() {
+        let province = |code: &str, id| (code.parse().unwrap(), id);
+        let check = |found: &[(ProvinceCode, u32)], wanted: Option<&str>, expected: &str| {
+            let said = match choose(found, wanted.map(|code| code.parse().unwrap())) {
+                Ok(Some((code, id))) => format!("{code} {id}"),
+                Ok(None) => "nobody".to_owned(),
+                Err(failure) => failure.code,
+            };
+            assert_eq!(said, expected, "{found:?} {wanted:?}");
+        };
+        let (one, two) = ([province("44", 3)], [province("44", 3), province("51", 0)]);
+        check(&[], None, "nobody");
+        check(&[], Some("44"), "nobody");
+        check(&one, None, "44 3");
+        check(&one, Some("44"), "44 3");
+        check(&one, Some("51"), "other_province");
+        check(&two, None, "key_of_several");
+        check(&two, Some("51"), "51 0");
+        check(&two, Some("11"), "other_province");
+    }
 }

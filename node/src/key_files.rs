@@ -190,6 +190,9 @@ fn read_private(
     let fail = |source| KeyFileError::Read { what, path: path.to_owned(), source };
     let file = File::open(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
+    if metadata.is_dir() {
+        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    }
     let others = if group == Group::Root && metadata.gid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & others != 0 {
         return Err(KeyFileError::Exposed { what, path: path.to_owned() });

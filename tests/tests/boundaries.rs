@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("genesis", &["ledger", "contracts"]),
     ("consensus", &["ledger"]),
     ("verify", &["ledger", "credential"]),
-    ("cli", &["ledger", "credential", "verify", "genesis"]),
+    ("cli", &["ledger", "credential", "contracts", "verify", "genesis"]),
     ("node", &["ledger", "credential", "contracts", "genesis", "consensus", "verify"]),
 ];
 

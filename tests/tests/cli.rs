@@ -18,6 +18,7 @@ use base64::Engine as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+use symbolon_genesis::presets::devnet_from_seed;
 use symbolon_tests::devnet::{Devnet, await_that, binary, json_of};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
@@ -162,9 +163,24 @@ fn a_province_takes_back_what_its_agency_did_once_feature_1_holds(bench: &Bench)
     let from = height() + 8;
     let number =
         bench.sign(&format!("gov propose feature 1 --at {from} --as 11"))["proposal"].clone();
-    for province in ["31", "44"] {
-        bench.sign(&format!("gov approve {number} --as {province}"));
-    }
+    let shown = bench.ask(&format!("gov show {number} --genesis genesis.toml"), 0);
+    assert_eq!(
+        (&shown["proof_checked"], &shown["approvals"]),
+        (&true.into(), &1.into()),
+        "{shown}"
+    );
+    let (strange, _) = devnet_from_seed(4, &[9; 32], 1_795_392_000_000, 9_000);
+    fs::write(bench.path("strange.toml"), strange.to_toml()).unwrap();
+    let approve = format!("--json --devnet . gov approve {number}");
+    let unproven = bench.run(&format!("{approve} --genesis strange.toml --as 31"));
+    assert_eq!(json_of(&unproven)["error"]["code"], "bad_proof", "nothing was signed");
+    let approved = bench.run(&format!("{approve} --genesis genesis.toml --as 31"));
+    assert!(approved.status.success(), "{}", text(&approved.stderr));
+    let told = format!("+ feature 1 (province_reversal)  from height {from} on\n");
+    assert!(text(&approved.stderr).contains(&told), "{}", text(&approved.stderr));
+    bench.sign(&format!("gov approve {number} --as 44"));
+    let decided = text(&bench.run(&format!("--devnet . gov show {number}")).stdout);
+    assert!(decided.ends_with(&told.replace("+ ", "  ")), "{decided}");
     let mut cid = bench.issue("gd");
     while height() < from {
         cid = bench.issue("gd");
@@ -519,6 +535,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     write_bad_files(&bench, &cid);
     let import = |file: &str| format!("import {file} --type {DRIVING} --out bad --as 44");
     let issue = |more: &str| format!("issue --type {DRIVING} --out bad --as 44 {more}");
+    let propose = |change: &str| format!("gov propose {change} --dry-run");
     let nobody = "0".repeat(64);
     let admin = &bench.net.node("11").admin;
     for (line, status, code) in [
@@ -562,6 +579,22 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         (format!("receipt get {nobody}"), 1, "unknown_transaction"),
         (format!("agency show {}", "1".repeat(18)), 2, "usage"),
         ("agency list --node http://127.0.0.1:1".to_owned(), 3, "unreachable"),
+        (propose("remove-validator 31"), 1, "too_few_validators"),
+        (propose("remove-validator 77"), 1, "unknown_province"),
+        (propose("parameters --max-staleness-ms 1"), 1, "bad_parameters"),
+        (
+            propose("province-key 44 --key-id 0 --public-key keys/province-51.pem"),
+            1,
+            "key_registered",
+        ),
+        (propose("province-key 44 --key-id 9 --public-key full.pem"), 1, "unknown_target_key"),
+        (propose("rotate-validator 44 --validator-key node-1/validator.pem"), 1, "bad_validator"),
+        (propose("feature 9 --at 900"), 1, "unknown_feature"),
+        (propose("feature 1 --at 900 --expires-in 9"), 2, "usage"),
+        ("gov show --genesis genesis.toml".to_owned(), 2, "no_proposal_named"),
+        ("gov approve 0 --key node-1/validator.pem".to_owned(), 1, "unknown_key"),
+        ("gov approve 0 --key keys/province-51.pem --as 44".to_owned(), 2, "other_province"),
+        ("gov approve 0 --key .".to_owned(), 2, "key_unreadable"),
     ] {
         let error = bench.ask(&line, status)["error"].clone();
         assert_eq!(error["code"], code, "{line}: {error}");

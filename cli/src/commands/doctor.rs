@@ -3,9 +3,12 @@
 //! It asks the nodes of `--devnet` or the one of `--node`, and looks at this machine: clock, disk,
 //! open files, the node's program. It changes nothing.
 
+mod chain;
+mod readiness;
 mod validators;
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,11 +20,10 @@ use nix::sys::{
     statvfs::statvfs,
 };
 use serde_json::{Value, json};
-use symbolon_verify::display::escaped;
 use ureq::Agent;
 
 use crate::{
-    args::{Context, origin},
+    args::Context,
     client, clock,
     devnet_file::DevnetFile,
     output::{Answer, Failure, Outcome, Status},
@@ -80,7 +82,7 @@ struct Finding {
     name: String,
     health: Health,
     found: String,
-    hint: &'static str,
+    hint: Cow<'static, str>,
 }
 
 /// What a node said of itself.
@@ -103,9 +105,9 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
     if nodes.is_empty() {
         let found = "no node was named".to_owned();
         let hint = "give --node URL or --devnet DIR to look at nodes as well";
-        findings.push(Finding { name: "nodes".into(), health: Health::Doubtful, found, hint });
+        findings.push(doubt("nodes", found, hint));
     }
-    let listeners = operators_listeners(args, network.as_ref())?;
+    let listeners = readiness::listeners(args, network.as_ref(), context)?;
     let mut config = Agent::config_builder()
         .timeout_global(Some(ASK_TIMEOUT))
         .http_status_as_error(false)
@@ -115,9 +117,17 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
         config = config.proxy(None);
     }
     let agent = Agent::new_with_config(config.build());
-    let seen: Vec<Seen> =
-        nodes.iter().filter_map(|origin| look_at(&agent, origin, &mut findings)).collect();
+    let mut of_chain = chain::Merged::default();
+    let seen: Vec<Seen> = nodes
+        .iter()
+        .filter_map(|origin| look_at(&agent, origin, &mut findings, &mut of_chain))
+        .collect();
+    findings.extend(of_chain.into_findings());
     findings.extend(listeners.iter().map(|listener| listener.readiness(&agent)));
+    if listeners.is_empty() && !nodes.is_empty() {
+        let found = "not looked at, since no listener of its operator was named".to_owned();
+        findings.push(doubt("readiness", found, "who runs the node names it: --admin URL"));
+    }
     compare(&seen, network.as_ref(), &mut findings);
     Ok(report(&findings, nodes.len() > seen.len()))
 }
@@ -141,21 +151,25 @@ fn machine(args: &DoctorArgs, context: &Context) -> Vec<Finding> {
         name: "node program".into(),
         health: if there { Health::Good } else { Health::Doubtful },
         found: program.map_or_else(|| "unknown".into(), |p| p.display().to_string()),
-        hint: "only who runs nodes needs it: build it (make build), or name it by SYMBOLON_NODE",
+        hint: "only who runs nodes needs it: build it (make build), or name it by SYMBOLON_NODE"
+            .into(),
     });
     findings
 }
 
 fn disk(folder: &Path) -> Finding {
     let name = format!("disk of {}", folder.display());
-    let hint = "make room: a node stops rather than serve from a full disk";
     match statvfs(folder) {
         Ok(disk) => {
             let free = disk.blocks_available().saturating_mul(disk.fragment_size()) / 1024 / 1024;
             let health = if free >= ENOUGH_DISK_MIB { Health::Good } else { Health::Bad };
+            let hint = "make room: a node stops rather than serve from a full disk".into();
             Finding { name, health, found: format!("{free} MiB free"), hint }
         }
-        Err(e) => Finding { name, health: Health::Bad, found: e.to_string(), hint },
+        Err(e) => {
+            let hint = "name a folder that is there and that you may read: --disk DIR".into();
+            Finding { name, health: Health::Bad, found: e.to_string(), hint }
+        }
     }
 }
 
@@ -165,19 +179,25 @@ fn open_files() -> Finding {
         Ok((_, hard)) => (Health::Bad, format!("{hard} allowed")),
         Err(e) => (Health::Bad, e.to_string()),
     };
-    let hint = "raise the limit before nodes are started: ulimit -n 4096";
+    let hint = "raise the limit before nodes are started: ulimit -n 4096".into();
     Finding { name: "open files".into(), health, found, hint }
 }
 
 /// Asks one node for its status; compares its clock with this machine's.
-fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<Seen> {
+fn look_at(
+    agent: &Agent,
+    origin: &str,
+    findings: &mut Vec<Finding>,
+    of_chain: &mut chain::Merged,
+) -> Option<Seen> {
     let name = format!("node {origin}");
     let asked = clock::now_ms();
     let answer = agent.get(format!("{origin}/v1/status")).call();
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(e) => {
-            let hint = "is it running, and is the URL right? symbolon devnet up starts a network";
+            let hint =
+                "is it running, and is the URL right? symbolon devnet up starts a network".into();
             findings.push(Finding { name, health: Health::Bad, found: e.to_string(), hint });
             return None;
         }
@@ -192,7 +212,7 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
         (field("height").and_then(Value::as_u64), field("chain_id").and_then(Value::as_str))
     else {
         let found = format!("it answers {http}, and not as a node of this kind does");
-        let hint = "something else listens there; check the URL";
+        let hint = "something else listens there; check the URL".into();
         findings.push(Finding { name, health: Health::Bad, found, hint });
         return None;
     };
@@ -202,12 +222,16 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
         name: name.clone(),
         health: Health::Good,
         found: format!("height {height}, answered after {took} ms"),
-        hint: "",
+        hint: "".into(),
     });
     if let Some(status) = &status {
+        findings.extend(readiness::stopped(&name, status));
+        findings.extend(no_peer(&name, status));
         findings.extend(voting(&name, status));
         findings.extend(stall(&name, status));
-        findings.extend(validators::missing(agent, origin, &name, status));
+        of_chain.add(origin, validators::missing(agent, origin, status));
+        of_chain.add(origin, chain::features(agent, origin));
+        of_chain.add(origin, chain::evidence(agent, origin));
     }
     let time = field("as_of").and_then(|a| a.get("time")).or_else(|| field("time"));
     if let Some(time) = time.and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok()) {
@@ -219,20 +243,53 @@ fn look_at(agent: &Agent, origin: &str, findings: &mut Vec<Finding>) -> Option<S
     Some(seen)
 }
 
+/// The JSON that a node answers at `path`; none when it does not.
+fn ask(agent: &Agent, origin: &str, path: &str) -> Option<Value> {
+    let mut answer = agent.get(format!("{origin}{path}")).call().ok()?;
+    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().ok()?;
+    serde_json::from_str(&text).ok().filter(|_| answer.status() == 200)
+}
+
+/// What may not go well for long.
+fn doubt(name: &str, found: String, hint: &'static str) -> Finding {
+    Finding { name: name.to_owned(), health: Health::Doubtful, found, hint: hint.into() }
+}
+
+/// A node that nobody speaks with, though there are others.
+fn no_peer(name: &str, status: &Value) -> Option<Finding> {
+    let others = status["validators"].as_array().is_some_and(|others| !others.is_empty());
+    (others && status["peers"] == 0).then(|| Finding {
+        name: format!("peers of {name}"),
+        health: Health::Bad,
+        found: "no peer".to_owned(),
+        hint: "is this node's peer id in the others' network.observers (or is it a validator)? \
+               `symbolon keys show` tells that of its network key"
+            .into(),
+    })
+}
+
 /// Why a validator does not vote, when it does not.
 fn voting(name: &str, status: &Value) -> Option<Finding> {
-    let found = match status["voting"].as_str()? {
-        "below_mark" => "no: it has signed for this height or a later one, and its log is gone",
-        "looks_on" => "no: it does not know what its key has signed, and looks on",
-        "no_vote" => "no: its key has no vote at this height",
+    let (found, hint) = match status["voting"].as_str()? {
+        "below_mark" => (
+            "no: it has signed for this height or a later one, and its log is gone",
+            "wait: it votes from the next height on; when no block comes because of this, \
+             docs/operating/recovery.md says what to do",
+        ),
+        "looks_on" => (
+            "no: it does not know what its key has signed, and looks on",
+            "wait: it votes after two whole heights that began after its start; when more than a \
+             third look on, none comes, and docs/operating/recovery.md says what to do",
+        ),
+        "no_vote" => (
+            "no: its key has no vote at this height",
+            "it does not vote by itself: compare its validator_key (symbolon keys show FILE) with \
+             /v1/validators; the provinces let it in or rotate to its key, \
+             docs/operating/membership.md",
+        ),
         _ => return None,
     };
-    Some(Finding {
-        name: format!("vote of {name}"),
-        health: Health::Doubtful,
-        found: found.to_owned(),
-        hint: "it votes by itself after some heights; docs/operating/recovery.md says what to do when more than a third look on",
-    })
+    Some(doubt(&format!("vote of {name}"), found.to_owned(), hint))
 }
 
 /// Why no block is made, when too few validators answer.
@@ -248,7 +305,7 @@ fn stall(name: &str, status: &Value) -> Option<Finding> {
         stall["height"],
         missing.join(", ")
     );
-    let hint = "start the missing provinces' nodes, or mend the network to them; the chain goes on by itself";
+    let hint = "start the missing provinces' nodes, or mend the network to them; the chain goes on by itself".into();
     Some(Finding { name: format!("quorum at {name}"), health: Health::Bad, found, hint })
 }
 
@@ -272,14 +329,15 @@ fn freshness(name: &str, now_ms: u64, block: Timestamp) -> Finding {
             name,
             health: Health::Bad,
             found: format!("from the future: {} s ahead of this machine's clock", -(age / 1000)),
-            hint: "set this machine's clock, or the founding time of the chain was in the future",
+            hint: "set this machine's clock, or the founding time of the chain was in the future"
+                .into(),
         };
     }
     Finding {
         name,
         health: if age <= STALE_MS { Health::Good } else { Health::Bad },
         found: format!("{} s old", age.max(0) / 1000),
-        hint: "the node is behind, or too few validators run: its verdicts are undetermined",
+        hint: "the node is behind, or too few validators run: its verdicts are undetermined".into(),
     }
 }
 
@@ -299,62 +357,9 @@ fn offset(name: &str, asked_ms: u64, answered_ms: u64, date: Timestamp) -> Findi
         name: format!("clock of {name}"),
         health: if off.abs() <= CLOCK_TOLERANCE_MS { Health::Good } else { Health::Bad },
         found: format!("{} s off this machine's", off / 1000),
-        hint: "set both clocks by NTP: blocks from the future are held, presentations look stale",
+        hint: "set both clocks by NTP: blocks from the future are held, presentations look stale"
+            .into(),
     }
-}
-
-/// A listener for whoever runs the node.
-struct Listener {
-    /// Whose.
-    of: String,
-    origin: String,
-    hint: &'static str,
-}
-
-/// The one of `--admin`, and those of `--devnet`.
-fn operators_listeners(
-    args: &DoctorArgs,
-    network: Option<&DevnetFile>,
-) -> Result<Vec<Listener>, Failure> {
-    let given = args.admin.as_deref().map(origin).transpose()?.map(|origin| Listener {
-        of: format!("node {origin}"),
-        origin,
-        hint: "docs/operating/runbook.md says what to do, by the words of the reason",
-    });
-    let nodes = network.map_or(&[][..], |network| &network.nodes);
-    let founded = nodes.iter().map(|node| Listener {
-        of: format!("the node of {}", node.province),
-        origin: node.admin.clone(),
-        hint: "wait for it to catch up, or start it: symbolon devnet start --node NUMBER",
-    });
-    Ok(given.into_iter().chain(founded).collect())
-}
-
-impl Listener {
-    /// Asks whether the node is ready, and if not, why.
-    fn readiness(&self, agent: &Agent) -> Finding {
-        let answer = agent.get(format!("{}/readyz", self.origin)).call();
-        let (health, found) = match answer {
-            Ok(answer) if answer.status() == 200 => (Health::Good, "ready".to_owned()),
-            Ok(mut answer) => {
-                let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-                (Health::Bad, unready(answer.status().as_u16(), &text.unwrap_or_default()))
-            }
-            Err(e) => (Health::Bad, e.to_string()),
-        };
-        Finding { name: format!("readiness of {}", self.of), health, found, hint: self.hint }
-    }
-}
-
-/// What a node answers that is not ready.
-fn unready(status: u16, answer: &str) -> String {
-    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-    let reasons = answer["reasons"].as_array().map_or(&[][..], Vec::as_slice);
-    let reasons: Vec<String> = reasons.iter().filter_map(Value::as_str).map(escaped).collect();
-    if reasons.is_empty() {
-        return format!("not ready ({status})");
-    }
-    format!("not ready: {}", reasons.join("; "))
 }
 
 /// Whether the nodes are of one chain, and near each other.
@@ -370,7 +375,8 @@ fn compare(seen: &[Seen], network: Option<&DevnetFile>, findings: &mut Vec<Findi
             true => expected.clone(),
             false => format!("of another chain: {}", others.join(" ")),
         },
-        hint: "these nodes were founded with another document; compare `symbolon genesis show`",
+        hint: "these nodes were founded with another document; compare `symbolon genesis show`"
+            .into(),
     });
     let heights = seen.iter().map(|s| s.height);
     let (lowest, highest) = (heights.clone().min().unwrap_or(0), heights.max().unwrap_or(0));
@@ -380,7 +386,7 @@ fn compare(seen: &[Seen], network: Option<&DevnetFile>, findings: &mut Vec<Findi
             name: "heights".into(),
             health: if near { Health::Good } else { Health::Doubtful },
             found: format!("{lowest} to {highest}"),
-            hint: "a node is catching up; look again in a minute",
+            hint: "a node is catching up; look again in a minute".into(),
         });
     }
 }
@@ -399,7 +405,7 @@ fn report(findings: &[Finding], unreachable: bool) -> Answer {
     let (problems, warnings) = (many(bad), many(doubtful));
     text.push_str(&format!("\n{bad} problem{problems}, {doubtful} warning{warnings}"));
     let as_json = |f: &Finding| {
-        let hint = if f.health == Health::Good { "" } else { f.hint };
+        let hint = if f.health == Health::Good { "" } else { &*f.hint };
         json!({"name": f.name, "result": f.health.word(), "found": f.found, "hint": hint})
     };
     let checks: Vec<Value> = findings.iter().map(as_json).collect();
@@ -418,7 +424,8 @@ mod tests {
 
     #[test]
     fn one_problem_is_no_problems() {
-        let finding = |health| Finding { name: "n".into(), health, found: "f".into(), hint: "" };
+        let finding =
+            |health| Finding { name: "n".into(), health, found: "f".into(), hint: "".into() };
         let (bad, doubtful) = (finding(Health::Bad), finding(Health::Doubtful));
         let check = |findings: &[Finding], expected: &str| {
             assert!(report(findings, false).text.ends_with(expected), "{expected}");
@@ -477,11 +484,32 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_not_ready_says_why() {
-        let check = |answer: &str, expected: &str| assert_eq!(unready(503, answer), expected);
-        check(r#"{"reasons": ["a", "b\u001b"]}"#, "not ready: a; b\\u{1b}");
-        check(r#"{"reasons": []}"#, "not ready (503)");
-        check("<html>", "not ready (503)");
+    fn each_way_not_to_vote_has_its_own_hint() {
+        let check = |word: &str, hint: &str| {
+            let found = voting("n", &json!({"voting": word})).expect("it does not vote");
+            assert!(found.hint.starts_with(hint), "{word}: {}", found.hint);
+        };
+        check("below_mark", "wait: it votes from the next height on");
+        check("looks_on", "wait: it votes after two whole heights");
+        check("no_vote", "it does not vote by itself");
+    }
+
+    #[test]
+    fn a_node_without_peers_is_a_problem_where_there_are_others() {
+        let check = |peers: u64, others: Value, expected: bool| {
+            let status = json!({"peers": peers, "validators": others});
+            assert_eq!(no_peer("n", &status).is_some(), expected, "{status}");
+        };
+        check(0, json!([{"province": "44"}]), true);
+        check(1, json!([{"province": "44"}]), false);
+        check(0, json!([]), false);
+    }
+
+    #[test]
+    fn a_disk_that_is_not_there_is_not_to_be_emptied() {
+        let found = disk(Path::new("/no-such-folder"));
+        assert_eq!(found.health, Health::Bad);
+        assert!(found.hint.starts_with("name a folder"), "{}", found.hint);
     }
 
     #[test]

@@ -2,9 +2,14 @@
 //! may ever be found.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write as _,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, PermissionsExt, chown},
+        process::ExitStatusExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -215,6 +220,94 @@ fn a_node_opens_its_encrypted_keys_and_says_nothing_of_them() {
             let there = bytes.windows(secret.len()).any(|window| window == secret);
             assert!(!there, "{place} tells {:?}", String::from_utf8_lossy(&secret));
         }
+    }
+}
+
+/// How a passphrase is given, and what becomes of it: nothing, or words of the refusal that both
+/// programs have.
+struct Given {
+    /// What is in the file, its mode and, where it matters, its group; none for no file.
+    file: Option<(&'static [u8], u32, Option<u32>)>,
+    variable: Option<&'static [u8]>,
+    refused: Option<&'static str>,
+}
+
+/// Group of the superuser, and one of nobody in particular.
+const ROOT: Option<u32> = Some(0);
+const OTHERS: Option<u32> = Some(12_345);
+
+fn file(
+    text: &'static [u8],
+    mode: u32,
+    group: Option<u32>,
+    refused: Option<&'static str>,
+) -> Given {
+    Given { file: Some((text, mode, group)), variable: None, refused }
+}
+
+#[test]
+fn node_and_command_line_take_a_passphrase_from_the_same_places() {
+    let (home, good, read) = (Home::new(), PASSPHRASE.as_bytes(), "other users of this machine");
+    let entropy = [7; symbolon_ledger::encrypted_key::ENTROPY_LEN];
+    let pem = symbolon_ledger::encrypted_key::encrypt(&home.keys.validator, PASSPHRASE, &entropy);
+    home.write("validator.pem", &pem, 0o600);
+    let key = home.path("validator.pem");
+    let wrong = Some("the passphrase does not open it");
+    let long: &'static [u8] = &[b'x'; 1_025];
+    let variable = |text, refused| Given { file: None, variable: Some(text), refused };
+    for given in [
+        file(good, 0o600, None, None),
+        file(good, 0o440, ROOT, None),
+        file(good, 0o440, OTHERS, Some(read)),
+        file(good, 0o460, ROOT, Some(read)),
+        file(good, 0o604, None, Some(read)),
+        file(b"correct horse battery staple\nand more", 0o600, None, None),
+        file(b"\xff\xfe", 0o600, None, Some("UTF-8")),
+        file(long, 0o600, None, Some("than 1024 bytes")),
+        file(b"", 0o600, None, wrong),
+        Given { variable: Some(b"wrong"), ..file(good, 0o600, None, None) },
+        variable(good, None),
+        variable(b"", wrong),
+        variable(b"\xff", Some("is encrypted")),
+        Given { file: None, variable: None, refused: Some("is encrypted") },
+    ] {
+        let path = home.path("passphrase");
+        if let Some((text, mode, group)) = given.file {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, text).unwrap();
+            // Only the superuser may give a file to another group.
+            let own = Some(fs::metadata(&path).unwrap().gid());
+            if group.is_some() && group != own && chown(&path, None, group).is_err() {
+                continue;
+            }
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let mut show = Command::new(binary("symbolon"));
+        show.args(["keys", "show"]).arg(&key).stdin(Stdio::null());
+        for (program, mut command) in [("node", home.node("check-config")), ("symbolon", show)] {
+            command.env_remove(VARIABLE).env_remove(FILE_VARIABLE);
+            command.envs(given.file.map(|_| (FILE_VARIABLE, &path)));
+            command.envs(given.variable.map(|v| (VARIABLE, OsStr::from_bytes(v))));
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let (file, words) = (given.file, given.refused.unwrap_or(""));
+            let case = format!("{program}: {file:?} {:?}: {said}", given.variable);
+            assert_eq!(output.status.success(), given.refused.is_none(), "{case}");
+            assert!(said.contains(words) && !said.contains(PASSPHRASE), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_is_no_key_whoever_may_read_it() {
+    let home = Home::new();
+    fs::remove_file(home.path("validator.pem")).unwrap();
+    fs::create_dir(home.path("validator.pem")).unwrap();
+    let shown = symbolon(&["keys", "show", &home.path("validator.pem").to_string_lossy()], &[]);
+    for output in [shown, home.node("check-config").output().unwrap()] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("a folder") || said.contains("is a directory"), "{said}");
+        refused(&output, "");
     }
 }
 

@@ -5,13 +5,15 @@ use serde_json::Value;
 use symbolon_ledger::validators::may_fail;
 use ureq::Agent;
 
-use super::{Finding, Health, MAX_ANSWER, last_heard};
+use super::{Finding, Health, ask, last_heard};
 
 /// What a node's status says of silent validators; nothing when it hears all of them, or when it
 /// names a stall, which says it already.
-pub(super) fn missing(agent: &Agent, origin: &str, name: &str, status: &Value) -> Option<Finding> {
+pub(super) fn missing(agent: &Agent, origin: &str, status: &Value) -> Option<Finding> {
     let silent = silent(status)?;
-    Some(finding(name, &silent, count(agent, origin)))
+    let all = ask(agent, origin, "/v1/validators");
+    let all = all.and_then(|list| Some(list.get("items")?.as_array()?.len()));
+    Some(finding(&silent, all))
 }
 
 /// Who is silent, and where each was when it was heard last.
@@ -24,15 +26,7 @@ fn silent(status: &Value) -> Option<Vec<String>> {
     Some(all.iter().filter(|v| missing.contains(&v["province"])).map(last_heard).collect())
 }
 
-/// How many validators there are.
-fn count(agent: &Agent, origin: &str) -> Option<usize> {
-    let mut answer = agent.get(format!("{origin}/v1/validators")).call().ok()?;
-    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().ok()?;
-    let list: Value = serde_json::from_str(&text).ok()?;
-    Some(list.get("items")?.as_array()?.len())
-}
-
-fn finding(name: &str, silent: &[String], all: Option<usize>) -> Finding {
+fn finding(silent: &[String], all: Option<usize>) -> Finding {
     let (health, then) = match all.map(may_fail).map(|may| may.checked_sub(silent.len())) {
         Some(Some(0)) => (Health::Doubtful, "; if one more fails, no block is made".to_owned()),
         Some(Some(more)) => (Health::Doubtful, format!("; {more} more may fail")),
@@ -40,10 +34,11 @@ fn finding(name: &str, silent: &[String], all: Option<usize>) -> Finding {
         None => (Health::Doubtful, String::new()),
     };
     Finding {
-        name: format!("validators as {name} hears them"),
+        name: "silent validators".to_owned(),
         health,
         found: format!("nothing heard lately of {}{then}", silent.join(", ")),
-        hint: "call the operators of these provinces: the node is down, cut off, or does not vote",
+        hint: "call the operators of these provinces: the node is down, cut off, or does not vote"
+            .into(),
     }
 }
 
@@ -57,7 +52,7 @@ mod tests {
     fn silent_validators_are_named_with_how_many_more_may_fail() {
         let check = |silent: &[&str], all: Option<usize>, health: Health, said: &str| {
             let silent: Vec<String> = silent.iter().map(ToString::to_string).collect();
-            let found = finding("node x", &silent, all);
+            let found = finding(&silent, all);
             assert_eq!(found.health, health, "{silent:?} of {all:?}");
             assert!(found.found.ends_with(said), "{}", found.found);
         };

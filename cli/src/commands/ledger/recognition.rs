@@ -103,7 +103,7 @@ pub(super) fn run(command: &RecognitionCommand, context: &Context) -> Outcome {
             (&args.whose, operation, "no longer recognises")
         }
     };
-    let signer = Signer::authority(context, &node)?;
+    let signer = Signer::of_province(context, &node)?;
     let province = signer.province()?;
     let committed = signing::commit(&node, &signer, vec![operation])?;
     let Whose { from_province, licence_type } = whose;

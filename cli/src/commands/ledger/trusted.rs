@@ -44,6 +44,11 @@ pub(super) struct Believed {
 }
 
 impl Believed {
+    /// Whether anything is to be believed.
+    pub(super) const fn is_given(&self) -> bool {
+        self.trust.is_some() || self.genesis.is_some()
+    }
+
     /// The trust that the arguments lead to.
     ///
     /// # Errors

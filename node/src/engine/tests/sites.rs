@@ -1,6 +1,6 @@
 //! A key at two sites: whoever was away looks on, and whoever hears the key elsewhere stops.
 
-use std::{io, path::Path};
+use std::io;
 
 use symbolon_consensus::{
     Input, Message, Peer, Timer, TimerStep, Verified,
@@ -62,9 +62,9 @@ fn hears(rig: &mut Rig, message: Message) -> Result<(), EngineError> {
 fn taken_again(rig: Rig) -> Result<SignState, SignStateError> {
     let (chain, keys) = (rig.engine.parts.store.chain_id(), &rig.keys[0]);
     let owner = Owner { chain, province: keys.province, key: keys.validator.public_key() };
-    let folder: &Path = &rig.engine.parts.store.folder().to_owned();
+    let folder = rig.engine.parts.store.folder().to_owned();
     drop(rig.engine.parts.marks);
-    SignState::take(&sign_state(folder), owner)
+    SignState::take(&sign_state(&folder), owner)
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use symbolon_contracts::feature::KNOWN;
 use symbolon_genesis::{catalogue, peer_id::PeerId};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
@@ -149,6 +150,9 @@ pub(crate) struct FeatureArgs {
     /// First height at which it holds
     #[arg(long, value_name = "HEIGHT")]
     at: u64,
+    /// Propose it although this release does not know it: every node of this release stops there
+    #[arg(long)]
+    unknown_feature: bool,
 }
 
 impl Change {
@@ -201,9 +205,7 @@ impl Change {
                     bundle_max_age_ms: args.bundle_max_age_ms.unwrap_or(now.bundle_max_age_ms),
                 }
             }
-            Self::Feature(FeatureArgs { feature, at }) => {
-                Action::ActivateFeature { feature: *feature, height: *at }
-            }
+            Self::Feature(args) => feature(args)?,
         })
     }
 }
@@ -225,6 +227,26 @@ fn rotate_validator(args: &RotateValidatorArgs, node: &Node) -> Result<Action, F
         validator.peer_id = peer_id.as_bytes().to_vec();
     }
     Ok(Action::RotateValidator { validator })
+}
+
+/// A feature that nobody knows would stop every node, and is mostly a slip of the hand.
+fn feature(args: &FeatureArgs) -> Result<Action, Failure> {
+    let FeatureArgs { feature, at, unknown_feature } = *args;
+    if !KNOWN.contains(&feature) && !unknown_feature {
+        let known: Vec<String> = KNOWN.iter().map(ToString::to_string).collect();
+        return Err(Failure::refused(
+            "unknown_feature",
+            format!(
+                "release {} does not know feature {feature} (it knows {}): all nodes of this \
+                 release would stop at height {at}, for good",
+                env!("CARGO_PKG_VERSION"),
+                known.join(", ")
+            ),
+            "check the number; when every node runs a later release that knows it, use that \
+             release's symbolon, or add --unknown-feature",
+        ));
+    }
+    Ok(Action::ActivateFeature { feature, height: at })
 }
 
 fn read_entry(args: &LicenceTypeArgs) -> Result<LicenceTypeRecord, Failure> {

@@ -5,6 +5,7 @@
 //! other stays as it is.
 
 use serde_json::{Value, json};
+use symbolon_contracts::feature;
 use symbolon_genesis::{catalogue, peer_id::PeerId};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
@@ -46,6 +47,12 @@ impl Difference {
             (name, old, new)
         };
         Self { rows: names.into_iter().map(row).collect(), notes }
+    }
+
+    /// The same with one note more.
+    pub(super) fn with_note(mut self, note: String) -> Self {
+        self.notes.push(note);
+        self
     }
 
     /// For people.
@@ -106,14 +113,18 @@ fn fact(name: impl Into<String>, value: impl ToString) -> (String, String) {
 }
 
 fn add_province(new: &NewProvince) -> Difference {
-    let mut after = vec![
+    let note = "it has no vote until it has a validator; its origin can never be changed";
+    Difference::between(&Vec::new(), &province_facts(new), vec![note.into()])
+}
+
+fn province_facts(new: &NewProvince) -> Facts {
+    let mut facts = vec![
         fact(format!("province {}", new.code), format!("{} {}", new.name_zh, new.name_en)),
         fact("issuer origin", &new.issuer_origin),
         fact("key 0, transaction", new.authority_key),
     ];
-    after.extend(new.status_key.map(|key| fact("key 1, status", key)));
-    let note = "it has no vote until it has a validator; its origin can never be changed";
-    Difference::between(&Vec::new(), &after, vec![note.into()])
+    facts.extend(new.status_key.map(|key| fact("key 1, status", key)));
+    facts
 }
 
 fn remove_province(code: ProvinceCode, node: &Node) -> Result<Difference, Failure> {
@@ -216,9 +227,7 @@ fn rotate_province_key(
     let ended = format!("key {key_id}, ");
     let mut after: Facts =
         before.iter().filter(|(name, _)| !name.starts_with(&ended)).cloned().collect();
-    let until = new.valid_until.map(|h| format!(", until height {h}")).unwrap_or_default();
-    let name = format!("key {}, transaction", now["next_key"]);
-    after.push(fact(name, format!("{}{until}", new.key)));
+    after.push(fact(format!("key {}, transaction", now["next_key"]), with_end(new)));
     let note =
         format!("province {code} signs transactions with the new key from the next block on");
     Ok(Difference::between(&before, &after, vec![note]))
@@ -240,10 +249,55 @@ fn parameters(idle: u64, staleness: u64, bundle: u64) -> Facts {
 }
 
 fn activate_feature(feature: u32, height: u64) -> Difference {
-    let after = vec![fact(format!("feature {feature}"), format!("from height {height} on"))];
-    let note = "a node whose version does not know the feature stops at that height: bring all of \
-                them to one that does first (docs/spec/governance.md lists the features)";
-    Difference::between(&Vec::new(), &after, vec![note.into()])
+    let note = match feature::name(feature) {
+        Some(_) => {
+            "a node whose version does not know the feature stops at that height: bring all \
+                    of them to one that does first (docs/spec/governance.md lists the features)"
+                .to_owned()
+        }
+        None => format!(
+            "this release, {}, does not know the feature: ALL nodes of this release stop at height \
+             {height}, for good, until each is brought to a release that knows it",
+            env!("CARGO_PKG_VERSION")
+        ),
+    };
+    Difference::between(&Vec::new(), &feature_facts(feature, height), vec![note])
+}
+
+fn feature_facts(feature: u32, height: u64) -> Facts {
+    let name = feature::name(feature).map(|name| format!(" ({name})")).unwrap_or_default();
+    vec![fact(format!("feature {feature}{name}"), format!("from height {height} on"))]
+}
+
+/// What an action says by itself, as lines: what it replaced is not known any more once it was
+/// decided.
+pub(super) fn own_fields(action: &Action) -> String {
+    let facts = match action {
+        Action::AddProvince { province } => province_facts(province),
+        Action::RemoveProvince { province } => vec![fact("province", province)],
+        Action::RemoveValidator { province } => vec![fact("validator of province", province)],
+        Action::AddValidator { validator } | Action::RotateValidator { validator } => {
+            facts_of(std::slice::from_ref(&**validator))
+        }
+        Action::SetLicenceType { entry } => catalogue::facts(entry),
+        Action::RotateProvinceKey { province, key_id, key } => vec![
+            fact("province", province),
+            fact("key that ends", key_id),
+            fact("key that takes its place", with_end(key)),
+        ],
+        Action::SetParameters { idle_block_interval_ms, max_staleness_ms, bundle_max_age_ms } => {
+            parameters(*idle_block_interval_ms, *max_staleness_ms, *bundle_max_age_ms)
+        }
+        Action::ActivateFeature { feature, height } => feature_facts(*feature, *height),
+    };
+    let lines = facts.iter().map(|(name, value)| plain(&format!("  {name}  {value}")));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A key, and the last height at which it is valid, if it has an end.
+fn with_end(new: &NewKey) -> String {
+    let until = new.valid_until.map(|h| format!(", until height {h}")).unwrap_or_default();
+    format!("{}{until}", new.key)
 }
 
 #[cfg(test)]
@@ -260,6 +314,33 @@ mod tests {
         assert_eq!(changes["changes"][0], json!({"name": "b", "before": "2", "after": "5"}));
         assert_eq!(changes["changes"][2], json!({"name": "d", "before": null, "after": "4"}));
         assert_eq!(changes["changes"].as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
+    fn a_feature_that_this_release_does_not_know_is_said_to_stop_every_node() {
+        let note = |feature| activate_feature(feature, 12).text();
+        assert!(note(9).contains("ALL nodes of this release stop at height 12"), "{}", note(9));
+        assert!(note(1).contains("feature 1 (province_reversal)"), "{}", note(1));
+        assert!(!note(1).contains("ALL nodes"), "{}", note(1));
+    }
+
+    #[test]
+    fn what_was_decided_is_told_by_the_actions_own_fields() {
+        let check = |action: &Action, expected: &str| assert_eq!(own_fields(action), expected);
+        let province = "31".parse().unwrap();
+        check(&Action::RemoveValidator { province }, "  validator of province  31");
+        check(
+            &Action::SetParameters {
+                idle_block_interval_ms: 400,
+                max_staleness_ms: 60_000,
+                bundle_max_age_ms: 7,
+            },
+            "  idle_block_interval_ms  400\n  max_staleness_ms  60000\n  bundle_max_age_ms  7",
+        );
+        check(
+            &Action::ActivateFeature { feature: 77, height: 9 },
+            "  feature 77  from height 9 on",
+        );
     }
 
     #[test]

@@ -38,8 +38,7 @@ pub(super) fn run(context: &Context, node: &Node) -> Outcome {
     if shown.is_empty() {
         return Ok(Answer::new("no evidence is known to this node", json!({ "reported": [] })));
     }
-    let signer = Signer::authority(context, node)?;
-    signer.province()?;
+    let signer = Signer::of_province(context, node)?;
     let (mut lines, mut reported, mut failed) = (Vec::new(), Vec::new(), false);
     for item in shown {
         let Shown { operation, province, height, step } = item;
