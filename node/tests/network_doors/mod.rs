@@ -243,26 +243,34 @@ async fn a_peer_that_floods_with_messages_does_not_mute_another() {
     let mut quiet = node(3, TCP, &[(1, Some(&first.address))]).await;
     flooder.connected_to(1).await;
     quiet.connected_to(1).await;
+    // The first node's engine hears nothing meanwhile. What the quiet one says comes behind more
+    // than may wait for it, and before as much again.
+    let much = limits::WAITING_CONSENSUS + limits::EVENT_CHANNEL;
+    flood(&flooder, &first, 0..much as u64, 0).await;
     quiet.handle.publish_consensus(b"unharmed".to_vec());
-    let counters = first.handle.counters().clone();
-    while counters.consensus_received.load(Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    // The first node's engine hears nothing until more has come than may wait for it.
-    // A hundred at once, so that the flooder does not drop them itself.
-    let mut said = 0u64;
-    while said < 2 * limits::WAITING_CONSENSUS as u64 {
-        for _ in 0..100 {
-            flooder.handle.publish_consensus(said.to_be_bytes().to_vec());
-            said += 1;
-        }
-        while counters.consensus_received.load(Relaxed) <= said {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
+    await_received(&first, much as u64 + 1).await;
+    flood(&flooder, &first, much as u64..2 * much as u64, 1).await;
     let mut before = 0;
     while first.consensus().await.0 != b"unharmed" {
         before += 1;
     }
     assert!(before < limits::WAITING_CONSENSUS, "{before} of the flooder's came before");
+}
+
+/// Has the flooder say these numbers, and waits until the other has them, besides so many messages
+/// of others. A few at once, so that the flooder does not drop them itself.
+async fn flood(flooder: &Node, to: &Node, numbers: std::ops::Range<u64>, others: u64) {
+    for number in numbers.clone() {
+        flooder.handle.publish_consensus(number.to_be_bytes().to_vec());
+        if number % 100 == 99 || number + 1 == numbers.end {
+            await_received(to, number + 1 + others).await;
+        }
+    }
+}
+
+/// Waits until a node's network has received so many messages.
+async fn await_received(node: &Node, count: u64) {
+    while node.handle.counters().consensus_received.load(Relaxed) < count {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

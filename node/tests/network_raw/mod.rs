@@ -205,7 +205,10 @@ pub(crate) fn hostile_gossip(chain: ChainId) -> Vec<Vec<u8>> {
     let strange_grafts = (0..500).flat_map(|n| graft(&format!("other/{n}"))).collect();
     let wanted = (0..400).flat_map(|n: u32| field(1, &n.to_be_bytes())).collect::<Vec<_>>();
     vec![
+        // Before anything is held against its sender, and once more behind it.
+        frame(unsigned.clone()),
         frame(subscribe(&topic)),
+        frame(unsigned.clone()),
         frame(prune(&topic, u64::MAX)),
         frame(prune(&topic, u64::MAX / 2)),
         frame(prune("never/joined", 1)),

@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use symbolon_tests::{devnet::await_that, faults::whole};
@@ -178,10 +178,11 @@ fn http2_floods_end_the_connection_and_nothing_else() {
 fn a_flood_of_requests_leaves_the_others_and_the_operator_their_answers() {
     let node = Node::start();
     let (stop, flooders) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let odd = AtomicUsize::new(0);
+    let (odd, answered) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; 3]);
     thread::scope(|scope| {
         for n in 0..48 {
-            let (node, stop, flooders, odd) = (&node, &stop, &flooders, &odd);
+            let (node, stop, flooders) = (&node, &stop, &flooders);
+            let (odd, answered) = (&odd, &answered);
             scope.spawn(move || {
                 flooders.fetch_add(1, SeqCst);
                 while !stop.load(SeqCst) {
@@ -193,7 +194,9 @@ fn a_flood_of_requests_leaves_the_others_and_the_operator_their_answers() {
                         }
                     };
                     let told = answer.status == 503 && answer.headers.contains_key("retry-after");
-                    if ![200, 400].contains(&answer.status) && !told {
+                    if [200, 400].contains(&answer.status) {
+                        answered[n % 3].fetch_add(1, SeqCst);
+                    } else if !told {
                         odd.fetch_add(1, SeqCst);
                     }
                 }
@@ -206,9 +209,17 @@ fn a_flood_of_requests_leaves_the_others_and_the_operator_their_answers() {
             serves(&node);
             assert_eq!(request(node.admin, "GET", "/metrics", &[], b"").status, 200);
         }
+        // Those who flood are answered in turn, too: to be told to come back is not all they get.
+        let all = || answered.iter().all(|kind| kind.load(SeqCst) > 0);
+        let begun = Instant::now();
+        while !all() && begun.elapsed() < HANG {
+            thread::yield_now();
+        }
         stop.store(true, SeqCst);
     });
     assert_eq!(odd.load(SeqCst), 0, "answers that are neither right nor a word to come back");
+    let answered = answered.map(AtomicUsize::into_inner);
+    assert!(answered.iter().all(|count| *count > 0), "a kind is never answered: {answered:?}");
 }
 
 /// Asks for much and reads nothing.
