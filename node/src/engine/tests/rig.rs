@@ -316,6 +316,7 @@ impl Rig {
             data: self.folder.path().to_owned(),
             genesis: Arc::new(self.genesis.clone()),
             network: self.network.clone(),
+            store: Arc::downgrade(&self.engine.parts.store),
             commits: self.engine.parts.store.commits(),
             snapshot_every: 1,
         };

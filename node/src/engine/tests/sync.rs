@@ -163,3 +163,26 @@ fn the_log_says_when_no_peer_gives_the_next_block() {
     // One that lies fills nobody's log.
     check(&[PEER], false);
 }
+
+#[test]
+fn a_snapshot_is_joined_by_only_when_more_say_so_than_may_lie_and_blocks_come_meanwhile() {
+    let check = |tips: &[u64], joins: bool| {
+        let mut rig = Rig::new();
+        rig.join_by_snapshot();
+        for (peer, tip) in (7..).map(PeerIndex).zip(tips) {
+            rig.engine.peers.insert(peer);
+            rig.engine.heard_of_tip(peer, *tip);
+        }
+        rig.engine.sync_if_behind();
+        assert_eq!(rig.wishes().blocks.len(), 1, "{tips:?}: block sync goes on");
+        let joiner = rig.engine.parts.joiner.clone().unwrap();
+        // Heights between which nothing is far: it tells whether an attempt is under way.
+        assert_eq!(joiner.considers(1, 1), joins, "{tips:?}");
+    };
+    // Two blocks are far in these tests.
+    check(&[1_000_000, 1, 1], false);
+    check(&[1_000_000, 900_000, 1], true);
+    check(&[5, 5, 5], true);
+    // Who has one peer has nobody else to ask.
+    check(&[1_000_000], true);
+}
