@@ -323,6 +323,7 @@ impl SignState {
             Standing::Known(mark) if matches!(next, None | Some(Standing::Known(_))) => {
                 Signed::UpTo(mark.clone())
             }
+            _ if self.shared => Signed::lost_at_two_sites(now_ms),
             _ => Signed::lost(now_ms),
         }
     }
