@@ -6,16 +6,20 @@
 //! part is checked when it comes; a bad one costs its sender a blame, and nothing comes from that
 //! peer again. Good ones lie on the disk in their order, so that a start after a crash goes on
 //! behind the last. When all are there a database is made of them beside the running one, and the
-//! node starts again on it. Until then it goes on with what it has, block sync included: so peers
-//! that give parts slowly, or that name what nobody can give, cost it nothing but the attempt.
+//! node starts again on it. Until then it goes on with what it has. Block sync gives it a head start and
+//! then goes on as well: so peers that give parts slowly, or that name what nobody can give, cost the
+//! node no more than that.
 //!
 //! The trust anchor is the founding document; `docs/spec/snapshot.md` says what follows from it. A
 //! snapshot in whose chain this node's own blocks are not is refused ([`crate::snapshot::own`]).
 
+mod error;
+mod here;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{File, OpenOptions},
-    io::{self, BufReader, Read as _, Write as _},
+    fs::OpenOptions,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -26,19 +30,20 @@ use std::{
 
 use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{Digest, sha256};
-use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::{
     network::{NetworkHandle, PeerIndex},
     snapshot::{
-        BUNDLE, Checked, FIRST_CHUNK, Flaw, MANIFEST, MAX_PART_BYTES, Snapshot,
+        BUNDLE, Checked, FIRST_CHUNK, Flaw, MANIFEST, Snapshot,
         folder::{BUNDLE_FILE, CHUNKS_FILE, MANIFEST_FILE, sync},
-        own::{Fork, OWN_BLOCK, Own},
+        own::{OWN_BLOCK, Own},
         trust::{Followed, follow},
     },
-    storage::{Incoming, RestoreError, StorageError, Store},
+    storage::{Incoming, Store},
 };
+use error::JoinError;
+use here::{read_bounded, sound};
 
 /// A node joins by snapshot when it is so many distances of two snapshots behind: less is sooner
 /// executed than copied.
@@ -53,6 +58,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 const MOST_MISSES: u32 = 10;
 /// Pause before the next attempt.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How long block sync waits for an attempt. Most are done by then; it is no longer than [`PAUSE`], so
+/// that attempts which come to nothing leave it half of the time at least.
+pub const HEAD_START: Duration = Duration::from_secs(60);
 /// How long an attempt may take without a byte: some requests that end without an answer,
 const PATIENCE: Duration = Duration::from_secs(300);
 /// and a second more for so many bytes that have come: 1 Mbit/s. Who gives less delays for no longer.
@@ -113,18 +121,26 @@ enum Order {
 #[derive(Debug, Clone, Copy)]
 enum Standing {
     Idle,
-    Running,
+    /// Since then.
+    Running(Instant),
     PausedUntil(Instant),
     /// All is there; the node starts again.
     Joined,
 }
 
 /// Tells the joining thread what there is to know. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Joiner {
     orders: Sender<Order>,
     standing: Arc<Mutex<Standing>>,
     far: u64,
+    ticks: Ticks,
+}
+
+impl std::fmt::Debug for Joiner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joiner").field("standing", &self.standing).finish_non_exhaustive()
+    }
 }
 
 impl Joiner {
@@ -133,7 +149,7 @@ impl Joiner {
     pub fn considers(&self, next: u64, claim: u64) -> bool {
         let mut standing = lock(&self.standing);
         match *standing {
-            Standing::Running | Standing::Joined => return true,
+            Standing::Running(_) | Standing::Joined => return true,
             Standing::PausedUntil(until) if Instant::now() < until => return false,
             Standing::Idle | Standing::PausedUntil(_) => {}
         }
@@ -141,15 +157,21 @@ impl Joiner {
         {
             return false;
         }
-        *standing = Standing::Running;
+        *standing = Standing::Running((self.ticks)());
         true
     }
 
-    /// Whether a database from a snapshot is ready: then the node is about to start again, and there
-    /// is no use in more blocks.
+    /// Whether block sync is to wait: for an attempt's head start, or for the start on a database that
+    /// is ready.
     #[must_use]
-    pub fn has_joined(&self) -> bool {
-        matches!(*lock(&self.standing), Standing::Joined)
+    pub fn is_waited_for(&self) -> bool {
+        match *lock(&self.standing) {
+            Standing::Joined => true,
+            Standing::Running(since) => {
+                (self.ticks)().saturating_duration_since(since) < HEAD_START
+            }
+            Standing::Idle | Standing::PausedUntil(_) => false,
+        }
     }
 
     /// Passes on what the network has to say.
@@ -186,6 +208,7 @@ pub fn start_with(parts: JoinParts, ticks: Ticks) -> io::Result<(Joiner, watch::
         orders,
         standing: standing.clone(),
         far: parts.snapshot_every.max(1).saturating_mul(BEHIND),
+        ticks: ticks.clone(),
     };
     let work = Work {
         incoming: Incoming::of(&parts.data),
@@ -202,47 +225,6 @@ pub fn start_with(parts: JoinParts, ticks: Ticks) -> io::Result<(Joiner, watch::
     };
     std::thread::Builder::new().name("join".into()).spawn(move || work.run(&standing, &ready))?;
     Ok((joiner, joined))
-}
-
-/// Why an attempt came to nothing.
-#[derive(Debug, Error)]
-enum JoinError {
-    #[error("the node goes down")]
-    Stopped,
-    #[error("no peer has a snapshot above this node's height")]
-    NoOffer,
-    #[error("nobody could give part {0} of the snapshot")]
-    Nobody(u64),
-    #[error("peers give the snapshot too slowly")]
-    TooSlow,
-    #[error("this node has come as far by itself")]
-    Overtaken,
-    #[error(transparent)]
-    Fork(#[from] Fork),
-    #[error(
-        "no peer proves that this node's block {0} is in the snapshot's chain, and unproved nothing is replaced; name a peer that has all blocks in network.peers, or move data_dir away and begin from the founding document"
-    )]
-    Unproved(u64),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error("cannot write the snapshot: {0}")]
-    Write(#[from] io::Error),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-}
-
-impl JoinError {
-    /// Whether the snapshot, and not the disk, is why no database was made of it.
-    fn is_flaw(&self) -> bool {
-        matches!(
-            self,
-            Self::Restore(
-                RestoreError::Flaw { .. }
-                    | RestoreError::Missing(_)
-                    | RestoreError::Storage(StorageError::Damaged(_))
-            )
-        )
-    }
 }
 
 struct Work {
@@ -580,28 +562,4 @@ impl Work {
             }
         }
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_PART_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// How many chunks at the beginning of the file are what they must be, and their length together.
-fn sound(checked: &Checked, path: &Path) -> io::Result<(u64, u64)> {
-    let mut file = match File::open(path) {
-        Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
-        Err(error) => return Err(error),
-    };
-    let mut length = 0;
-    for chunk in 0..checked.chunks() {
-        let mut bytes = vec![0; checked.chunk_bytes(chunk).unwrap_or(0)];
-        if file.read_exact(&mut bytes).is_err() || checked.chunk(chunk, &bytes).is_err() {
-            return Ok((chunk, length));
-        }
-        length += bytes.len() as u64;
-    }
-    Ok((checked.chunks(), length))
 }

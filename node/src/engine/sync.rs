@@ -4,8 +4,9 @@
 //! this node's own state have signed its hash. A worker checks that and executes the block; the
 //! engine commits it like any other, and consensus starts afresh at the height after it.
 //!
-//! A node that is very far behind copies a snapshot as well (`crate::join`). This goes on meanwhile, as
-//! far as peers serve the next block, so that nobody can stop it by what it says of snapshots.
+//! A node that is very far behind copies a snapshot as well (`crate::join`). This gives it a head start,
+//! and then goes on as far as peers serve the next block: nobody can stop it by what it says of
+//! snapshots.
 //!
 //! One range is asked for at a time, and the next only when it has come or has failed. What a
 //! peer says of its own height decides whom to ask, and whether this node calls itself behind: a
@@ -168,16 +169,16 @@ impl Engine {
         may_lie.min(self.peers.len().saturating_sub(1))
     }
 
-    /// Has the node join by snapshot when it is far behind what more peers than may lie say; whether it
-    /// has, and is about to start again.
-    fn has_joined(&self, next: u64) -> bool {
+    /// Has the node join by snapshot when it is far behind what more peers than may lie say; whether
+    /// block sync is to wait for that.
+    fn waits_for_snapshot(&self, next: u64) -> bool {
         let Some(joiner) = &self.parts.joiner else { return false };
         let mut tips: Vec<_> = self.sync.claims.values().map(|claim| claim.tip).collect();
         tips.sort_unstable_by_key(|tip| std::cmp::Reverse(*tip));
         if let Some(likely) = tips.get(self.may_lie()) {
             joiner.considers(next, *likely);
         }
-        joiner.has_joined()
+        joiner.is_waited_for()
     }
 
     /// Asks for the next blocks when a peer claims to have them.
@@ -194,7 +195,7 @@ impl Engine {
         let ahead: Vec<_> =
             self.sync.claims.iter().filter(|(_, claim)| claim.tip >= next).collect();
         self.sync.behind_at = (!ahead.is_empty()).then_some(next);
-        if self.has_joined(next) {
+        if self.waits_for_snapshot(next) {
             self.sync.look_again = Some(now + PATIENCE);
             return;
         }

@@ -241,7 +241,7 @@ impl Joining {
         scene.runtime.block_on(async {
             self.joined.wait_for(|joined| *joined).await.unwrap();
         });
-        assert!(self.joiner.has_joined(), "block sync waits for the start");
+        assert!(self.joiner.is_waited_for(), "block sync waits for the start");
         self.handle.counters().blames.load(SeqCst)
     }
 }
