@@ -20,6 +20,9 @@ use crate::timing::CLOCK_TOLERANCE_MS;
 /// than its start was not decided before it, so its key has signed nothing for a later height. The
 /// second is for whoever's clock was set wrong by a little.
 pub const WATCHED_HEIGHTS: u64 = 2;
+/// The same where the key is at a second site. The other one may have voted at the first height that
+/// counts, unheard here, and votes at two more before it must see that it is not heard.
+pub const WATCHED_AT_TWO_SITES: u64 = 3;
 /// A block counts as later than a moment when its time is so much later, in milliseconds: no
 /// validator takes a block that is more than [`CLOCK_TOLERANCE_MS`] ahead of its clock, and the
 /// clocks of two validators may differ by several times that.
@@ -44,6 +47,8 @@ pub struct Watch {
     /// The newest thing that this node has signed itself, where that is known: all above it was
     /// signed elsewhere.
     own: Option<Statement>,
+    /// Whole heights that it takes.
+    heights: u64,
 }
 
 impl Default for Signed {
@@ -57,18 +62,25 @@ impl Signed {
     /// It is not known, and the node begins to look on at `now_ms` (milliseconds since 1970).
     #[must_use]
     pub fn lost(now_ms: u64) -> Self {
-        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0, own: None })
+        Self::Unknown(Watch {
+            since_ms: now_ms,
+            seen: 0,
+            last: 0,
+            heights: WATCHED_HEIGHTS,
+            own: None,
+        })
     }
 
-    /// This node knows what it has signed, and not what its key has signed meanwhile at another
-    /// site: it begins to look on at `now_ms`.
+    /// The same for a key that is at a second site too. What this node has signed itself it still
+    /// knows; what its key has signed elsewhere meanwhile it does not.
     #[must_use]
-    pub fn absent(self, now_ms: u64) -> Self {
+    pub fn absent_from_two_sites(self, now_ms: u64) -> Self {
         let own = match self {
             Self::UpTo(mark) => mark,
             Self::Unknown(watch) => watch.own,
         };
-        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0, own })
+        let heights = WATCHED_AT_TWO_SITES;
+        Self::Unknown(Watch { since_ms: now_ms, seen: 0, last: 0, heights, own })
     }
 
     /// Takes note of a committed block, whoever decided it.
@@ -113,7 +125,7 @@ impl Signed {
                         && logged(mark.round, mark.step).as_ref() == Some(mark))
             }
             Self::Unknown(watch) => {
-                watch.seen >= WATCHED_HEIGHTS || mutants::is(Mutant::WatchSkipped)
+                watch.seen >= watch.heights || mutants::is(Mutant::WatchSkipped)
             }
         }
     }
@@ -209,12 +221,13 @@ mod tests {
         check(&signed, 7, 2, Step::Precommit, a, true);
         check(&signed, 8, 0, Step::Prevote, None, true);
         check(&Signed::default(), 1, 0, Step::Prevote, None, true);
-        let watching = |seen| Signed::Unknown(Watch { since_ms: 0, seen, last: 7, own: None });
+        let watching =
+            |seen| Signed::Unknown(Watch { since_ms: 0, seen, last: 7, heights: 2, own: None });
         check(&watching(0), 8, 0, Step::Prevote, None, false);
         check(&watching(1), 7, 3, Step::Precommit, None, false);
         check(&watching(1), 8, 0, Step::Prevote, None, true);
         // Whoever was absent knows its own words at once.
-        let absent = signed.absent(0);
+        let absent = signed.absent_from_two_sites(0);
         check(&absent, 7, 2, Step::Prevote, a, false);
         check(&absent, 7, 2, Step::Precommit, a, true);
         check(&absent, 8, 0, Step::Prevote, None, true);
@@ -250,5 +263,12 @@ mod tests {
         // The same block again is no further height.
         assert!(!see(101, since + WATCH_MARGIN_MS));
         assert!(see(102, since + WATCH_MARGIN_MS + 1));
+        // One more where the key is at a second site.
+        let mut signed = Signed::default().absent_from_two_sites(since);
+        for height in 103..106 {
+            assert!(!signed.allows(height, |_, _| None));
+            signed.see(&block(height, since + WATCH_MARGIN_MS + height));
+        }
+        assert!(signed.allows(106, |_, _| None));
     }
 }

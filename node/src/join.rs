@@ -6,39 +6,44 @@
 //! part is checked when it comes; a bad one costs its sender a blame, and nothing comes from that
 //! peer again. Good ones lie on the disk in their order, so that a start after a crash goes on
 //! behind the last. When all are there a database is made of them beside the running one, and the
-//! node starts again on it. Until then it goes on with what it has, but for block sync, which waits.
+//! node starts again on it. Until then it goes on with what it has. Block sync gives it a head start and
+//! then goes on as well: so peers that give parts slowly, or that name what nobody can give, cost the
+//! node no more than that.
 //!
-//! The trust anchor is the founding document; `docs/spec/snapshot.md` says what follows from it.
+//! The trust anchor is the founding document; `docs/spec/snapshot.md` says what follows from it. A
+//! snapshot in whose chain this node's own blocks are not is refused ([`crate::snapshot::own`]).
+
+mod error;
+mod here;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{File, OpenOptions},
-    io::{self, BufReader, Read as _, Write as _},
+    fs::OpenOptions,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::{Duration, Instant},
 };
 
 use symbolon_genesis::Genesis;
-use symbolon_ledger::{
-    block::Header,
-    hash::{Digest, sha256},
-};
-use thiserror::Error;
+use symbolon_ledger::hash::{Digest, sha256};
 use tokio::sync::watch;
 
 use crate::{
     network::{NetworkHandle, PeerIndex},
     snapshot::{
-        BUNDLE, Checked, FIRST_CHUNK, Flaw, MANIFEST, MAX_PART_BYTES, Snapshot,
+        BUNDLE, Checked, FIRST_CHUNK, Flaw, MANIFEST, Snapshot,
         folder::{BUNDLE_FILE, CHUNKS_FILE, MANIFEST_FILE, sync},
-        trust::follow,
+        own::{OWN_BLOCK, Own},
+        trust::{Followed, follow},
     },
-    storage::{Incoming, RestoreError, Store},
+    storage::{Incoming, Store},
 };
+use error::JoinError;
+use here::{read_bounded, sound};
 
 /// A node joins by snapshot when it is so many distances of two snapshots behind: less is sooner
 /// executed than copied.
@@ -49,10 +54,21 @@ const OFFERS_WAIT: Duration = Duration::from_secs(3);
 const WINDOW: u64 = 16;
 /// Pause before a part is asked for again that nobody could give.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often nobody may be able to give any part before the attempt is given up.
+/// How often in a row nobody may be able to give any part before the attempt is given up.
 const MOST_MISSES: u32 = 10;
-/// Pause before the next attempt. Block sync goes on meanwhile.
+/// Pause before the next attempt.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How long block sync waits for an attempt. Most are done by then; it is no longer than [`PAUSE`], so
+/// that attempts which come to nothing leave it half of the time at least.
+pub const HEAD_START: Duration = Duration::from_secs(60);
+/// How long an attempt may take without a byte: some requests that end without an answer,
+const PATIENCE: Duration = Duration::from_secs(300);
+/// and a second more for so many bytes that have come: 1 Mbit/s. Who gives less delays for no longer.
+const SLOWEST: u64 = 128 * 1024;
+/// How often it is looked whether an attempt has become vain while nothing comes.
+const LOOK: Duration = Duration::from_secs(1);
+/// File of the proof that the own chain is the snapshot's, until it was looked at.
+const OWN_FILE: &str = "own";
 
 /// A part of a snapshot and who gave it; none when nobody could.
 type Found = Option<(Vec<u8>, PeerIndex)>;
@@ -66,11 +82,16 @@ pub struct JoinParts {
     pub genesis: Arc<Genesis>,
     /// The network.
     pub network: NetworkHandle,
+    /// The chain so far. The thread does not keep it open.
+    pub store: Weak<Store>,
     /// Height of the newest block.
     pub commits: watch::Receiver<u64>,
     /// Distance of two snapshots.
     pub snapshot_every: u64,
 }
+
+/// A clock that never goes back.
+pub type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// A snapshot by its height and the hash of its manifest.
 pub type Offer = (u64, Digest);
@@ -100,28 +121,35 @@ enum Order {
 #[derive(Debug, Clone, Copy)]
 enum Standing {
     Idle,
-    Running,
+    /// Since then.
+    Running(Instant),
     PausedUntil(Instant),
     /// All is there; the node starts again.
     Joined,
 }
 
 /// Tells the joining thread what there is to know. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Joiner {
     orders: Sender<Order>,
     standing: Arc<Mutex<Standing>>,
     far: u64,
+    ticks: Ticks,
+}
+
+impl std::fmt::Debug for Joiner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joiner").field("standing", &self.standing).finish_non_exhaustive()
+    }
 }
 
 impl Joiner {
-    /// Whether block sync is to wait because the node joins by snapshot, or begins to now: the
-    /// next block is `next`, and a peer claims to have `claim`.
-    #[must_use]
+    /// Whether the node joins by snapshot, or begins to now: the next block is `next`, and more peers
+    /// than may lie say that there is `claim`.
     pub fn considers(&self, next: u64, claim: u64) -> bool {
         let mut standing = lock(&self.standing);
         match *standing {
-            Standing::Running | Standing::Joined => return true,
+            Standing::Running(_) | Standing::Joined => return true,
             Standing::PausedUntil(until) if Instant::now() < until => return false,
             Standing::Idle | Standing::PausedUntil(_) => {}
         }
@@ -129,8 +157,21 @@ impl Joiner {
         {
             return false;
         }
-        *standing = Standing::Running;
+        *standing = Standing::Running((self.ticks)());
         true
+    }
+
+    /// Whether block sync is to wait: for an attempt's head start, or for the start on a database that
+    /// is ready.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        match *lock(&self.standing) {
+            Standing::Joined => true,
+            Standing::Running(since) => {
+                (self.ticks)().saturating_duration_since(since) < HEAD_START
+            }
+            Standing::Idle | Standing::PausedUntil(_) => false,
+        }
     }
 
     /// Passes on what the network has to say.
@@ -151,6 +192,15 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
 ///
 /// When the system gives no thread.
 pub fn start(parts: JoinParts) -> io::Result<(Joiner, watch::Receiver<bool>)> {
+    start_with(parts, Arc::new(Instant::now))
+}
+
+/// As [`start`], with another clock for how long an attempt may take.
+///
+/// # Errors
+///
+/// When the system gives no thread.
+pub fn start_with(parts: JoinParts, ticks: Ticks) -> io::Result<(Joiner, watch::Receiver<bool>)> {
     let (orders, received) = channel();
     let (ready, joined) = watch::channel(false);
     let standing = Arc::new(Mutex::new(Standing::Idle));
@@ -158,6 +208,7 @@ pub fn start(parts: JoinParts) -> io::Result<(Joiner, watch::Receiver<bool>)> {
         orders,
         standing: standing.clone(),
         far: parts.snapshot_every.max(1).saturating_mul(BEHIND),
+        ticks: ticks.clone(),
     };
     let work = Work {
         incoming: Incoming::of(&parts.data),
@@ -166,37 +217,34 @@ pub fn start(parts: JoinParts) -> io::Result<(Joiner, watch::Receiver<bool>)> {
         avoid: BTreeSet::new(),
         misses: 0,
         backlog: VecDeque::new(),
+        begun: ticks(),
+        ticks,
+        gained: 0,
+        manifest_from: None,
+        givers: BTreeSet::new(),
     };
     std::thread::Builder::new().name("join".into()).spawn(move || work.run(&standing, &ready))?;
     Ok((joiner, joined))
-}
-
-/// Why an attempt came to nothing.
-#[derive(Debug, Error)]
-enum JoinError {
-    #[error("the node goes down")]
-    Stopped,
-    #[error("no peer has a snapshot above this node's height")]
-    NoOffer,
-    #[error("nobody could give part {0} of the snapshot")]
-    Nobody(u64),
-    #[error("this node has come as far by itself")]
-    Overtaken,
-    #[error("cannot write the snapshot: {0}")]
-    Write(#[from] io::Error),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
 }
 
 struct Work {
     parts: JoinParts,
     incoming: Incoming,
     orders: Receiver<Order>,
-    /// Those that sent a bad part.
+    /// Those that sent a bad part, or gave a snapshot too slowly.
     avoid: BTreeSet<PeerIndex>,
     misses: u32,
     /// What came while it waited for something else.
     backlog: VecDeque<Told>,
+    ticks: Ticks,
+    /// When this attempt began.
+    begun: Instant,
+    /// Bytes of the snapshot that are here, as far as this attempt knows.
+    gained: u64,
+    /// Who gave the manifest; none when it lay here.
+    manifest_from: Option<PeerIndex>,
+    /// Who has named this snapshot.
+    givers: BTreeSet<PeerIndex>,
 }
 
 impl Work {
@@ -223,11 +271,30 @@ impl Work {
     fn join(&mut self, next: u64) -> Result<u64, JoinError> {
         self.avoid.clear();
         let mut outcome = Err(JoinError::NoOffer);
-        for offer in self.offers(next)? {
+        for (offer, givers) in self.offers(next)? {
+            if givers.is_subset(&self.avoid) {
+                continue;
+            }
+            self.givers.clone_from(&givers);
             outcome = self.take(offer);
-            // A manifest that only liars have is given up for the next one.
-            if !matches!(outcome, Err(JoinError::Nobody(_))) {
-                break;
+            match &outcome {
+                // What only liars have is given up for the next one.
+                Err(JoinError::Nobody(_) | JoinError::Unproved(_)) => {}
+                Err(JoinError::TooSlow) => self.avoid.extend(givers),
+                Err(JoinError::Fork(fork)) => {
+                    tracing::error!(height = offer.0, %fork, "a snapshot of another chain is refused");
+                    self.incoming.abandon()?;
+                }
+                Err(error) if error.is_flaw() => {
+                    tracing::warn!(height = offer.0, %error, "no database can be made of a snapshot");
+                    self.blame_manifest();
+                    self.incoming.abandon()?;
+                }
+                Err(JoinError::Overtaken) => {
+                    self.incoming.abandon()?;
+                    break;
+                }
+                _ => break,
             }
         }
         outcome
@@ -235,11 +302,13 @@ impl Work {
 
     fn take(&mut self, offer: Offer) -> Result<u64, JoinError> {
         let (height, _) = offer;
-        self.misses = 0;
+        (self.misses, self.gained, self.begun) = (0, 0, (self.ticks)());
+        self.manifest_from = None;
         self.backlog.clear();
         let folder = self.incoming.begin(height)?;
-        let header = self.bundle(offer, &folder)?;
-        let checked = self.manifest(offer, &header, &folder)?;
+        let followed = self.bundle(offer, &folder)?;
+        let checked = self.manifest(offer, &followed, &folder)?;
+        self.check_own(offer, &followed, &checked, &folder)?;
         let (chunks, bytes) = (checked.chunks(), checked.total_bytes());
         tracing::info!(height, chunks, bytes, "joining by snapshot");
         self.chunks(offer, &checked, &folder)?;
@@ -247,16 +316,59 @@ impl Work {
         let snapshot = Snapshot::open(&folder)?;
         let (into, genesis) = (self.incoming.folder(), self.parts.genesis.clone());
         drop(Store::restore(&into, &genesis, &snapshot, |_, _| {})?);
-        if *self.parts.commits.borrow() >= height {
-            return Err(JoinError::Overtaken);
-        }
+        // The node has gone on meanwhile.
+        self.check_own(offer, &followed, &checked, &folder)?;
+        self.check_overtaken(offer)?;
         self.incoming.ready(height)?;
         Ok(height)
     }
 
-    /// What peers have above this node's height: first that of which parts are here already, then
-    /// what most of them have, then the newest.
-    fn offers(&mut self, next: u64) -> Result<Vec<Offer>, JoinError> {
+    fn check_overtaken(&self, offer: Offer) -> Result<(), JoinError> {
+        if *self.parts.commits.borrow() >= offer.0 { Err(JoinError::Overtaken) } else { Ok(()) }
+    }
+
+    /// Refuses a snapshot in whose chain this node's own blocks are not.
+    fn check_own(
+        &mut self,
+        offer: Offer,
+        followed: &Followed,
+        checked: &Checked,
+        folder: &Path,
+    ) -> Result<(), JoinError> {
+        self.check_overtaken(offer)?;
+        let store = self.parts.store.upgrade().ok_or(JoinError::Stopped)?;
+        let own = Own::of(&store.view()?)?;
+        drop(store);
+        own.check_changes(followed)?;
+        if let Some(carried) = own.carried(checked) {
+            return Ok(carried?);
+        }
+        let (path, part) = (folder.join(OWN_FILE), OWN_BLOCK.saturating_add(own.height()));
+        let read =
+            self.whole(offer, part, &path, |bytes| own.read_inclusion(bytes, &followed.header));
+        let (hash, _) = match read {
+            Err(JoinError::Nobody(_)) => return Err(JoinError::Unproved(own.height())),
+            read => read?,
+        };
+        own.check_block(hash)?;
+        std::fs::remove_file(&path)?;
+        // Those that could not prove it may have the chunks all the same.
+        self.parts.network.ask_snapshots();
+        Ok(())
+    }
+
+    /// Its giver is to blame when all parts are those that the manifest names and yet of no use.
+    fn blame_manifest(&mut self) {
+        if let Some(from) = self.manifest_from.take() {
+            self.parts.network.blame(from);
+            self.avoid.insert(from);
+        }
+    }
+
+    /// What peers have above this node's height, and who: first what most of them have; among
+    /// such, that of which parts are here already, then the newest. Parts that are here say nothing
+    /// by themselves: whoever gave them may give no more.
+    fn offers(&mut self, next: u64) -> Result<Vec<(Offer, BTreeSet<PeerIndex>)>, JoinError> {
         self.parts.network.ask_snapshots();
         let until = Instant::now() + OFFERS_WAIT;
         let mut offered: BTreeMap<Offer, BTreeSet<PeerIndex>> = BTreeMap::new();
@@ -269,43 +381,49 @@ impl Work {
         }
         let begun = self.incoming.begun();
         let mut offers: Vec<_> = offered.into_iter().collect();
-        offers.sort_by_key(|((height, _), peers)| (begun == Some(*height), peers.len(), *height));
-        Ok(offers.into_iter().rev().map(|(offer, _)| offer).collect())
+        offers.sort_by_key(|((height, _), peers)| (peers.len(), begun == Some(*height), *height));
+        offers.reverse();
+        Ok(offers)
     }
 
-    fn bundle(&mut self, offer: Offer, folder: &Path) -> Result<Header, JoinError> {
+    fn bundle(&mut self, offer: Offer, folder: &Path) -> Result<Followed, JoinError> {
         let (genesis, expected) = (self.parts.genesis.clone(), offer.0);
-        self.whole(offer, BUNDLE, &folder.join(BUNDLE_FILE), move |bytes| {
-            let header = follow(bytes, &genesis)?.header;
-            let found = header.height;
-            if found == expected { Ok(header) } else { Err(Flaw::Height { found, expected }) }
-        })
+        let read = self.whole(offer, BUNDLE, &folder.join(BUNDLE_FILE), move |bytes| {
+            let followed = follow(bytes, &genesis)?;
+            let found = followed.header.height;
+            if found == expected { Ok(followed) } else { Err(Flaw::Height { found, expected }) }
+        });
+        Ok(read?.0)
     }
 
     fn manifest(
         &mut self,
         offer: Offer,
-        header: &Header,
+        followed: &Followed,
         folder: &Path,
     ) -> Result<Checked, JoinError> {
-        self.whole(offer, MANIFEST, &folder.join(MANIFEST_FILE), |bytes| {
+        let read = self.whole(offer, MANIFEST, &folder.join(MANIFEST_FILE), |bytes| {
             if sha256(bytes) != offer.1 {
                 return Err(Flaw::OtherManifest);
             }
-            Checked::new(bytes, header)
-        })
+            Checked::new(bytes, &followed.header)
+        });
+        let (checked, from) = read?;
+        self.manifest_from = from;
+        Ok(checked)
     }
 
-    /// A part that is a file of its own: as it lies here, or fetched and then kept here.
+    /// A part that is a file of its own: as it lies here, or fetched and then kept here; and who gave
+    /// it.
     fn whole<T>(
         &mut self,
         offer: Offer,
         part: u64,
         path: &Path,
         check: impl Fn(&[u8]) -> Result<T, Flaw>,
-    ) -> Result<T, JoinError> {
+    ) -> Result<(T, Option<PeerIndex>), JoinError> {
         if let Some(good) = read_bounded(path).ok().and_then(|bytes| check(&bytes).ok()) {
-            return Ok(good);
+            return Ok((good, None));
         }
         self.fetch(offer, part);
         loop {
@@ -317,9 +435,10 @@ impl Work {
                 None => self.missed(offer, part)?,
                 Some((bytes, from)) => match check(&bytes) {
                     Ok(good) => {
+                        self.gained = self.gained.saturating_add(bytes.len() as u64);
                         std::fs::write(path, bytes)?;
                         sync(path)?;
-                        return Ok(good);
+                        return Ok((good, Some(from)));
                     }
                     Err(flaw) => {
                         self.blame(offer, part, from, &flaw);
@@ -334,6 +453,7 @@ impl Work {
     fn chunks(&mut self, offer: Offer, checked: &Checked, folder: &Path) -> Result<(), JoinError> {
         let path = folder.join(CHUNKS_FILE);
         let (mut next, length) = sound(checked, &path)?;
+        self.gained = self.gained.saturating_add(length);
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
         file.set_len(length)?;
         io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
@@ -365,6 +485,8 @@ impl Work {
                 Some((bytes, from)) => match checked.chunk(chunk, &bytes) {
                     Ok(_) => {
                         under_way -= 1;
+                        self.misses = 0;
+                        self.gained = self.gained.saturating_add(bytes.len() as u64);
                         early.insert(chunk, bytes);
                     }
                     Err(flaw) => {
@@ -392,7 +514,8 @@ impl Work {
     /// Nobody has the part: perhaps a peer is on its way back.
     fn missed(&mut self, offer: Offer, part: u64) -> Result<(), JoinError> {
         self.misses += 1;
-        if self.misses > MOST_MISSES {
+        // After a blame nothing comes from that peer, and perhaps there was no other.
+        if self.misses > MOST_MISSES || self.givers.is_subset(&self.avoid) {
             return Err(JoinError::Nobody(part));
         }
         self.parts.network.ask_snapshots();
@@ -404,15 +527,20 @@ impl Work {
         Ok(())
     }
 
-    /// The next answer about a part of this snapshot.
+    /// The next answer about a part of this snapshot, for as long as it is of use.
     fn part(&mut self, of: Offer) -> Result<(u64, Found), JoinError> {
         loop {
+            self.check_overtaken(of)?;
+            let late = PATIENCE.saturating_add(Duration::from_secs(self.gained / SLOWEST));
+            if (self.ticks)().saturating_duration_since(self.begun) > late {
+                return Err(JoinError::TooSlow);
+            }
             let heard = match self.backlog.pop_front() {
                 Some(heard) => heard,
-                None => match self.orders.recv() {
+                None => match self.orders.recv_timeout(LOOK) {
                     Ok(Order::Told(heard)) => heard,
-                    Ok(Order::Begin { .. }) => continue,
-                    Err(_) => return Err(JoinError::Stopped),
+                    Ok(Order::Begin { .. }) | Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return Err(JoinError::Stopped),
                 },
             };
             if let Told::Part { manifest, part, found } = heard
@@ -434,28 +562,4 @@ impl Work {
             }
         }
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_PART_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// How many chunks at the beginning of the file are what they must be, and their length together.
-fn sound(checked: &Checked, path: &Path) -> io::Result<(u64, u64)> {
-    let mut file = match File::open(path) {
-        Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
-        Err(error) => return Err(error),
-    };
-    let mut length = 0;
-    for chunk in 0..checked.chunks() {
-        let mut bytes = vec![0; checked.chunk_bytes(chunk).unwrap_or(0)];
-        if file.read_exact(&mut bytes).is_err() || checked.chunk(chunk, &bytes).is_err() {
-            return Ok((chunk, length));
-        }
-        length += bytes.len() as u64;
-    }
-    Ok((checked.chunks(), length))
 }

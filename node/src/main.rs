@@ -224,7 +224,7 @@ fn sign_state(args: &SignStateArgs) -> Result<(), Failure> {
     let loaded = config::load(args.config())?;
     let none = "an observer never votes and has no sign state; use the validator's configuration";
     let (path, owner) = loaded.sign_state().ok_or(none)?;
-    say(&args.run(&path, owner)?)
+    say(&args.run(&path, owner, &loaded.config.data_dir)?)
 }
 
 /// The answer of a command. A closed pipe is the reader's choice, and no error.

@@ -34,7 +34,7 @@ use crate::{
     },
     pool::{Pool, PoolOutlets},
     sign_state::{Marks, SignState, SignStateError},
-    snapshot::Shelf,
+    snapshot::{Shelf, own},
     status_signer::StatusSigner,
     storage::{StorageError, Store},
     verify_chain,
@@ -310,6 +310,7 @@ fn past(
         data: data.clone(),
         genesis: Arc::new(loaded.genesis.clone()),
         network,
+        store: Arc::downgrade(store),
         commits: store.commits(),
         snapshot_every: config.snapshot_every,
     };
@@ -509,6 +510,6 @@ impl ChainReader for Reader {
     }
 
     fn snapshot_part(&self, height: u64, part: u64) -> Option<Vec<u8>> {
-        self.1.part(height, part)
+        own::part(&self.0, &self.1, height, part)
     }
 }

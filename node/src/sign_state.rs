@@ -32,6 +32,8 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 
+use crate::storage::StorageError;
+
 /// What is added to the name of the key's file.
 pub const SUFFIX: &str = ".signed";
 /// Bytes of a slot: one sector, which a disk writes whole or not at all.
@@ -93,7 +95,7 @@ pub enum SignStateError {
     },
     /// There is none.
     #[error(
-        "there is no sign state {}; make one with symbolon-node sign-state new",
+        "there is no sign state {}; if this key ever voted, just start the node: it looks on before it votes; only for a key that never voted: symbolon-node sign-state new",
         .path.display()
     )]
     Missing {
@@ -109,6 +111,51 @@ pub enum SignStateError {
         /// The file.
         path: PathBuf,
     },
+    /// It is to be said that the key signed nothing, and the database has heights at which it had a vote.
+    #[error(
+        "the database in {} has blocks up to height {height}, and this key had a vote there; if it ever voted, just start the node: it looks on before it votes; only if you know that it signed nothing above a height H, which is {height} or more: symbolon-node sign-state new --signed-up-to H",
+        .data.display()
+    )]
+    Voted {
+        /// The data folder.
+        data: PathBuf,
+        /// Height of its newest block.
+        height: u64,
+    },
+    /// The database does not tell whether the key had a vote.
+    #[error(
+        "whether this key has voted is to be seen from the database, and that cannot be read: {0}; mend it, or move data_dir away"
+    )]
+    Database(#[from] StorageError),
+    /// An export would replace a file.
+    #[error(
+        "{} is there already, and an export replaces nothing; name a new file with --out",
+        .path.display()
+    )]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is nothing to import.
+    #[error(
+        "there is no file {}; name the one that symbolon-node sign-state export has written on the other machine",
+        .path.display()
+    )]
+    NoExport {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An exported mark of another key, province or chain.
+    #[error(
+        "{} is the mark of another {what}; import the file that was exported for this node's key",
+        .path.display()
+    )]
+    ForeignExport {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
     /// An exported file that is older than what is known here.
     #[error(
         "the exported mark is at height {exported}, and this key has signed at height {known}; import the newest export"
@@ -120,7 +167,10 @@ pub enum SignStateError {
         known: u64,
     },
     /// Not an exported sign state.
-    #[error("{} is not an exported sign state: {problem}", .path.display())]
+    #[error(
+        "{} is not an exported sign state: {problem}; name the file that symbolon-node sign-state export has written",
+        .path.display()
+    )]
     Export {
         /// The file.
         path: PathBuf,
@@ -145,8 +195,9 @@ pub struct Owner {
 pub enum Standing {
     /// Nothing above this was signed; without a mark, nothing at all.
     Known(Option<Statement>),
-    /// It is not known; the validator looks on.
-    Unknown,
+    /// It is not known; the validator looks on. What was signed is at least as high as the mark, if
+    /// there is one: nothing older is taken for the newest again.
+    Unknown(Option<Statement>),
     /// The key votes elsewhere. The mark is the one that was exported.
     HandedOver(Option<Statement>),
 }
@@ -222,7 +273,7 @@ impl SignState {
     pub fn take(path: &Path, owner: Owner) -> Result<Self, SignStateError> {
         let state = match Self::open(path, owner)? {
             Some(state) => state,
-            None => Self::create(path, owner, Standing::Unknown)?,
+            None => Self::create(path, owner, Standing::Unknown(None))?,
         };
         let file = path.display();
         match &state.standing {
@@ -233,7 +284,7 @@ impl SignState {
                 let height = mark.as_ref().map_or(0, |mark| mark.height);
                 tracing::info!(%file, height, "what this validator signed last is known");
             }
-            Standing::Unknown => tracing::warn!(
+            Standing::Unknown(_) => tracing::warn!(
                 %file,
                 heights = WATCHED_HEIGHTS,
                 "it is not known what this validator has signed: it looks on for whole heights before it votes; only if its key never voted: symbolon-node sign-state new"
@@ -269,7 +320,7 @@ impl SignState {
             // The slot that cannot be read may have been the newer one.
             _ => {
                 tracing::error!(file = %path.display(), "the sign state is damaged");
-                Standing::Unknown
+                Standing::Unknown(None)
             }
         };
         let path = path.to_owned();
@@ -323,6 +374,7 @@ impl SignState {
             Standing::Known(mark) if matches!(next, None | Some(Standing::Known(_))) => {
                 Signed::UpTo(mark.clone())
             }
+            _ if self.shared => Signed::lost(now_ms).absent_from_two_sites(now_ms),
             _ => Signed::lost(now_ms),
         }
     }
@@ -353,7 +405,7 @@ impl Marks for SignState {
         if let Some(next) = &mut self.next {
             next.keep(statement)?;
         }
-        if let Standing::Known(Some(mark)) = &self.standing
+        if let Standing::Known(Some(mark)) | Standing::Unknown(Some(mark)) = &self.standing
             && place(mark) >= place(statement)
         {
             return Ok(());
@@ -373,6 +425,8 @@ impl Marks for SignState {
         // Whoever knows no mark looks on at its next start as well.
         let Standing::Known(mark) = &self.standing else { return Ok(()) };
         self.standing = Standing::HandedOver(mark.clone());
+        // Both slots: with one of them damaged it would only not be known what was signed.
+        self.write()?;
         self.write()
     }
 }
@@ -381,7 +435,7 @@ impl Record {
     fn of(state: &SignState) -> Self {
         let (standing, mark) = match &state.standing {
             Standing::Known(mark) => (0, mark.as_ref()),
-            Standing::Unknown => (1, None),
+            Standing::Unknown(mark) => (1, mark.as_ref()),
             Standing::HandedOver(mark) => (2, mark.as_ref()),
         };
         Self {
@@ -413,7 +467,7 @@ impl Record {
         let mark = self.mark.as_deref().map(Statement::read).transpose().ok()?;
         match self.standing {
             0 => Some(Standing::Known(mark)),
-            1 => Some(Standing::Unknown),
+            1 => Some(Standing::Unknown(mark)),
             2 => Some(Standing::HandedOver(mark)),
             _ => None,
         }

@@ -69,7 +69,7 @@ impl Node {
 
     fn restore(&self, backup: &Path) -> Result<Voice, BackupError> {
         let (config, genesis) = self.read();
-        restore(&config, &genesis, backup).map(|(_, voice)| voice)
+        restore(&config, &genesis, backup, false).map(|restored| restored.voice)
     }
 }
 
@@ -210,6 +210,18 @@ fn whatever_is_altered_in_a_backup_is_refused_by_name_and_restores_nothing() {
     refuse("a table that is gone", &gone, "it is missing");
     let more = |b: &Path| fs::write(b.join("rocksdb/000999.log"), b"x").unwrap();
     refuse("a log more", &more, "the manifest does not name it");
+    let link = |b: &Path, to: &Path| {
+        fs::remove_file(b.join("rocksdb/CURRENT")).unwrap();
+        std::os::unix::fs::symlink(to, b.join("rocksdb/CURRENT")).unwrap();
+    };
+    let same = good.join("rocksdb/CURRENT");
+    refuse("a link to the very bytes", &|b| link(b, &same), "it is a link");
+    refuse("a link without an end", &|b| link(b, Path::new("/dev/zero")), "it is a link");
+    let longer = |b: &Path| {
+        let file = fs::File::options().write(true).open(b.join("rocksdb/CURRENT")).unwrap();
+        file.set_len(1 << 40).unwrap();
+    };
+    refuse("more than anybody could read", &longer, "it has 1099511627776 bytes");
     let unfinished = |b: &Path| {
         fs::rename(b.join("manifest.json"), b.join("manifest.json.part")).unwrap();
     };
@@ -238,6 +250,18 @@ fn nothing_is_put_over_anything_and_every_refusal_says_what_to_do() {
     let genesis = close(chain);
     let inside = node.back_up("data/backup").unwrap_err();
     assert!(matches!(inside, BackupError::Inside(_)), "{inside}");
+    let unmounted = node.back_up("disk/backup").unwrap_err();
+    assert!(matches!(unmounted, BackupError::NoParent(_)), "{unmounted}");
+    assert!(!node.path("disk").exists());
+    // The lock is no way to empty or to lock another's file.
+    let (lock, victim) = (node.data().join("backup.lock"), node.path("victim"));
+    fs::remove_file(&lock).unwrap();
+    fs::write(&victim, b"precious").unwrap();
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    let linked = node.back_up("backup").unwrap_err();
+    assert!(matches!(linked, BackupError::NotRegular(_)), "{linked}");
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    fs::remove_file(&lock).unwrap();
     let backup = node.back_up("backup").unwrap();
     let taken = node.back_up("backup").unwrap_err();
     assert!(matches!(taken, BackupError::Taken(_)), "{taken}");

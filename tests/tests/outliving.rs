@@ -281,7 +281,7 @@ impl World {
         drop(self.store);
         create(&config, &genesis, &backup).unwrap();
         fs::remove_dir_all(&config.data_dir).unwrap();
-        restore(&config, &genesis, &backup).unwrap();
+        restore(&config, &genesis, &backup, true).unwrap();
         let store = Store::open_existing(&config.data_dir, &genesis).unwrap();
         Self { store, ..self }
     }

@@ -11,7 +11,7 @@ use symbolon_ledger::hash::ChainId;
 
 use super::{
     BackupError, Flaw, GENESIS, Manifest, at,
-    copy::{Sum, files_under, sum},
+    copy::{NOT_REGULAR, Sum, files_under, sum},
     manifest::{self, Entry},
     restore,
 };
@@ -46,10 +46,13 @@ pub fn check(backup: &Path, expected: Option<ChainId>) -> Result<Whole, BackupEr
     check_chain(said.chain, expected)?;
     for file in &manifest.files {
         let path = backup.join(&file.path);
-        match sum(&path) {
+        match sum(&path, file.bytes) {
             Ok(sum) => check_sum(&path, file, sum)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(BackupError::Damaged { path, flaw: Flaw::Missing });
+            }
+            Err(error) if error.kind() == NOT_REGULAR => {
+                return Err(BackupError::Damaged { path, flaw: Flaw::NotRegular });
             }
             Err(source) => return Err(BackupError::File { path, source }),
         }
@@ -72,7 +75,7 @@ pub fn execute(
     work: &Path,
 ) -> Result<verify_chain::Report, BackupError> {
     let scratch = Scratch(work.join(format!("{SCRATCH}.{}", std::process::id())));
-    restore::fill(backup, whole, &scratch.0)?;
+    restore::fill(backup, whole, &scratch.0, false)?;
     let store = Store::open_existing(&scratch.0, &whole.genesis)?;
     Ok(verify_chain(&store, &whole.genesis, |_, _| {})?)
 }
@@ -170,5 +173,10 @@ mod tests {
         let whole = check(&path("backup"), Some(genesis.chain_id())).unwrap();
         let forged = execute(&path("backup"), &whole, folder.path()).unwrap_err();
         assert!(matches!(forged, BackupError::Execution(_)), "{forged}");
+        let fresh = path("fresh");
+        let forged = restore::fill(&path("backup"), &whole, &fresh, true).unwrap_err();
+        assert!(matches!(forged, BackupError::Execution(_)), "{forged}");
+        assert_eq!(std::fs::read_dir(&fresh).unwrap().count(), 0, "something is left");
+        restore::fill(&path("backup"), &whole, &fresh, false).unwrap();
     }
 }

@@ -9,9 +9,12 @@ use super::{
     BackupError, Manifest,
     check::{Whole, beside, check, execute},
     create::create,
-    restore::{Voice, restore},
+    restore::{Restored, Voice, restore},
 };
 use crate::{config, verify_chain::Report};
+
+/// What is said when a node that is to have all blocks gets a backup that has not.
+const NO_ARCHIVE: &str = "warning: this node is configured as an archive, and will have no older blocks than the backup; restore an archive's backup for that, or set history.keep_blocks";
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -51,13 +54,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Fill the empty data folder of a stopped node from a backup.
+    /// Fill the empty data folder of a stopped node from a backup, and execute every block again.
     Restore {
         /// The folder of the backup.
         backup: PathBuf,
         /// The node's configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// Execute nothing: the backup is one's own, and nobody else could write to where it lay.
+        #[arg(long)]
+        trusted: bool,
         /// Print one line of JSON.
         #[arg(long)]
         json: bool,
@@ -80,11 +86,16 @@ impl BackupArgs {
             Command::Verify { backup, config, execute, work, json } => {
                 verify(backup, config.as_deref(), *execute, work.as_deref(), *json)
             }
-            Command::Restore { backup, config, json } => {
+            Command::Restore { backup, config, trusted, json } => {
                 let (config, genesis) = config::read_without_keys(config)?;
-                let (manifest, voice) = restore(&config, &genesis, backup)?;
-                let said = [describe(&voice)];
-                Ok(say(*json, &manifest, "restored", &config.data_dir, &said, Some(&voice)))
+                let restored = restore(&config, &genesis, backup, *trusted)?;
+                let Restored { manifest, voice, report } = &restored;
+                let mut said: Vec<_> = report.iter().map(executed).collect();
+                if manifest.blocks_from > 0 && config.history.keep_blocks.is_none() {
+                    said.push(NO_ARCHIVE.to_owned());
+                }
+                said.push(describe(voice));
+                Ok(say(*json, manifest, "restored", &config.data_dir, &said, Some(voice)))
             }
         }
     }
@@ -102,12 +113,16 @@ fn verify(
     let mut said = Vec::new();
     if again {
         let work = work.map_or_else(|| beside(backup), |work| Ok(work.to_owned()))?;
-        let Report { base, transactions, records, .. } = execute(backup, &whole, &work)?;
-        said.push(format!(
-            "executed again from block {base}: {transactions} transactions, {records} records compared"
-        ));
+        said.push(executed(&execute(backup, &whole, &work)?));
     }
     Ok(say(json, &whole.manifest, "whole", backup, &said, None))
+}
+
+fn executed(report: &Report) -> String {
+    let Report { base, transactions, records, .. } = report;
+    format!(
+        "executed again from block {base}: {transactions} transactions, {records} records compared"
+    )
 }
 
 /// What a restored node does before it votes.
@@ -115,7 +130,7 @@ fn describe(voice: &Voice) -> String {
     match voice {
         Voice::Observer => "this node never votes; start it".to_owned(),
         Voice::Marked(path) => format!(
-            "{} says what the key has signed: the node is silent up to there. If that file was set back too, move it away before the start",
+            "{} is there: the node goes by what it says of what the key has signed (symbolon-node sign-state show). If that file was set back too, move it away before the start",
             path.display()
         ),
         Voice::Unknown(path) => format!(
@@ -149,7 +164,7 @@ fn say(
         if let Some(voice) = voice {
             value["sign_state"] = match voice {
                 Voice::Observer => Value::Null,
-                Voice::Marked(_) => "known".into(),
+                Voice::Marked(_) => "there".into(),
                 Voice::Unknown(_) => "unknown".into(),
             };
         }
@@ -161,5 +176,11 @@ fn say(
         manifest.height,
         manifest.block(),
     );
-    [&[first], more].concat().join("\n")
+    let from = manifest.blocks_from;
+    let window =
+        (from > 0).then(|| format!("blocks from {from}: no archive's, older ones are not in it"));
+    let mut lines = vec![first];
+    lines.extend(window);
+    lines.extend_from_slice(more);
+    lines.join("\n")
 }

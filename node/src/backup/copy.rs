@@ -3,9 +3,11 @@
 use std::{
     fs::File,
     io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
+use nix::{errno::Errno, fcntl::OFlag};
 use sha2::{Digest as _, Sha256};
 use symbolon_ledger::hash::Digest;
 
@@ -21,13 +23,39 @@ pub(super) struct Sum {
     pub(super) hash: Digest,
 }
 
-/// Reads a file to its end, and gives every part to `sink`.
-fn read(path: &Path, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Sum> {
-    let (mut file, mut hasher, mut bytes) = (File::open(path)?, Sha256::new(), 0u64);
+/// What is said of a path at which there is no regular file. Nothing else here says it.
+pub(super) const NOT_REGULAR: io::ErrorKind = io::ErrorKind::InvalidInput;
+
+/// Opens a regular file, and nothing else: behind a link may be a file that whoever made the link could
+/// not read, and a device may have no end.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    open_unlinked(path, File::options().read(true))
+}
+
+/// The same with these options.
+pub(super) fn open_unlinked(path: &Path, options: &mut std::fs::OpenOptions) -> io::Result<File> {
+    let refused = || io::Error::from(NOT_REGULAR);
+    // Without waiting, should it be a pipe.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = options.custom_flags(flags.bits()).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => refused(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
+}
+
+/// Reads a file to its end, but no more than `most` bytes, and gives every part to `sink`.
+fn read(path: &Path, most: u64, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Sum> {
+    let file = open_regular(path)?;
+    let whole = file.metadata()?.len();
+    let (mut file, mut hasher, mut bytes) = (file.take(most), Sha256::new(), 0u64);
     let mut part = vec![0; STEP];
     loop {
         let length = file.read(&mut part)?;
         if length == 0 {
+            // What is longer than anybody wants has its whole length said.
+            let bytes = if bytes == most { bytes.max(whole) } else { bytes };
             return Ok(Sum { bytes, hash: Digest(hasher.finalize().into()) });
         }
         hasher.update(&part[..length]);
@@ -36,16 +64,16 @@ fn read(path: &Path, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Resul
     }
 }
 
-/// Length and hash of a file.
-pub(super) fn sum(path: &Path) -> io::Result<Sum> {
-    read(path, |_| Ok(()))
+/// Length and hash of a file; of one that is longer than `expected`, no more than that it is.
+pub(super) fn sum(path: &Path, expected: u64) -> io::Result<Sum> {
+    read(path, expected.saturating_add(1), |_| Ok(()))
 }
 
-/// Copies a file to where there is none, durably, and gives what was read.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<Sum, BackupError> {
+/// Copies a file to where there is none, durably, and gives what was read: no more than `most` bytes.
+pub(super) fn copy(from: &Path, to: &Path, most: u64) -> Result<Sum, BackupError> {
     let mut file = File::options().write(true).create_new(true).open(to).map_err(at(to))?;
     let mut unwritten = None;
-    let sum = read(from, |part| {
+    let sum = read(from, most, |part| {
         file.write_all(part).map_err(|error| {
             let again = io::Error::new(error.kind(), error.to_string());
             unwritten = Some(error);
@@ -56,6 +84,9 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<Sum, BackupError> {
         (_, Some(error)) => Err(at(to)(error)),
         (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
             Err(BackupError::Vanished(from.to_owned()))
+        }
+        (Err(error), None) if error.kind() == NOT_REGULAR => {
+            Err(BackupError::NotRegular(from.to_owned()))
         }
         (Err(error), None) => Err(at(from)(error)),
         (Ok(sum), None) => file.sync_all().map(|()| sum).map_err(at(to)),

@@ -16,7 +16,7 @@ use symbolon_genesis::Genesis;
 
 use super::{
     BackupError, GENESIS, Manifest, at,
-    copy::{copy, files_under, make_room, sync_folders},
+    copy::{NOT_REGULAR, copy, files_under, make_room, open_unlinked, sync_folders},
     manifest::Entry,
 };
 use crate::{
@@ -44,7 +44,9 @@ pub fn create(config: &NodeConfig, genesis: &Genesis, out: &Path) -> Result<Mani
     let taken_ms = unix_ms();
     let held = Held::take(config, genesis)?;
     let target = Target::new(out)?;
-    let mut files = vec![entry(&config.genesis, out, GENESIS)?];
+    // Where the founding document lies is the operator's choice, links included.
+    let founding = config.genesis.canonicalize().map_err(at(&config.genesis))?;
+    let mut files = vec![entry(&founding, out, GENESIS)?];
     let from = checkpoint_folder(&held.data);
     for path in files_under(&from)? {
         files.push(entry(&from.join(&path), out, &path)?);
@@ -66,14 +68,19 @@ pub fn create(config: &NodeConfig, genesis: &Genesis, out: &Path) -> Result<Mani
 fn entry(from: &Path, out: &Path, path: &str) -> Result<Entry, BackupError> {
     let to = out.join(path);
     make_room(&to)?;
-    let sum = copy(from, &to)?;
+    let sum = copy(from, &to, u64::MAX)?;
     Ok(Entry { path: path.to_owned(), bytes: sum.bytes, sha256: sum.hash.to_string() })
 }
 
-/// Refuses a folder that is there, or that would go with the data folder.
+/// Refuses a folder that is there, that has no place, or that would go with the data folder.
 fn check_place(data: &Path, out: &Path) -> Result<(), BackupError> {
     if std::fs::symlink_metadata(out).is_ok() {
         return Err(BackupError::Taken(out.to_owned()));
+    }
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        // A disk that is not mounted must not be filled beside where it should be.
+        return Err(BackupError::NoParent(parent.to_owned()));
     }
     let above = out.ancestors().skip(1).find_map(|folder| {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -92,7 +99,12 @@ fn lock(data: &Path) -> Result<File, BackupError> {
         return Err(StorageError::Absent(data.to_owned()).into());
     }
     let path = data.join(LOCK);
-    let file = File::create(&path).map_err(at(&path))?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    let file = open_unlinked(&path, &mut options).map_err(|source| match source.kind() {
+        NOT_REGULAR => BackupError::NotRegular(path.clone()),
+        _ => BackupError::File { path: path.clone(), source },
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(BackupError::Busy(data.to_owned())),
@@ -116,8 +128,10 @@ impl Held {
                 Ok(Self { data, _store: Some(store) })
             }
             Err(StorageError::Locked(_)) => {
+                // Whatever the node makes goes again when nothing comes of this.
+                let held = Self { data, _store: None };
                 ask_node(config)?;
-                Ok(Self { data, _store: None })
+                Ok(held)
             }
             Err(error) => Err(error.into()),
         }
@@ -157,7 +171,8 @@ fn ask_node(config: &NodeConfig) -> Result<(), BackupError> {
         let mut answer = agent.post(&address).send_empty().map_err(away)?;
         let status = answer.status().as_u16();
         if answer.status().is_success() {
-            return Ok(());
+            let made = std::fs::symlink_metadata(&folder).is_ok_and(|folder| folder.is_dir());
+            return if made { Ok(()) } else { Err(BackupError::OtherNode { address }) };
         }
         let problem = answer.body_mut().read_json::<Problem>().map(|problem| problem.detail);
         refused = problem.unwrap_or_else(|_| format!("it answers {status}"));
@@ -170,7 +185,6 @@ struct Target(Option<PathBuf>);
 
 impl Target {
     fn new(out: &Path) -> Result<Self, BackupError> {
-        make_room(out)?;
         std::fs::create_dir(out).map_err(at(out))?;
         Ok(Self(Some(out.to_owned())))
     }

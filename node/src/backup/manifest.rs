@@ -15,7 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use symbolon_ledger::hash::Digest;
 
-use super::{BackupError, GENESIS, at};
+use super::{
+    BackupError, GENESIS, at,
+    copy::{NOT_REGULAR, open_regular},
+};
 use crate::storage::Stands;
 
 /// Name of the manifest in a backup.
@@ -130,7 +133,8 @@ impl Manifest {
     pub fn read(backup: &Path) -> Result<(Self, Stands), BackupError> {
         let path = backup.join(FILE);
         let bad = |problem: String| BackupError::Manifest { path: path.clone(), problem };
-        let file = File::open(&path).map_err(|source| match source.kind() {
+        let file = open_regular(&path).map_err(|source| match source.kind() {
+            NOT_REGULAR => BackupError::NotRegular(path.clone()),
             std::io::ErrorKind::NotFound => BackupError::NoManifest(backup.to_owned()),
             _ => BackupError::File { path: path.clone(), source },
         })?;

@@ -60,6 +60,26 @@ pub enum BackupError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Something that is no file of a database.
+    #[error(
+        "{} is a link or no regular file, and nothing else is read or written here; look who put it there, and remove it",
+        .0.display()
+    )]
+    NotRegular(PathBuf),
+    /// The folder of a new backup has no place.
+    #[error(
+        "there is no folder {} for the backup to lie in; mount the disk, or make the folder",
+        .0.display()
+    )]
+    NoParent(PathBuf),
+    /// The node at the admin listener has another data folder.
+    #[error(
+        "the node at {address} holds another data_dir, in which it has made a checkpoint now; correct admin.listen or data_dir in the configuration, and remove `checkpoint` from that node's data_dir"
+    )]
+    OtherNode {
+        /// The admin listener.
+        address: String,
+    },
     /// The folder of a new backup is in use.
     #[error(
         "{} is there already, and a backup replaces nothing; name a new folder, such as one with today's date",
@@ -157,6 +177,9 @@ pub enum Flaw {
     /// It is not there.
     #[error("it is missing")]
     Missing,
+    /// It is a link, a device, a folder.
+    #[error("it is a link or no regular file")]
+    NotRegular,
     /// It has another length.
     #[error("it has {found} bytes, the manifest says {expected}")]
     Length {

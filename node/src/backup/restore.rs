@@ -1,7 +1,9 @@
 //! Brings a backup back into the empty data folder of a node.
 //!
-//! Every file is hashed while it is copied, and nothing is a database before all of it is there. What
-//! the validator's key has signed is not in a backup: this says what the node will do about it.
+//! Every file is hashed while it is copied, and nothing is a database before all of it is there and,
+//! unless the backup is trusted, every block in it was executed again: hashes find accidents, and not
+//! what somebody has made who could write to where the backup lay. What the validator's key has signed
+//! is not in a backup: this says what the node will do about it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +17,8 @@ use super::{
 use crate::{
     config::{NodeConfig, Role},
     sign_state,
-    storage::{Vacant, stands},
+    storage::{Store, Vacant, stands},
+    verify_chain::{Report, verify_chain},
 };
 
 /// What a node that was restored knows of what its key has signed.
@@ -23,13 +26,25 @@ use crate::{
 pub enum Voice {
     /// It never votes.
     Observer,
-    /// There is a mark: it is silent up to it.
+    /// There is a sign state, and the node goes by what that says.
     Marked(PathBuf),
     /// There is none: it looks on before it votes.
     Unknown(PathBuf),
 }
 
-/// Fills the empty data folder of the node that is configured so.
+/// What was brought back.
+#[derive(Debug)]
+pub struct Restored {
+    /// What the backup says of itself.
+    pub manifest: Manifest,
+    /// What the node knows of what its key has signed.
+    pub voice: Voice,
+    /// What was executed again; none of a backup that is trusted.
+    pub report: Option<Report>,
+}
+
+/// Fills the empty data folder of the node that is configured so, and executes all of it again unless
+/// the backup is `trusted`.
 ///
 /// # Errors
 ///
@@ -38,14 +53,20 @@ pub fn restore(
     config: &NodeConfig,
     genesis: &Genesis,
     backup: &Path,
-) -> Result<(Manifest, Voice), BackupError> {
+    trusted: bool,
+) -> Result<Restored, BackupError> {
     let whole = check(backup, Some(genesis.chain_id()))?;
-    fill(backup, &whole, &config.data_dir)?;
-    Ok((whole.manifest, voice(config)))
+    let report = fill(backup, &whole, &config.data_dir, !trusted)?;
+    Ok(Restored { manifest: whole.manifest, voice: voice(config), report })
 }
 
-/// Copies a backup into an empty folder, as a node has it.
-pub(super) fn fill(backup: &Path, whole: &Whole, data: &Path) -> Result<(), BackupError> {
+/// Copies a backup into an empty folder, as a node has it; executes it there if `again`.
+pub(super) fn fill(
+    backup: &Path,
+    whole: &Whole,
+    data: &Path,
+    again: bool,
+) -> Result<Option<Report>, BackupError> {
     let vacant = Vacant::take(data, whole.genesis.chain_id())?;
     let arriving = vacant.arriving();
     let files = whole.manifest.files.iter().filter(|file| file.path != GENESIS);
@@ -53,12 +74,18 @@ pub(super) fn fill(backup: &Path, whole: &Whole, data: &Path) -> Result<(), Back
     for file in files {
         let (from, to) = (backup.join(&file.path), arriving.join(&file.path));
         make_room(&to)?;
-        check_sum(&from, file, copy(&from, &to)?)?;
+        check_sum(&from, file, copy(&from, &to, file.bytes.saturating_add(1))?)?;
         names.push(file.path.clone());
     }
-    sync_folders(&arriving, &names)?;
     check_stands(&whole.stands, &stands(&arriving)?)?;
-    Ok(vacant.settle()?)
+    let mut report = None;
+    if again {
+        let store = Store::open_existing(&arriving, &whole.genesis)?;
+        report = Some(verify_chain(&store, &whole.genesis, |_, _| {})?);
+    }
+    sync_folders(&arriving, &names)?;
+    vacant.settle()?;
+    Ok(report)
 }
 
 fn voice(config: &NodeConfig) -> Voice {

@@ -216,8 +216,10 @@ struct Engine {
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Heard>,
-    /// The height up to which this node took part as the chain went on.
+    /// The newest height that bears this node's signature, or at which it had nothing to say.
     voiced: u64,
+    /// What it looks on from, when it has just found that the others do not hear it.
+    unheard: Option<HeightStart>,
     /// When a block was last committed here, or the engine was started.
     progress_ms: u64,
     /// When this engine was started.
@@ -263,6 +265,7 @@ impl Engine {
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
             voiced,
+            unheard: None,
             progress_ms: now,
             started_ms: now,
             published: Instant::now(),
@@ -387,6 +390,11 @@ impl Engine {
             for effect in self.host.step((self.parts.clock)(), input)? {
                 inputs.extend(self.execute(effect)?);
             }
+            if let Some(start) = self.unheard.take() {
+                // What waits is of the height before.
+                inputs.clear();
+                self.restart_consensus(start)?;
+            }
         }
         if self.host.height() != before {
             self.unasked.begin(self.host.height());
@@ -455,7 +463,6 @@ impl Engine {
         self.check_own_signature(certificate)?;
         let prepared = self.decided_body(block)?;
         self.commit(&prepared, certificate)?;
-        self.voiced = self.voiced.max(certificate.height);
         self.bodies.clear();
         self.wanted.clear();
         self.wakes.clear();
@@ -463,6 +470,10 @@ impl Engine {
         self.checks.move_to(start.clone());
         self.repeat_evidence()?;
         self.plan_begin();
+        if self.is_unheard(&start) {
+            self.unheard = Some(start);
+            return Ok(Vec::new());
+        }
         let mut inputs = vec![Input::StartHeight(start)];
         if self.parts.pool.has_work() {
             inputs.push(Input::Begin);
@@ -478,6 +489,7 @@ impl Engine {
         let Prepared { block, executed, .. } = prepared;
         self.parts.store.commit(&Commit { block, certificate, executed })?;
         let height = block.header.height;
+        self.note_voice(certificate);
         if block.header.next_validators_hash != block.header.validators_hash {
             self.admit(&executed.next_validators);
         }

@@ -1,15 +1,18 @@
 //! A validator's key at two sites: only one of them votes, whatever becomes of the other.
 //!
 //! No file can know what a copy of the key signs elsewhere, so each site keeps two rules. Whoever has
-//! missed heights looks on before it votes again, as if it had lost its mark: in that time the other
-//! one may have begun. And whoever hears the key say what it has not said itself stops. The second
+//! missed heights, or has voted and found its signature under no block of two heights, looks on before
+//! it votes again, as if it had lost its mark: in that time the other one may have begun. And whoever hears the key say what it has not said itself stops. The second
 //! site begins without a mark and so looks on first: the heights that it looks on at are those after
 //! which the first one no longer votes by itself.
 //!
 //! Both rules cost a province its vote for some heights after each absence, so they hold only where
 //! the configuration says that there is a second site (`two_sites`).
 
-use symbolon_consensus::{HeightStart, Signed, Verified, mark::WATCHED_HEIGHTS};
+use symbolon_consensus::{
+    HeightStart, Signed, Verified,
+    mark::{WATCHED_AT_TWO_SITES, WATCHED_HEIGHTS},
+};
 use symbolon_ledger::{
     certificate::Certificate,
     codes::ProvinceCode,
@@ -17,6 +20,10 @@ use symbolon_ledger::{
 };
 
 use super::{Engine, EngineError, EngineParts};
+
+/// Heights in a row after whose decision this node looks on when none of them bears its signature: it
+/// hears the others, and they do not hear it. The other site counts one more before it votes.
+const UNHEARD_HEIGHTS: u64 = WATCHED_AT_TWO_SITES - 1;
 
 /// What is known of what this node's key has signed, at a start: heights that were committed above
 /// the mark were committed without this node.
@@ -48,10 +55,10 @@ fn after_absence(
     tracing::warn!(
         height = start.height(),
         voiced,
-        heights = WATCHED_HEIGHTS,
+        heights = WATCHED_AT_TWO_SITES,
         "the chain went on without this node, and its key is at two sites: it looks on for whole heights before it votes"
     );
-    signed.absent(now_ms)
+    signed.absent_from_two_sites(now_ms)
 }
 
 impl Engine {
@@ -60,6 +67,22 @@ impl Engine {
     pub(super) fn after_sync(&self, start: &HeightStart) -> Signed {
         let (signed, now) = (self.host.signed().clone(), (self.parts.clock)());
         after_absence(&self.parts, signed, start, self.voiced, now)
+    }
+
+    /// A block was committed. The others have heard this node where its signature is under it; where it
+    /// has no vote, or looks on, there was nothing to hear.
+    pub(super) fn note_voice(&mut self, under: &Certificate) {
+        let silent = !self.host.has_vote() || matches!(self.host.signed(), Signed::Unknown(_));
+        if silent || under.signatures.iter().any(|signature| self.is_own(signature.province)) {
+            self.voiced = self.voiced.max(under.height);
+        }
+    }
+
+    /// Whether this node is to look on from the height after those that it has decided, because the
+    /// others do not hear it and its key is at a second site too.
+    pub(super) fn is_unheard(&self, start: &HeightStart) -> bool {
+        let shared = self.parts.marks.as_ref().is_some_and(|marks| marks.is_shared());
+        shared && start.height() > self.voiced.saturating_add(UNHEARD_HEIGHTS)
     }
 
     /// Refuses to go on when a message bears this node's signature and is not its own.

@@ -4,7 +4,9 @@
 //! this node's own state have signed its hash. A worker checks that and executes the block; the
 //! engine commits it like any other, and consensus starts afresh at the height after it.
 //!
-//! A node that is very far behind copies a snapshot instead (`crate::join`), and this waits.
+//! A node that is very far behind copies a snapshot as well (`crate::join`). This gives it a head start,
+//! and then goes on as far as peers serve the next block: nobody can stop it by what it says of
+//! snapshots.
 //!
 //! One range is asked for at a time, and the next only when it has come or has failed. What a
 //! peer says of its own height decides whom to ask, and whether this node calls itself behind: a
@@ -159,9 +161,25 @@ impl Engine {
     /// Whether this node is behind. Who has fewer peers than may lie has nobody else to ask: all
     /// of them must say so.
     pub(super) fn is_behind(&self) -> bool {
+        self.sync.is_syncing(self.host.height(), self.may_lie())
+    }
+
+    /// How many peers may lie about their height.
+    fn may_lie(&self) -> usize {
         let may_lie = may_fail(self.host.start().validators.validators().len());
-        let may_lie = may_lie.min(self.peers.len().saturating_sub(1));
-        self.sync.is_syncing(self.host.height(), may_lie)
+        may_lie.min(self.peers.len().saturating_sub(1))
+    }
+
+    /// Has the node join by snapshot when it is far behind what more peers than may lie say; whether
+    /// block sync is to wait for that.
+    fn waits_for_snapshot(&self, next: u64) -> bool {
+        let Some(joiner) = &self.parts.joiner else { return false };
+        let mut tips: Vec<_> = self.sync.claims.values().map(|claim| claim.tip).collect();
+        tips.sort_unstable_by_key(|tip| std::cmp::Reverse(*tip));
+        if let Some(likely) = tips.get(self.may_lie()) {
+            joiner.considers(next, *likely);
+        }
+        joiner.is_waited_for()
     }
 
     /// Asks for the next blocks when a peer claims to have them.
@@ -182,13 +200,12 @@ impl Engine {
         let ahead: Vec<_> =
             self.sync.claims.iter().filter(|(_, claim)| claim.tip >= next).collect();
         self.sync.behind_at = (!ahead.is_empty()).then_some(next);
-        let ahead: Vec<_> = ahead.into_iter().filter(|(_, claim)| !claim.vain).collect();
-        if ahead.is_empty() {
+        if self.waits_for_snapshot(next) {
+            self.sync.look_again = Some(now + PATIENCE);
             return;
         }
-        let highest = ahead.iter().map(|(_, claim)| claim.tip).max().unwrap_or(next);
-        if self.parts.joiner.as_ref().is_some_and(|joiner| joiner.considers(next, highest)) {
-            self.sync.look_again = Some(now + PATIENCE);
+        let ahead: Vec<_> = ahead.into_iter().filter(|(_, claim)| !claim.vain).collect();
+        if ahead.is_empty() {
             return;
         }
         let (peer, claim) = ahead[self.sync.turn % ahead.len()];
@@ -302,7 +319,7 @@ impl Engine {
 
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights
     /// is past: they are committed, and the log of the new height is empty.
-    fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
+    pub(super) fn restart_consensus(&mut self, start: HeightStart) -> Result<(), EngineError> {
         self.checks.move_to(start.clone());
         self.bodies.clear();
         self.examining.clear();

@@ -310,7 +310,8 @@ impl NetworkHandle {
 
     /// Fetches a part of a snapshot from one of those that said that they have it, by its height
     /// and the hash of its manifest, but from none of `avoid`. Ends with [`NetworkEvent::SnapshotPart`], at the latest after
-    /// [`limits::PART_LONGEST`]. More than [`limits::PARTS`] at once are not fetched.
+    /// [`limits::PART_LONGEST`]. More than [`limits::PARTS`] at once are not fetched,
+    /// and those of another snapshot are given up.
     pub fn fetch_part(&self, snapshot: (u64, Digest), part: u64, avoid: Vec<PeerIndex>) {
         self.mailbox.order(Order::FetchPart { snapshot, part, avoid });
     }

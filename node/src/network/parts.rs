@@ -72,9 +72,11 @@ impl Task {
         self.outbox.body(NetworkEvent::Snapshots { from, offers });
     }
 
-    /// Begins to fetch a part.
+    /// Begins to fetch a part. Nobody waits for parts of another snapshot any more: they must not take
+    /// the places of this one's.
     pub(super) fn fetch_part(&mut self, name: PartName, avoid: &[PeerIndex]) {
         let now = Instant::now();
+        self.parts.fetches.retain(|(snapshot, _), _| *snapshot == name.0);
         if self.parts.fetches.len() >= PARTS {
             self.tell_part(name, None);
             return;

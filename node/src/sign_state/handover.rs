@@ -18,6 +18,7 @@ use symbolon_consensus::mark::place;
 use symbolon_ledger::vote::{Statement, Step};
 
 use super::{MODE, Owner, SignState, SignStateError, Standing, VERSION};
+use crate::storage::had_vote;
 
 /// Most bytes of an exported file.
 const MAX_EXPORT_BYTES: u64 = 4_096;
@@ -60,9 +61,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Take the mark over that another machine has exported. Where nothing newer is known of the
-    /// key, the validator looks on for whole heights first, since no file says what was signed
-    /// after it was made.
+    /// Take the mark over that another machine has exported. The validator looks on for whole heights
+    /// first, since no file says what was signed after it was made.
     Import {
         /// The configuration file.
         #[arg(long)]
@@ -112,14 +112,14 @@ impl SignStateArgs {
         }
     }
 
-    /// Does it, and says what was done.
+    /// Does it, and says what was done. `data` is the node's data folder.
     ///
     /// # Errors
     ///
     /// [`SignStateError`].
-    pub fn run(&self, path: &Path, owner: Owner) -> Result<String, SignStateError> {
+    pub fn run(&self, path: &Path, owner: Owner, data: &Path) -> Result<String, SignStateError> {
         match &self.command {
-            Command::New { signed_up_to, .. } => new(path, owner, *signed_up_to),
+            Command::New { signed_up_to, .. } => new(path, owner, data, *signed_up_to),
             Command::Show { json, .. } => show(path, owner, *json),
             Command::Export { out, .. } => export(path, owner, out),
             Command::Import { file, nothing_signed_since, .. } => {
@@ -129,7 +129,18 @@ impl SignStateArgs {
     }
 }
 
-fn new(path: &Path, owner: Owner, signed_up_to: Option<u64>) -> Result<String, SignStateError> {
+/// A file that is gone is not a key that never signed, and the database may know better.
+fn new(
+    path: &Path,
+    owner: Owner,
+    data: &Path,
+    signed_up_to: Option<u64>,
+) -> Result<String, SignStateError> {
+    if let Some(height) = had_vote(data, owner.province, &owner.key)?
+        && signed_up_to.is_none_or(|known| known < height)
+    {
+        return Err(SignStateError::Voted { data: data.to_owned(), height });
+    }
     let mark = signed_up_to.map(|height| Statement {
         step: Step::Precommit,
         chain: owner.chain,
@@ -151,7 +162,7 @@ fn show(path: &Path, owner: Owner, json: bool) -> Result<String, SignStateError>
     let state = existing(path, owner)?;
     let (word, mark) = match state.standing() {
         Standing::Known(mark) => ("known", mark.as_ref()),
-        Standing::Unknown => ("unknown", None),
+        Standing::Unknown(_) => ("unknown", None),
         Standing::HandedOver(mark) => ("handed_over", mark.as_ref()),
     };
     let exported = Exported::of(&owner, mark);
@@ -166,7 +177,12 @@ fn show(path: &Path, owner: Owner, json: bool) -> Result<String, SignStateError>
         return Ok(value.to_string());
     }
     let signed = match (state.standing(), exported.signed) {
-        (Standing::Unknown, _) => "not known; the validator looks on before it votes".to_owned(),
+        (Standing::Unknown(mark), _) => {
+            let least =
+                mark.as_ref().map(|mark| format!(", at least up to height {}", mark.height));
+            let least = least.unwrap_or_default();
+            format!("not known{least}; the validator looks on before it votes")
+        }
         (_, None) => "nothing".to_owned(),
         (_, Some(m)) => {
             let block = m.block.unwrap_or_else(|| "no block".into());
@@ -183,9 +199,12 @@ fn export(path: &Path, owner: Owner, out: &Path) -> Result<String, SignStateErro
     let mut state = existing(path, owner)?;
     let mark = match state.standing().clone() {
         Standing::Known(mark) | Standing::HandedOver(mark) => mark,
-        Standing::Unknown => return Err(SignStateError::Unknown { path: path.to_owned() }),
+        Standing::Unknown(_) => return Err(SignStateError::Unknown { path: path.to_owned() }),
     };
-    let fail = |source| SignStateError::Io { path: out.to_owned(), source };
+    let fail = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => SignStateError::Taken { path: out.to_owned() },
+        _ => SignStateError::Io { path: out.to_owned(), source },
+    };
     let mut options = File::options();
     let mut file = options.write(true).create_new(true).mode(MODE).open(out).map_err(fail)?;
     state.set(Standing::HandedOver(mark.clone()))?;
@@ -198,9 +217,10 @@ fn export(path: &Path, owner: Owner, out: &Path) -> Result<String, SignStateErro
     Ok(format!("{}: handed over; this key does not vote here any more", out.display()))
 }
 
-/// An exported file may be of any age. What this machine knows of the key says whether it is the
-/// newest: it is above the mark that was handed over here, or this key has gone on from it here.
-/// Otherwise the key may have signed since, elsewhere or here, and only its operator can know.
+/// An exported file may be of any age: one that is newer than what is known here need not be the
+/// newest. So the key may have signed since, elsewhere or here, and only its operator can know; the
+/// mark is the least that it has. A file that says what is known of a key that votes here changes
+/// nothing.
 fn import(
     path: &Path,
     owner: Owner,
@@ -212,20 +232,20 @@ fn import(
     let state = SignState::open(path, owner)?;
     let (known, votes_here) = match state.as_ref().map(SignState::standing) {
         Some(Standing::Known(mark)) => (mark.as_ref(), true),
-        Some(Standing::HandedOver(mark)) => (mark.as_ref(), false),
-        Some(Standing::Unknown) | None => (None, false),
+        Some(Standing::HandedOver(mark) | Standing::Unknown(mark)) => (mark.as_ref(), false),
+        None => (None, false),
     };
     if let Some(known) = known
         && imported.as_ref().is_none_or(|mark| place(mark) < place(known))
     {
         return Err(SignStateError::Older { exported: height, known: known.height });
     }
-    let newer = known.is_some() && imported.as_ref().map(place) > known.map(place);
-    let (standing, what) = if votes_here || newer || nothing_signed_since {
+    let is_known = votes_here && imported.as_ref() == known;
+    let (standing, what) = if is_known || nothing_signed_since {
         (Standing::Known(imported), format!("the key votes above height {height}"))
     } else {
         let what = "the validator looks on before it votes, since the key may have signed after this export; if it has not: --nothing-signed-since";
-        (Standing::Unknown, what.to_owned())
+        (Standing::Unknown(imported), what.to_owned())
     };
     match state {
         Some(mut state) => state.set(standing)?,
@@ -258,16 +278,19 @@ impl Exported {
 }
 
 fn read_export(path: &Path, owner: &Owner) -> Result<Option<Statement>, SignStateError> {
-    let fail = |source| SignStateError::Io { path: path.to_owned(), source };
+    let fail = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => SignStateError::NoExport { path: path.to_owned() },
+        _ => SignStateError::Io { path: path.to_owned(), source },
+    };
     let bad = |problem: String| SignStateError::Export { path: path.to_owned(), problem };
-    let mut text = String::new();
+    let mut text = Vec::new();
     let file = File::open(path).map_err(fail)?;
-    file.take(MAX_EXPORT_BYTES + 1).read_to_string(&mut text).map_err(fail)?;
+    file.take(MAX_EXPORT_BYTES + 1).read_to_end(&mut text).map_err(fail)?;
     if text.len() as u64 > MAX_EXPORT_BYTES {
         return Err(bad(format!("longer than {MAX_EXPORT_BYTES} bytes")));
     }
-    let exported: Exported = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    let foreign = |what| SignStateError::Foreign { path: path.to_owned(), what };
+    let exported: Exported = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+    let foreign = |what| SignStateError::ForeignExport { path: path.to_owned(), what };
     let ours = Exported::of(owner, None);
     let differs = [
         ("release", exported.version != ours.version),

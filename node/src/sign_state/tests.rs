@@ -54,7 +54,7 @@ fn a_missing_file_is_not_a_key_that_never_signed() {
     drop(SignState::take(&path, owner(1)).unwrap());
     // Not even after a restart.
     let state = SignState::take(&path, owner(1)).unwrap();
-    assert_eq!(state.standing(), &Standing::Unknown);
+    assert_eq!(state.standing(), &Standing::Unknown(None));
     assert!(matches!(state.signed(5), Signed::Unknown(_)));
 }
 
@@ -66,7 +66,7 @@ fn damage_in_either_slot_is_never_an_older_mark() {
         let mut bytes = std::fs::read(&path).unwrap();
         harm(&mut bytes);
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(opened(&path), Standing::Unknown);
+        assert_eq!(opened(&path), Standing::Unknown(None));
         // It is overwritten when the validator votes again.
         let mut state = SignState::open(&path, owner(1)).unwrap().unwrap();
         state.keep(&said(9, 0)).unwrap();
@@ -84,6 +84,20 @@ fn damage_in_either_slot_is_never_an_older_mark() {
     }
     check(&|bytes| bytes.truncate(second));
     check(&|bytes| bytes.clear());
+}
+
+#[test]
+fn a_mark_that_was_given_up_stays_so_whichever_slot_is_damaged() {
+    for slot in [0, usize::try_from(DISTANCE).unwrap()] {
+        let (_folder, path) = place_of_it();
+        kept(&path);
+        SignState::take(&path, owner(1)).unwrap().give_up().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[slot..slot + SLOT].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let refused = SignState::take(&path, owner(1)).unwrap_err();
+        assert!(matches!(refused, SignStateError::HandedOver { .. }), "{refused}");
+    }
 }
 
 #[test]
@@ -118,7 +132,7 @@ fn what_was_signed_is_known_beside_the_next_key_as_well() {
         let mut state = taken.unwrap();
         match (state.signed(5), expected) {
             (Signed::UpTo(mark), Standing::Known(known)) => assert_eq!(mark, known),
-            (Signed::Unknown(_), Standing::Unknown) => {}
+            (Signed::Unknown(_), Standing::Unknown(_)) => {}
             (signed, expected) => panic!("{signed:?} is not {expected:?}"),
         }
         // Whichever key signs, the mark is in both places, also after another start.
@@ -135,9 +149,9 @@ fn what_was_signed_is_known_beside_the_next_key_as_well() {
     check(known(7), Some(known(5)), Some(known(7)));
     check(known(5), Some(known(7)), Some(known(7)));
     check(Standing::Known(None), Some(known(7)), Some(known(7)));
-    check(known(7), Some(Standing::Unknown), Some(Standing::Unknown));
-    check(Standing::Unknown, Some(known(7)), Some(Standing::Unknown));
-    check(Standing::Unknown, None, Some(Standing::Unknown));
+    check(known(7), Some(Standing::Unknown(None)), Some(Standing::Unknown(None)));
+    check(Standing::Unknown(None), Some(known(7)), Some(Standing::Unknown(None)));
+    check(Standing::Unknown(None), None, Some(Standing::Unknown(None)));
     check(known(7), Some(Standing::HandedOver(None)), None);
 }
 
@@ -155,7 +169,9 @@ mod moving {
 
     fn command(path: &Path, line: &[&str]) -> Result<String, SignStateError> {
         let whole = ["sign-state"].iter().chain(line).chain(&["--config", "node.toml"]);
-        Line::parse_from(whole).args.run(path, owner(1))
+        // No database is there, unless a test has made one.
+        let data = path.with_file_name("data");
+        Line::parse_from(whole).args.run(path, owner(1), &data)
     }
 
     #[test]
@@ -179,7 +195,7 @@ mod moving {
         // And back.
         let back = folder.path().join("back.json");
         command(&there, &["export", "--out", back.to_str().unwrap()]).unwrap();
-        command(&here, &["import", back.to_str().unwrap()]).unwrap();
+        command(&here, &["import", "--nothing-signed-since", back.to_str().unwrap()]).unwrap();
         assert_eq!(opened(&here), Standing::Known(Some(said(8, 0))));
     }
 
@@ -214,16 +230,87 @@ mod moving {
             let mut state = SignState::create(path, owner(1), Standing::Known(None)).unwrap();
             state.keep(&said(6, 0)).unwrap();
         };
-        check(&lost, false, Standing::Unknown);
-        check(&lost_and_begun, false, Standing::Unknown);
-        check(&damaged, false, Standing::Unknown);
+        // What it says is the least that was signed.
+        let least = || Standing::Unknown(Some(said(7, 1)));
+        check(&lost, false, least());
+        check(&lost_and_begun, false, least());
+        check(&damaged, false, least());
         // Handed over, and perhaps used there.
-        check(&|_| (), false, Standing::Unknown);
+        check(&|_| (), false, least());
         for at in [&lost as &dyn Fn(&Path), &lost_and_begun, &damaged, &|_| ()] {
             check(at, true, mark());
         }
-        // It votes here, and its mark only goes up.
-        check(&behind, false, mark());
+        // Newer than what is known here, and perhaps not the newest.
+        check(&behind, false, least());
+        check(&behind, true, mark());
+    }
+
+    #[test]
+    fn an_import_that_looks_on_forgets_no_mark_and_one_that_says_nothing_new_changes_nothing() {
+        let (folder, path) = place_of_it();
+        let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (early, late) = (file("early.json"), file("late.json"));
+        kept(&path);
+        command(&path, &["export", "--out", &early]).unwrap();
+        command(&path, &["import", "--nothing-signed-since", &early]).unwrap();
+        // It votes here, from this very mark.
+        command(&path, &["import", &early]).unwrap();
+        assert_eq!(opened(&path), Standing::Known(Some(said(7, 1))));
+        let mut state = SignState::take(&path, owner(1)).unwrap();
+        state.keep(&said(9, 0)).unwrap();
+        drop(state);
+        command(&path, &["export", "--out", &late]).unwrap();
+        command(&path, &["import", &late]).unwrap();
+        assert_eq!(opened(&path), Standing::Unknown(Some(said(9, 0))));
+        let shown = command(&path, &["show"]).unwrap();
+        assert!(shown.contains("at least up to height 9"), "{shown}");
+        let old = command(&path, &["import", "--nothing-signed-since", &early]).unwrap_err();
+        assert!(matches!(old, SignStateError::Older { exported: 7, known: 9 }), "{old}");
+        // When it votes again its mark goes on from there.
+        let mut state = SignState::take(&path, owner(1)).unwrap();
+        state.keep(&said(9, 0)).unwrap();
+        state.keep(&said(12, 0)).unwrap();
+        drop(state);
+        assert_eq!(opened(&path), Standing::Known(Some(said(12, 0))));
+    }
+
+    #[test]
+    fn a_key_that_had_a_vote_in_the_database_is_not_called_new() {
+        use symbolon_ledger::codec;
+
+        use crate::storage::{
+            Store,
+            schema::{cf, height_key, meta},
+        };
+
+        let (genesis, keys) =
+            symbolon_genesis::presets::devnet_from_seed(4, &[1; 32], 1_700_000_000_000, 1);
+        let (_folder, path) = place_of_it();
+        let data = path.with_file_name("data");
+        let check = |line: &[&str], key: PublicKey, refused: Option<u64>| {
+            let whole = ["sign-state"].iter().chain(line).chain(&["--config", "node.toml"]);
+            let owner = Owner { chain: genesis.chain_id(), province: keys[0].province, key };
+            match (Line::parse_from(whole).args.run(&path, owner, &data), refused) {
+                (Ok(_), None) => std::fs::remove_file(&path).unwrap(),
+                (Err(SignStateError::Voted { height, .. }), Some(expected)) => {
+                    assert_eq!(height, expected, "{line:?}");
+                    assert!(!path.exists());
+                }
+                (other, _) => panic!("{line:?}: {other:?}"),
+            }
+        };
+        let (voter, other) = (keys[0].validator.public_key(), owner(7).key);
+        check(&["new"], voter, None);
+        let store = Store::open(&data, &genesis).unwrap();
+        check(&["new"], voter, None);
+        let mut header = store.view().unwrap().tip().header.clone();
+        header.height = 5;
+        store.put_for_a_test(cf::HEADERS, &height_key(5), &codec::encode(&header));
+        store.put_for_a_test(cf::META, meta::TIP, &height_key(5));
+        check(&["new"], voter, Some(5));
+        check(&["new", "--signed-up-to", "4"], voter, Some(5));
+        check(&["new", "--signed-up-to", "5"], voter, None);
+        check(&["new"], other, None);
     }
 
     #[test]
@@ -247,6 +334,7 @@ mod moving {
         let out = folder.path().join("out.json");
         let none = command(&path, &["show"]).unwrap_err();
         assert!(matches!(none, SignStateError::Missing { .. }), "{none}");
+        assert!(none.to_string().contains("just start the node: it looks on"), "{none}");
         drop(SignState::take(&path, owner(1)).unwrap());
         let unknown = command(&path, &["export", "--out", out.to_str().unwrap()]).unwrap_err();
         assert!(matches!(unknown, SignStateError::Unknown { .. }), "{unknown}");
@@ -274,5 +362,18 @@ mod moving {
         check("prevote", "preview", "not an exported sign state");
         check("\"height\"", "\"depth\"", "not an exported sign state");
         check("{", "", "not an exported sign state");
+        let refuse = |line: &[&str], path: &Path, expected: &str| {
+            let error = command(path, line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        let there = folder.path().join("there.signed");
+        std::fs::write(&file, [0xff; 90]).unwrap();
+        refuse(&["import", file.to_str().unwrap()], &there, "not an exported sign state");
+        refuse(&["import", "/nowhere/mark.json"], &there, "name the one that");
+        // The mark is not retired when there is no place for it.
+        drop(SignState::create(&there, owner(1), Standing::Known(None)).unwrap());
+        let taken = &["export", "--out", file.to_str().unwrap()];
+        refuse(taken, &there, "an export replaces nothing");
+        assert_eq!(opened(&there), Standing::Known(None));
     }
 }

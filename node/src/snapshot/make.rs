@@ -145,7 +145,7 @@ impl Writer {
             };
             self.manifest.blocks.push(symbolon_ledger::block::header_hash(&header).0);
             let length = PAIR_FRAME + header.len() + leaves.len();
-            if bytes + length > CHUNK_BYTES {
+            if !chunk.is_empty() && bytes + length > CHUNK_BYTES {
                 self.history_chunk(&std::mem::take(&mut chunk))?;
                 bytes = LIST_FRAME;
             }

@@ -10,7 +10,7 @@ use bincode::{Decode, Encode};
 use symbolon_ledger::{
     block::{Header, header_hash},
     codec::{DecodeError, local},
-    hash::{DIGEST_LEN, Digest, sha256},
+    hash::{BlockHash, DIGEST_LEN, Digest, sha256},
     log::{self, Frontier},
     state::map_key,
     tree::whole::{KEY_BITS, Leaf, Subtree, join, subtree},
@@ -134,7 +134,9 @@ pub enum Flaw {
     #[error("the blocks named are not those before the certified header")]
     Blocks,
     /// The chunks of headers are too many, too few or too long.
-    #[error("the chunks of headers do not cover the blocks named")]
+    #[error(
+        "the chunks of headers do not cover the blocks named, or are cut otherwise than all cut"
+    )]
     History,
     /// The chunks of the state do not lead to the header's `state_root`.
     #[error("the chunks of the state do not lead to the certified state root")]
@@ -159,6 +161,9 @@ pub enum Flaw {
     /// There is no such chunk.
     #[error("there is no chunk {0}")]
     NoSuchChunk(u64),
+    /// An inclusion that does not lead from a block of this height to the certified header.
+    #[error("it does not prove a block {0} under the certified header")]
+    Inclusion(u64),
 }
 
 /// A manifest that leads to a certified header.
@@ -232,6 +237,13 @@ impl Checked {
         self.manifest.lengths().map(|bytes| bytes as u64).sum()
     }
 
+    /// Hash of the block at a height, if it is one of those carried.
+    #[must_use]
+    pub fn block(&self, height: u64) -> Option<BlockHash> {
+        let index = height.checked_sub(first_header(self.height()))?;
+        self.manifest.blocks.get(usize::try_from(index).ok()?).copied().map(Digest)
+    }
+
     /// The frontier of the blocks before the first one carried.
     #[must_use]
     pub fn before(&self) -> &Frontier {
@@ -260,7 +272,7 @@ impl Checked {
         let skipped: usize = parts[..index].iter().map(|part| part.blocks as usize).sum();
         let names = &self.manifest.blocks[skipped..skipped + parts[index].blocks as usize];
         let carried: Vec<CarriedBlock> = local::decode(bytes, CHUNK_BYTES)?;
-        if carried.len() != names.len() {
+        if carried.len() != names.len() || !begins_where_it_must(parts, index, &carried) {
             return Err(Flaw::History);
         }
         let blocks = carried.into_iter().zip(names).enumerate();
@@ -324,10 +336,25 @@ fn check_blocks(manifest: &Manifest, header: &Header) -> Result<Frontier, Flaw> 
     if fits { Ok(before) } else { Err(Flaw::Blocks) }
 }
 
+/// A chunk holds as many blocks as fit. So none is empty, and two neighbours are together longer
+/// than one may be: there cannot be many of them, whatever their sender says.
 fn check_history(manifest: &Manifest) -> Result<(), Flaw> {
-    let blocks: u64 = manifest.history.iter().map(|part| u64::from(part.blocks)).sum();
-    let bounded = manifest.history.iter().all(|part| part.bytes as usize <= CHUNK_BYTES);
-    if bounded && blocks == manifest.blocks.len() as u64 { Ok(()) } else { Err(Flaw::History) }
+    let parts = &manifest.history;
+    let blocks: u64 = parts.iter().map(|part| u64::from(part.blocks)).sum();
+    let bounded = parts.iter().all(|part| part.blocks > 0 && part.bytes as usize <= CHUNK_BYTES);
+    let full = parts.windows(2).all(|pair| {
+        pair[0].bytes as usize + (pair[1].bytes as usize).saturating_sub(LIST_FRAME) > CHUNK_BYTES
+    });
+    let covered = blocks == manifest.blocks.len() as u64;
+    if bounded && full && covered { Ok(()) } else { Err(Flaw::History) }
+}
+
+/// Whether the first block of a chunk had no room in the chunk before.
+fn begins_where_it_must(parts: &[HistoryPart], index: usize, carried: &[CarriedBlock]) -> bool {
+    let before = index.checked_sub(1).and_then(|before| parts.get(before));
+    let (Some(before), Some(first)) = (before, carried.first()) else { return true };
+    let length = PAIR_FRAME + first.header.len() + first.leaves.len();
+    before.bytes as usize + length > CHUNK_BYTES
 }
 
 fn check_state(manifest: &Manifest, header: &Header) -> Result<(), Flaw> {
@@ -335,23 +362,27 @@ fn check_state(manifest: &Manifest, header: &Header) -> Result<(), Flaw> {
         part.bytes as usize <= CHUNK_BYTES && (part.bytes == 0) == (part.place == Place::Empty)
     };
     let mut parts = manifest.state.iter();
-    let root = fold(&mut parts, 0).ok_or(Flaw::State)?;
+    let (root, _) = fold(&mut parts, 0).ok_or(Flaw::State)?;
     let whole = parts.next().is_none() && manifest.state.iter().all(fits);
     if whole && root.hash() == header.state_root { Ok(()) } else { Err(Flaw::State) }
 }
 
-/// Joins the parts that lie under one place at `depth`; none when they do not cover it exactly.
-fn fold(parts: &mut std::slice::Iter<'_, StatePart>, depth: usize) -> Option<Subtree> {
+/// Joins the parts that lie under one place at `depth`, and gives the bytes of their records; none
+/// when they do not cover it exactly, or would all fit into one chunk.
+fn fold(parts: &mut std::slice::Iter<'_, StatePart>, depth: usize) -> Option<(Subtree, usize)> {
     let next = parts.as_slice().first()?;
     if usize::from(next.depth) == depth {
         parts.next();
-        return Some(next.place.into());
+        return Some((next.place.into(), (next.bytes as usize).saturating_sub(LIST_FRAME)));
     }
     if usize::from(next.depth) < depth || depth >= KEY_BITS {
         return None;
     }
-    let left = fold(parts, depth + 1)?;
-    Some(join(left, fold(parts, depth + 1)?))
+    let (left, left_bytes) = fold(parts, depth + 1)?;
+    let (right, right_bytes) = fold(parts, depth + 1)?;
+    let bytes = left_bytes.saturating_add(right_bytes);
+    let needed = LIST_FRAME.saturating_add(bytes) > CHUNK_BYTES;
+    needed.then(|| (join(left, right), bytes))
 }
 
 #[cfg(test)]
@@ -403,7 +434,8 @@ mod tests {
 
     #[test]
     fn parts_that_do_not_cover_the_tree_exactly_are_refused() {
-        let part = |depth| StatePart { depth, bytes: 1, place: Place::Inner([1; 32]) };
+        let bytes = u32::try_from(CHUNK_BYTES).unwrap();
+        let part = |depth| StatePart { depth, bytes, place: Place::Inner([1; 32]) };
         let check = |depths: &[u16], good: bool| {
             let parts: Vec<_> = depths.iter().map(|depth| part(*depth)).collect();
             let mut left = parts.iter();
@@ -421,5 +453,45 @@ mod tests {
         check(&[2, 1], false);
         check(&[2, 2, 1, 1], false);
         check(&[u16::MAX], false);
+    }
+
+    #[test]
+    fn parts_that_are_cut_finer_than_they_must_be_are_refused() {
+        let full = u32::try_from(CHUNK_BYTES).unwrap();
+        let history = |parts: &[(u32, u32)], good: bool| {
+            let blocks: u32 = parts.iter().map(|(blocks, _)| blocks).sum();
+            let manifest = Manifest {
+                version: MANIFEST_VERSION,
+                height: 7,
+                peaks: Vec::new(),
+                blocks: vec![[0; 32]; blocks as usize],
+                history: parts
+                    .iter()
+                    .map(|&(blocks, bytes)| HistoryPart { blocks, bytes })
+                    .collect(),
+                state: Vec::new(),
+            };
+            assert_eq!(check_history(&manifest).is_ok(), good, "{parts:?}");
+        };
+        history(&[(3, 900)], true);
+        history(&[(3, full), (1, 300)], true);
+        history(&[(3, full - 200), (1, 300)], true);
+        history(&[(3, 900), (0, 8)], false);
+        history(&[(0, 8), (3, 900)], false);
+        history(&[(3, full), (0, full)], false);
+        history(&[(3, full + 1)], false);
+        // Each of two neighbours would have had room in the other.
+        history(&[(1, 300), (1, 300)], false);
+        history(&[(3, full - 300), (1, 300)], false);
+        let state = |bytes: &[u32], good: bool| {
+            let part =
+                |bytes: &u32| StatePart { depth: 1, bytes: *bytes, place: Place::Inner([1; 32]) };
+            let parts: Vec<_> = bytes.iter().map(part).collect();
+            assert_eq!(fold(&mut parts.iter(), 0).is_some(), good, "{bytes:?}");
+        };
+        state(&[full, 300], true);
+        state(&[300, full], true);
+        state(&[300, 300], false);
+        state(&[full - 300, 300], false);
     }
 }

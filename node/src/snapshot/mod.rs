@@ -7,13 +7,14 @@
 //! records, in the order of their keys. So every chunk is checked by itself, in any order, whoever
 //! sent it, and nothing is believed but the founding document and the signatures of validators.
 //!
-//! [`make`] writes one, [`folder`] keeps and reads them. A database is made from one in
+//! [`make`] writes one, [`folder`] keeps and reads them, [`own`] holds one against the own chain. A database is made from one in
 //! `storage/restore.rs`; fetching one is `crate::join`; when they are made is `crate::keeper`.
 //! The specification is `docs/spec/snapshot.md`.
 
 pub mod folder;
 pub mod make;
 pub mod manifest;
+pub mod own;
 pub mod trust;
 
 pub use folder::{Shelf, Snapshot};

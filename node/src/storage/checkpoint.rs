@@ -13,17 +13,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rocksdb::{DB, Options, checkpoint::Checkpoint};
+use rocksdb::{DB, IteratorMode, Options, checkpoint::Checkpoint};
 use symbolon_ledger::{
     block::{Header, header_hash},
     codec::local,
+    codes::ProvinceCode,
     hash::{BlockHash, ChainId, Digest},
+    keys::PublicKey,
 };
 use thiserror::Error;
 
 use super::{
     DATABASE, FOUNDED_FILE, LOCK_FILE, StorageError, Store, check_columns, lock, mark_founded,
     schema::{Kept, MAGIC, MAX_LOCAL_VALUE, SCHEMA_VERSION, cf, height_key, meta},
+    validator_sets::read_set,
 };
 use crate::snapshot::folder::{SNAPSHOTS, sync};
 
@@ -208,6 +211,34 @@ pub fn stands(folder: &Path) -> Result<Stands, StorageError> {
         state_root: header.state_root,
         blocks_from: kept.blocks,
     })
+}
+
+/// Height of the newest block in the database of `folder`, when `key` had the vote of `province` at any
+/// height up to there; none also when there is no database. Writes nothing.
+///
+/// # Errors
+///
+/// [`StorageError`], as [`stands`].
+pub fn had_vote(
+    folder: &Path,
+    province: ProvinceCode,
+    key: &PublicKey,
+) -> Result<Option<u64>, StorageError> {
+    let path = folder.join(DATABASE);
+    if !path.join("CURRENT").exists() {
+        return Ok(None);
+    }
+    let height = stands(folder)?.height;
+    let db = DB::open_cf_for_read_only(&Options::default(), &path, cf::ALL, false)?;
+    let sets = db.cf_handle(cf::VALIDATOR_SETS).expect("every column family was opened");
+    for entry in db.iterator_cf(sets, IteratorMode::Start) {
+        let (made, set) = read_set(&entry?)?;
+        // It votes from the block after the one that made it.
+        if made < height && set.get(province).is_some_and(|validator| validator.key == *key) {
+            return Ok(Some(height));
+        }
+    }
+    Ok(None)
 }
 
 /// An empty data folder into which a database is put. Nobody else has it meanwhile, and a node that

@@ -74,6 +74,15 @@ impl Incoming {
         Ok(own)
     }
 
+    /// Removes all that is here: it is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn abandon(&self) -> io::Result<()> {
+        remove(&self.folder())
+    }
+
     /// Says, durably, that database and snapshot are whole.
     ///
     /// # Errors
@@ -109,8 +118,9 @@ impl Incoming {
     }
 
     /// The database before is of no use once another has its place, whatever became of the file
-    /// that said so.
+    /// that said so. Neither is one that was being made: it is made again of the parts.
     fn clear(&self) -> io::Result<()> {
+        remove(&self.folder().join(DATABASE))?;
         if self.data.join(DATABASE).exists() { remove(&self.data.join(REPLACED)) } else { Ok(()) }
     }
 
@@ -239,6 +249,19 @@ mod tests {
             }
         }
         assert!(starts > 8, "{starts} starts were ended");
+    }
+
+    #[test]
+    fn a_database_that_was_not_finished_goes_at_a_start_and_the_parts_stay() {
+        let (folder, incoming) = ready();
+        std::fs::remove_file(incoming.folder().join(READY)).unwrap();
+        incoming.take_over().unwrap();
+        assert!(!incoming.folder().join(DATABASE).exists());
+        assert_eq!(incoming.begun(), Some(20));
+        let own = folder.path().join(DATABASE).join("file");
+        assert_eq!(std::fs::read_to_string(own).unwrap(), "old");
+        incoming.abandon().unwrap();
+        assert!(!incoming.folder().exists());
     }
 
     #[test]

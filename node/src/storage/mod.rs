@@ -21,7 +21,7 @@ mod validator_sets;
 mod view;
 
 pub use checkpoint::{
-    CheckpointError, Stands, Vacant, checkpoint_folder, remove_checkpoint, stands,
+    CheckpointError, Stands, Vacant, checkpoint_folder, had_vote, remove_checkpoint, stands,
 };
 pub use commit::Commit;
 pub use error::StorageError;

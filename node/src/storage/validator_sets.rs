@@ -68,7 +68,7 @@ fn no_founding_set() -> StorageError {
     StorageError::damaged("the founding validator set is missing")
 }
 
-fn read_set((key, bytes): &Entry) -> Result<(u64, ValidatorSet), StorageError> {
+pub(super) fn read_set((key, bytes): &Entry) -> Result<(u64, ValidatorSet), StorageError> {
     let height: [u8; 8] =
         key[..].try_into().map_err(|_| StorageError::damaged("a key of the validator sets"))?;
     let height = u64::from_be_bytes(height);

@@ -146,11 +146,13 @@ fn join_from(chain: &Chain, snapshot: &Arc<Snapshot>, data: &Path) {
         own.peers.push((peer_id_of_seed([seed; 32]), vec![address]));
     }
     let store = Store::open(data, &chain.genesis).expect("an empty folder");
+    let store = Arc::new(store);
     let network = prepare(own, counters()).expect("a network");
     let parts = JoinParts {
         data: data.to_owned(),
         genesis: Arc::new(chain.genesis.clone()),
         network: network.handle(),
+        store: Arc::downgrade(&store),
         commits: store.commits(),
         snapshot_every: 1,
     };

@@ -3,15 +3,20 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
 use symbolon_ledger::{
-    codec::local,
+    certificate::MAX_CERTIFICATE_BYTES,
+    codec::{self, local},
     hash::{BlockHash, Digest, sha256},
 };
 use symbolon_node::{
-    join::{self, JoinParts, Joiner, Told},
+    join::{self, JoinParts, Joiner, Ticks, Told},
     network::{
         ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, peer_id_of_seed,
         prepare,
@@ -19,11 +24,14 @@ use symbolon_node::{
     snapshot::{
         FIRST_CHUNK, MANIFEST, Snapshot,
         make::make,
-        manifest::{Manifest, Place, StatePart},
+        manifest::{HistoryPart, Manifest, Place, StatePart},
     },
     storage::Store,
 };
-use symbolon_tests::{chain::Chain, devnet::await_that};
+use symbolon_tests::{
+    chain::{Chain, add_to},
+    devnet::await_that,
+};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -87,6 +95,8 @@ struct Scene {
     snapshot: Arc<Snapshot>,
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
+    /// Seconds by which the joining node's clock is ahead.
+    late: Arc<AtomicU64>,
 }
 
 impl Scene {
@@ -101,7 +111,7 @@ impl Scene {
         make(&chain.store.view().unwrap(), &path).unwrap();
         let snapshot = Arc::new(Snapshot::open(&path).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self { chain, snapshot, folder, runtime }
+        Self { chain, snapshot, folder, runtime, late: Arc::default() }
     }
 
     fn data(&self) -> std::path::PathBuf {
@@ -132,7 +142,7 @@ impl Scene {
             peers.push((peer_id_of_seed(seed(n)), vec![address]));
             ends.push(events);
         }
-        let store = Store::open(&self.data(), &self.chain.genesis).unwrap();
+        let store = Arc::new(Store::open(&self.data(), &self.chain.genesis).unwrap());
         let config = NetworkConfig { peers, ..self.config(own) };
         let network = prepare(config, Arc::new(NetworkCounters::default())).unwrap();
         let handle = network.handle();
@@ -140,10 +150,14 @@ impl Scene {
             data: self.data(),
             genesis: Arc::new(self.chain.genesis.clone()),
             network: handle.clone(),
+            store: Arc::downgrade(&store),
             commits: store.commits(),
             snapshot_every: EVERY,
         };
-        let (joiner, joined) = join::start(parts).unwrap();
+        let late = self.late.clone();
+        let ticks: Ticks =
+            Arc::new(move || Instant::now() + Duration::from_secs(late.load(SeqCst)));
+        let (joiner, joined) = join::start_with(parts, ticks).unwrap();
         let mut events = network.open(Arc::new(Nothing)).unwrap();
         let (ear, connected) = (joiner.clone(), watch::channel(0usize));
         let count = connected.0;
@@ -167,7 +181,7 @@ impl Scene {
             connected.wait_for(|n| *n == wanted).await.unwrap();
         });
         assert!(joiner.considers(1, self.snapshot.height()), "it is far behind");
-        Joining { joiner, joined, handle, hearing, _store: store }
+        Joining { joiner, joined, handle, hearing, store }
     }
 
     fn config(&self, keypair_seed: [u8; 32]) -> NetworkConfig {
@@ -189,6 +203,12 @@ impl Scene {
         let own = self.data().join("snapshots").join(self.snapshot.height().to_string());
         assert_eq!(Snapshot::open(&own).unwrap().hash(), self.snapshot.hash());
     }
+}
+
+/// Waits until the attempt has ended without a snapshot: an own block is far enough for the next one.
+fn await_refusal(joining: &Joining) {
+    await_that("the attempt has ended", || !joining.joiner.considers(u64::MAX, u64::MAX));
+    assert!(!*joining.joined.borrow());
 }
 
 /// A chain of somebody who has nothing.
@@ -213,7 +233,7 @@ struct Joining {
     joined: watch::Receiver<bool>,
     handle: NetworkHandle,
     hearing: tokio::task::JoinHandle<()>,
-    _store: Store,
+    store: Arc<Store>,
 }
 
 impl Joining {
@@ -221,7 +241,7 @@ impl Joining {
         scene.runtime.block_on(async {
             self.joined.wait_for(|joined| *joined).await.unwrap();
         });
-        assert!(self.joiner.considers(1, u64::MAX), "block sync waits for the start");
+        assert!(self.joiner.is_waited_for(), "block sync waits for the start");
         self.handle.counters().blames.load(SeqCst)
     }
 }
@@ -308,4 +328,92 @@ fn a_manifest_that_only_a_liar_has_costs_the_honest_nothing() {
     assert_eq!((blames, liar.asked(MANIFEST)), (0, 0), "two say the same, and are believed first");
     drop(joining);
     scene.assert_joined();
+}
+
+/// A peer that has named this manifest, and gives otherwise what the snapshot has.
+fn with_manifest(snapshot: &Arc<Snapshot>, manifest: &Manifest) -> Arc<Giver> {
+    let bytes = local::encode(manifest);
+    let hash = sha256(&bytes);
+    let alter: Alter =
+        Box::new(move |part, good| Some(if part == MANIFEST { bytes.clone() } else { good }));
+    Arc::new(Giver { snapshot: snapshot.clone(), hash, alter, asked: Mutex::default() })
+}
+
+/// A peer whose chunks wait until `gate` is open.
+fn waits_at(snapshot: &Arc<Snapshot>, gate: &Arc<Mutex<()>>) -> Arc<Giver> {
+    let gate = gate.clone();
+    let alter: Alter = Box::new(move |part, bytes| {
+        let _open = (part >= FIRST_CHUNK).then(|| gate.lock().unwrap());
+        Some(bytes)
+    });
+    Giver::new(snapshot, alter)
+}
+
+#[test]
+fn who_gives_empty_parts_or_gives_nothing_for_long_is_left_for_another() {
+    let scene = Scene::new();
+    let mut padded: Manifest =
+        local::decode(&scene.snapshot.part(MANIFEST).unwrap().unwrap(), usize::MAX).unwrap();
+    // A list of no blocks is eight bytes long.
+    padded.history.splice(0..0, [HistoryPart { blocks: 0, bytes: 8 }; 50_000]);
+    let padder = with_manifest(&scene.snapshot, &padded);
+    // Another has the true manifest, and lets its chunks wait.
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let slow = waits_at(&scene.snapshot, &gate);
+    let joining = scene.join(&[padder.clone(), slow.clone()]);
+    await_that("a chunk is asked for", || (0..2).any(|n| slow.asked(FIRST_CHUNK + n) > 0));
+    // Time passes, and nothing comes.
+    scene.late.store(3_600, SeqCst);
+    await_refusal(&joining);
+    drop(held);
+    assert_eq!((padder.asked(MANIFEST), padder.asked(FIRST_CHUNK)), (1, 0));
+    assert_eq!(joining.handle.counters().blames.load(SeqCst), 1, "who padded is blamed");
+}
+
+#[test]
+fn a_chain_that_has_split_from_the_own_one_is_not_taken() {
+    let scene = Scene::new();
+    // The same founding and the same keys, and another first block.
+    let mut fork = Chain::founded(&scene.data());
+    for _ in 0..3 {
+        let operations = [fork.issue()];
+        fork.commit(&operations);
+    }
+    let tip = fork.store.view().unwrap().tip().clone();
+    drop(fork);
+    let giver = Giver::honest(&scene.snapshot);
+    let joining = scene.join(std::slice::from_ref(&giver));
+    await_refusal(&joining);
+    assert_eq!(giver.asked(FIRST_CHUNK), 0, "it is seen before anything is copied");
+    assert_eq!(joining.store.view().unwrap().tip(), &tip);
+    assert!(!scene.data().join("incoming").exists());
+}
+
+#[test]
+fn a_node_with_blocks_of_that_chain_copies_until_it_has_come_as_far_by_itself() {
+    let scene = Scene::new();
+    let theirs = |height: u64| {
+        let view = scene.chain.store.view().unwrap();
+        let certificate = view.certificate_bytes(height).unwrap().unwrap();
+        let certificate = codec::decode(&certificate, MAX_CERTIFICATE_BYTES).unwrap();
+        (view.block(height).unwrap().unwrap(), certificate)
+    };
+    let ours = Store::open(&scene.data(), &scene.chain.genesis).unwrap();
+    for height in 1..=3 {
+        add_to(&ours, &theirs(height));
+    }
+    drop(ours);
+    // Whoever has all of the chain meanwhile has no use for the snapshot.
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let giver = waits_at(&scene.snapshot, &gate);
+    let joining = scene.join(std::slice::from_ref(&giver));
+    await_that("it copies", || giver.asked(FIRST_CHUNK) > 0);
+    for height in 4..=scene.chain.height() {
+        add_to(&joining.store, &theirs(height));
+    }
+    await_refusal(&joining);
+    drop(held);
+    assert!(!scene.data().join("incoming").exists(), "a whole database is left behind");
 }

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use symbolon_consensus::{
@@ -33,7 +33,7 @@ use super::super::{
 };
 use super::disk::Disk;
 use crate::{
-    join::{self, JoinParts},
+    join::{self, JoinParts, Ticks},
     metrics::Metrics,
     network::{NetworkEvent, NetworkHandle, PeerIndex, detached::Wishes},
     pool::{Pool, PoolOutlets},
@@ -316,10 +316,14 @@ impl Rig {
             data: self.folder.path().to_owned(),
             genesis: Arc::new(self.genesis.clone()),
             network: self.network.clone(),
+            store: Arc::downgrade(&self.engine.parts.store),
             commits: self.engine.parts.store.commits(),
             snapshot_every: 1,
         };
-        self.engine.parts.joiner = Some(join::start(parts).unwrap().0);
+        let (from, begun, now) = (Instant::now(), self.now(), self.now_ms.clone());
+        let ticks: Ticks =
+            Arc::new(move || from + Duration::from_millis(now.load(Relaxed).saturating_sub(begun)));
+        self.engine.parts.joiner = Some(join::start_with(parts, ticks).unwrap().0);
     }
 
     /// What was published since the last look.

@@ -4,7 +4,7 @@ use std::io;
 
 use symbolon_consensus::{
     Input, Message, Peer, Timer, TimerStep, Verified,
-    mark::{WATCH_MARGIN_MS, WATCHED_HEIGHTS},
+    mark::{WATCH_MARGIN_MS, WATCHED_AT_TWO_SITES},
 };
 use symbolon_ledger::{
     certificate::CommitSignature,
@@ -80,7 +80,48 @@ fn after_an_absence_a_key_at_two_sites_is_silent_for_whole_heights() {
     rig.grow();
     assert_eq!(votes_of(&mut rig), 0, "these blocks are older than its return");
     rig.pass(WATCH_MARGIN_MS);
-    for seen in 0..WATCHED_HEIGHTS {
+    for seen in 0..WATCHED_AT_TWO_SITES {
+        assert_eq!(votes_of(&mut rig), 0, "after {seen} whole heights");
+        rig.grow();
+    }
+    assert_eq!(votes_of(&mut rig), 1);
+}
+
+/// Has the running height decided by the others, with this node's signature or without.
+fn decide(rig: &mut Rig, heard: bool) {
+    let height = rig.engine.host.height();
+    rig.engine.step(Input::Begin).unwrap();
+    let block = rig.block(0, rig.now() + height);
+    rig.hear(rig.proposal(0, block.hash()));
+    rig.receive(&block);
+    rig.work();
+    // Without their prevotes it has no reason to give its own precommit.
+    let kinds = [VoteKind::Prevote, VoteKind::Precommit];
+    for kind in &kinds[usize::from(!heard)..] {
+        for i in 1..4 {
+            if rig.engine.host.height() == height {
+                rig.hear(Message::Vote(rig.vote(i, *kind, 0, Some(block.hash()))));
+            }
+        }
+    }
+    assert_eq!(rig.engine.host.height(), height + 1);
+    rig.wishes();
+}
+
+#[test]
+fn who_hears_the_others_and_is_under_none_of_two_blocks_looks_on_where_the_key_is_shared() {
+    let check = |mut rig: Rig, heard: [bool; 2], votes: usize| {
+        heard.into_iter().for_each(|heard| decide(&mut rig, heard));
+        assert_eq!(votes_of(&mut rig), votes, "{heard:?}");
+        rig
+    };
+    check(Rig::new(), [false, false], 1);
+    check(shared(), [true, true], 1);
+    check(shared(), [false, true], 1);
+    check(shared(), [true, false], 1);
+    let mut rig = check(shared(), [false, false], 0);
+    rig.pass(WATCH_MARGIN_MS);
+    for seen in 0..WATCHED_AT_TWO_SITES {
         assert_eq!(votes_of(&mut rig), 0, "after {seen} whole heights");
         rig.grow();
     }

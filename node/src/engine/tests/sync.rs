@@ -10,7 +10,7 @@ use super::{
     log::said,
     rig::{PEER, Rig},
 };
-use crate::network::PeerIndex;
+use crate::{join::HEAD_START, network::PeerIndex};
 
 const OTHER: PeerIndex = PeerIndex(8);
 
@@ -188,4 +188,32 @@ fn the_log_says_when_no_peer_gives_the_next_block() {
     check(&[PEER, OTHER], true);
     // One that lies fills nobody's log.
     check(&[PEER], false);
+}
+
+#[test]
+fn a_snapshot_is_joined_by_when_more_say_so_than_may_lie_and_blocks_wait_for_it_only_so_long() {
+    let check = |tips: &[u64], joins: bool| {
+        let mut rig = Rig::new();
+        rig.join_by_snapshot();
+        for (peer, tip) in (7..).map(PeerIndex).zip(tips) {
+            rig.engine.peers.insert(peer);
+            rig.engine.heard_of_tip(peer, *tip);
+        }
+        rig.engine.sync_if_behind();
+        assert_eq!(rig.wishes().blocks.is_empty(), joins, "{tips:?}: block sync waits");
+        let joiner = rig.engine.parts.joiner.clone().unwrap();
+        // Heights between which nothing is far: it tells whether an attempt is under way.
+        assert_eq!(joiner.considers(1, 1), joins, "{tips:?}");
+        if joins {
+            rig.pass(u64::try_from(HEAD_START.as_millis()).unwrap());
+            rig.engine.sync_if_behind();
+            assert_eq!(rig.wishes().blocks.len(), 1, "{tips:?}: block sync goes on");
+        }
+    };
+    // Two blocks are far in these tests.
+    check(&[1_000_000, 1, 1], false);
+    check(&[1_000_000, 900_000, 1], true);
+    check(&[5, 5, 5], true);
+    // Who has one peer has nobody else to ask.
+    check(&[1_000_000], true);
 }
