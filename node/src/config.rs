@@ -268,7 +268,15 @@ impl Loaded {
 ///
 /// [`ConfigError`], naming the file or the key.
 pub fn read_without_keys(path: &Path) -> Result<(NodeConfig, Genesis), ConfigError> {
-    let text = read("configuration", path, MAX_CONFIG_BYTES)?;
+    let config = read_config(path)?;
+    config.history.check()?;
+    let genesis = read_genesis(&config.genesis)?;
+    Ok((config, genesis))
+}
+
+/// Reads the file itself, and makes its paths whole.
+fn read_config(path: &Path) -> Result<NodeConfig, ConfigError> {
+    let text = read_text("configuration", path, MAX_CONFIG_BYTES)?;
     let mut config: NodeConfig = toml::from_str(&text).map_err(|error| ConfigError::Config {
         path: path.to_owned(),
         message: error.to_string(),
@@ -285,42 +293,126 @@ pub fn read_without_keys(path: &Path) -> Result<(NodeConfig, Genesis), ConfigErr
     {
         *relative = folder.join(&*relative);
     }
-    config.history.check()?;
-    let genesis = read_genesis(&config.genesis)?;
-    Ok((config, genesis))
+    Ok(config)
 }
 
 /// Reads a configuration file and everything that it names. Paths in it are relative to it.
 ///
 /// # Errors
 ///
-/// [`ConfigError`], naming the file or the key.
+/// [`ConfigError`], naming the file or the key: the first one of all.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let (config, genesis) = read_without_keys(path)?;
+    let first = |problems: Vec<ConfigError>| {
+        problems.into_iter().next().expect("what could not be read is among the problems")
+    };
+    read(path)?.loaded().map_err(first)
+}
+
+/// A configuration file, and what could be read of that which it names.
+#[derive(Debug)]
+pub struct Read {
+    /// The file.
+    pub config: NodeConfig,
+    /// The founding document.
+    pub genesis: Option<Genesis>,
+    province: Option<ProvinceCode>,
+    validator_key: Option<Option<SecretKey>>,
+    next_validator_key: Option<Option<SecretKey>>,
+    network_key: Option<SecretKey>,
+    public_origin: Option<Option<PublicOrigin>>,
+    status_key: Option<Option<SecretKey>>,
+    /// Why something could not be read, or does not fit.
+    problems: Vec<ConfigError>,
+}
+
+/// Reads a configuration file, and as much of what it names as can be read.
+///
+/// # Errors
+///
+/// [`ConfigError`], when the file itself cannot be read.
+pub fn read(path: &Path) -> Result<Read, ConfigError> {
+    let config = read_config(path)?;
+    let mut problems = Vec::new();
+    problems.extend(config.history.check().err());
+    let genesis = noting(&mut problems, read_genesis(&config.genesis));
     let province = config
         .province
         .parse()
-        .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") })?;
-    let identity = identity(&config, province)?;
-    let next_validator_key = next_key(&config)?;
-    let network_key = key_files::read("network key", &config.network_key)?;
+        .map_err(|e| ConfigError::Value { key: "province", problem: format!("{e}") });
+    let province = noting(&mut problems, province);
+    let validator_key = noting(&mut problems, validator_key(&config));
+    let next_validator_key = noting(&mut problems, next_key(&config));
+    let network_key = key_files::read("network key", &config.network_key);
+    let network_key = noting(&mut problems, network_key.map_err(ConfigError::from));
     let public_origin = config.http.public_origin.as_deref().map(str::parse).transpose();
     let public_origin = public_origin.map_err(|e: NotAnOrigin| ConfigError::Value {
         key: "http.public_origin",
         problem: e.to_string(),
-    })?;
+    });
+    let public_origin = noting(&mut problems, public_origin);
     let status_key =
-        config.status_key.as_deref().map(|path| key_files::read("status key", path)).transpose()?;
-    Ok(Loaded {
+        config.status_key.as_deref().map(|path| key_files::read("status key", path)).transpose();
+    let status_key = noting(&mut problems, status_key.map_err(ConfigError::from));
+    Ok(Read {
         config,
         genesis,
         province,
-        identity,
+        validator_key,
         next_validator_key,
         network_key,
         public_origin,
         status_key,
+        problems,
     })
+}
+
+/// What was read; why not is among the problems otherwise.
+fn noting<T>(problems: &mut Vec<ConfigError>, read: Result<T, ConfigError>) -> Option<T> {
+    read.map_err(|problem| problems.push(problem)).ok()
+}
+
+impl Read {
+    /// All of it, with which a node can run.
+    ///
+    /// # Errors
+    ///
+    /// Every [`ConfigError`]; at least one.
+    pub fn loaded(self) -> Result<Loaded, Vec<ConfigError>> {
+        let Self { config, problems, .. } = self;
+        let (
+            true,
+            Some(genesis),
+            Some(province),
+            Some(validator_key),
+            Some(next_validator_key),
+            Some(network_key),
+            Some(public_origin),
+            Some(status_key),
+        ) = (
+            problems.is_empty(),
+            self.genesis,
+            self.province,
+            self.validator_key,
+            self.next_validator_key,
+            self.network_key,
+            self.public_origin,
+            self.status_key,
+        )
+        else {
+            return Err(problems);
+        };
+        let identity = validator_key.map(|key| (province, key));
+        Ok(Loaded {
+            config,
+            genesis,
+            province,
+            identity,
+            next_validator_key,
+            network_key,
+            public_origin,
+            status_key,
+        })
+    }
 }
 
 impl Loaded {
@@ -373,17 +465,14 @@ impl Loaded {
 ///
 /// [`ConfigError::Read`], or [`ConfigError::Genesis`] with all its problems.
 pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
-    let text = read("genesis", path, MAX_GENESIS_BYTES)?;
+    let text = read_text("genesis", path, MAX_GENESIS_BYTES)?;
     Genesis::parse(&text).map_err(|problems| ConfigError::Genesis {
         path: path.to_owned(),
         problems: problems.iter().map(ToString::to_string).collect(),
     })
 }
 
-fn identity(
-    config: &NodeConfig,
-    province: ProvinceCode,
-) -> Result<Option<(ProvinceCode, SecretKey)>, ConfigError> {
+fn validator_key(config: &NodeConfig) -> Result<Option<SecretKey>, ConfigError> {
     let refuse =
         |problem: &str| ConfigError::Value { key: "validator_key", problem: problem.into() };
     match (config.role, &config.validator_key) {
@@ -395,9 +484,7 @@ fn identity(
             Err(refuse("a validator needs it; make one with symbolon keys new"))
         }
         // Whether it is the one that has the vote is the state's to say, see `Loaded::doubts`.
-        (Role::Validator, Some(path)) => {
-            Ok(Some((province, key_files::read("validator key", path)?)))
-        }
+        (Role::Validator, Some(path)) => Ok(Some(key_files::read("validator key", path)?)),
     }
 }
 
@@ -410,7 +497,7 @@ fn next_key(config: &NodeConfig) -> Result<Option<SecretKey>, ConfigError> {
     Ok(Some(key_files::read("next validator key", path)?))
 }
 
-fn read(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigError> {
+fn read_text(what: &'static str, path: &Path, limit: u64) -> Result<String, ConfigError> {
     use std::io::Read as _;
     let fail = |source| ConfigError::Read { what, path: path.to_owned(), source };
     let mut text = String::new();

@@ -9,7 +9,8 @@
 //! [`snapshot`]s, from which a node that is far behind begins ([`join`]). [`config`] reads the
 //! configuration and [`key_files`] private keys, [`log`] keeps an event to its line, [`node`] puts
 //! the parts together, [`verify_chain`] executes a whole chain again, [`backup`] copies one and
-//! brings it back.
+//! brings it back, [`check`] says what would keep a node from starting, [`failure`] with which
+//! status it ends.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -50,3 +51,7 @@ pub mod metrics;
 pub mod verify_chain;
 
 pub mod backup;
+
+pub mod check;
+
+pub mod failure;

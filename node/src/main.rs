@@ -6,11 +6,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use symbolon_node::{
-    backup::command::BackupArgs, config, engine, key_files, log::OneLine, node,
-    sign_state::handover::SignStateArgs, storage::Store, verify_chain,
+    backup::command::BackupArgs,
+    check::{self, AnyError as Failure},
+    config, engine,
+    failure::Failed,
+    key_files,
+    log::OneLine,
+    node,
+    sign_state::handover::SignStateArgs,
+    storage::Store,
+    verify_chain,
 };
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -77,7 +85,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_usage(&error),
+    };
     // Private keys are in this process's memory: no core file of it is written, whatever limits
     // it was started with.
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
@@ -95,21 +106,46 @@ fn main() -> ExitCode {
     engine::abort_on_panic();
     let result = match arguments.command {
         Command::Run { config, insecure_public } => run(&config, insecure_public),
-        Command::CheckConfig { config, insecure_public } => check_config(&config, insecure_public),
+        Command::CheckConfig { config, insecure_public } => {
+            return check_config(&config, insecure_public);
+        }
         Command::VerifyChain { config, json } => verify(&config, json),
         Command::Backup(args) => args.run().map_err(Failure::from).and_then(|text| say(&text)),
         Command::SignState(args) => sign_state(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_error(&error.to_string());
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&Failed::of(&*error)),
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Says why the command failed: on standard error for people, and with `--json` in one line for
+/// programs.
+fn fail(failed: &Failed) -> ExitCode {
+    if wants_json() {
+        // Its status stays, and what went wrong is said on the other stream.
+        let _ = say(&failed.json());
+    }
+    say_error(&failed.text);
+    ExitCode::from(failed.status)
+}
+
+fn wants_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// Help and version are answers; everything else that clap refuses is a usage error.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !asked && wants_json() {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        let _ = say(&Failed::usage(text).json());
+    }
+    // Nobody can be told where that fails.
+    let _ = error.print();
+    if asked { ExitCode::SUCCESS } else { ExitCode::from(Failed::USAGE) }
+}
 
 fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     allow_files();
@@ -184,15 +220,20 @@ async fn wait_for_signal() {
     }
 }
 
-fn check_config(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
-    let loaded = config::load(path)?;
-    node::check_addresses(&loaded, insecure_public)?;
-    // A chain that has gone on may say otherwise; the node says so when it starts.
-    let doubts = loaded.doubts(&loaded.genesis.validator_set());
-    for doubt in loaded.unfounded_province().into_iter().chain(doubts) {
-        say_warning(&format!("by genesis, {doubt}"));
+/// Says all that is wrong. What would only be a warning is told once nothing else is in the way.
+fn check_config(path: &std::path::Path, insecure_public: bool) -> ExitCode {
+    let findings = check::check(path, insecure_public, node::unix_ms());
+    let failed: Vec<Failed> = findings.errors.iter().map(|error| Failed::of(&**error)).collect();
+    if let Some(status) = failed.iter().map(|failed| failed.status).max() {
+        failed.iter().for_each(|failed| say_error(&failed.text));
+        return ExitCode::from(status);
     }
-    say(&format!("{}: ok, chain {}", path.display(), loaded.genesis.chain_id()))
+    findings.warnings.iter().for_each(|warning| say_warning(warning));
+    let chain = findings.chain.map(|chain| format!(", chain {chain}")).unwrap_or_default();
+    match say(&format!("{}: ok{chain}", path.display())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&Failed::of(&*error)),
+    }
 }
 
 fn verify(path: &std::path::Path, json: bool) -> Result<(), Failure> {

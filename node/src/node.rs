@@ -8,7 +8,7 @@ use std::{
 
 use libp2p::Multiaddr;
 use symbolon_consensus::{Signed, Timing, timing::CLOCK_TOLERANCE_MS};
-use symbolon_genesis::peer_id::PeerId;
+use symbolon_genesis::{Genesis, peer_id::PeerId};
 use symbolon_ledger::{
     codes::ProvinceCode,
     hash::{BlockHash, Digest},
@@ -83,6 +83,11 @@ pub enum NodeError {
         /// The address.
         address: String,
     },
+    /// A peer's address without the peer.
+    #[error(
+        "network.peers: {0} does not say whose address it is; end it in /p2p/ and the peer id of that node, as in {0}/p2p/12D3KooW…"
+    )]
+    NoPeerId(String),
     /// The chain begins later than now.
     #[error(
         "genesis: the chain is founded at {founded}, and this machine's clock says {now}; start the node then, or set the clock"
@@ -97,8 +102,13 @@ pub enum NodeError {
     #[error("http: tls_certificate and tls_key belong together; give both or none")]
     HalfTls,
     /// A peer id in the configuration.
-    #[error("network.observers: {0} is not a peer id such as 12D3KooW…")]
-    PeerId(String),
+    #[error("{key}: {id} is not a peer id such as 12D3KooW…")]
+    PeerId {
+        /// Where it stands.
+        key: &'static str,
+        /// What stands there.
+        id: String,
+    },
 }
 
 /// Why a node has stopped without an error.
@@ -122,7 +132,7 @@ pub async fn run(
 ) -> Result<Ended, NodeError> {
     check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
-    let listeners = HttpListeners::bind(&http_addresses(&loaded, insecure_public)?)?;
+    let listeners = HttpListeners::bind(&http_addresses(&loaded.config, insecure_public)?)?;
     let store = open_store(&loaded)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
@@ -206,7 +216,7 @@ fn open_store(loaded: &Loaded) -> Result<Arc<Store>, NodeError> {
 
 /// Refuses to run before the founding time: a chain that begins in the future would stamp every
 /// block with it, and verdicts would be given for days that have not come.
-fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
+pub(crate) fn check_founded(founded_ms: u64, now_ms: u64) -> Result<(), NodeError> {
     if founded_ms <= now_ms.saturating_add(CLOCK_TOLERANCE_MS) {
         return Ok(());
     }
@@ -329,26 +339,33 @@ fn open(
     Ok(outside.listen(events, work).map_err(EngineError::Thread)?)
 }
 
-/// Checks the addresses that are configured, as [`run`] does before it listens.
-///
-/// # Errors
-///
-/// [`NodeError`]: half a TLS pair, a TLS file that is not what it must be, plain HTTP for other
-/// machines, or what is no multiaddr or peer id.
-pub fn check_addresses(loaded: &Loaded, insecure_public: bool) -> Result<(), NodeError> {
-    http_addresses(loaded, insecure_public)?.check()?;
-    network_config(loaded)?;
-    Ok(())
+/// All that [`run`] would refuse of the addresses that are configured: half a TLS pair, a TLS file that
+/// is not what it must be, plain HTTP for other machines, what is no multiaddr or peer id.
+#[must_use]
+pub fn check_addresses(
+    config: &NodeConfig,
+    genesis: Option<&Genesis>,
+    insecure_public: bool,
+) -> Vec<NodeError> {
+    let http = http_addresses(config, insecure_public)
+        .and_then(|addresses| Ok(addresses.check().map(|_| ())?));
+    let network = &config.network;
+    let listen = network.listen.iter().map(|a| multiaddr("network.listen", a).map(|_| ()));
+    let observers = network.observers.iter().map(|id| observer(id).map(|_| ()));
+    let peers = network.peers.iter().map(|address| extra_peer(address).map(|_| ()));
+    let founded = genesis.map(|genesis| founded_peers(genesis).map(|_| ()));
+    let all = std::iter::once(http).chain(listen).chain(observers).chain(peers).chain(founded);
+    all.filter_map(Result::err).collect()
 }
 
-fn http_addresses(loaded: &Loaded, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
-    let http = &loaded.config.http;
+fn http_addresses(config: &NodeConfig, insecure_public: bool) -> Result<HttpAddresses, NodeError> {
+    let http = &config.http;
     let tls = match (http.tls_certificate.clone(), http.tls_key.clone()) {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
         _ => return Err(NodeError::HalfTls),
     };
-    let (public, admin) = (http.listen, loaded.config.admin.listen);
+    let (public, admin) = (http.listen, config.admin.listen);
     Ok(HttpAddresses { public, admin, tls, insecure_public })
 }
 
@@ -406,32 +423,20 @@ fn announce(config: &NodeConfig, store: &Store) {
     tracing::info!(role, %http, %admin, %chain, height, "the node is up");
 }
 
-fn unix_ms() -> u64 {
+/// This machine's clock, in milliseconds since 1970-01-01T00:00Z.
+#[must_use]
+pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
-    let parse = |key, address: &String| -> Result<Multiaddr, NodeError> {
-        address.parse().map_err(|_| NodeError::Address { key, address: address.clone() })
-    };
     let config = &loaded.config.network;
     let listen =
-        config.listen.iter().map(|a| parse("network.listen", a)).collect::<Result<_, _>>()?;
-    let mut peers = Vec::new();
-    for (peer_id, addresses) in loaded.genesis.validator_addresses() {
-        let addresses: Result<_, _> =
-            addresses.iter().map(|a| parse("genesis validators", a)).collect();
-        peers.push((peer_id, addresses?));
-    }
-    let mut observers = config
-        .observers
-        .iter()
-        .map(|id| {
-            let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId(id.clone()))?;
-            Ok(peer.as_bytes().to_vec())
-        })
-        .collect::<Result<Vec<_>, NodeError>>()?;
+        config.listen.iter().map(|a| multiaddr("network.listen", a)).collect::<Result<_, _>>()?;
+    let mut peers = founded_peers(&loaded.genesis)?;
+    let mut observers =
+        config.observers.iter().map(|id| observer(id)).collect::<Result<Vec<_>, _>>()?;
     for address in &config.peers {
         let (peer_id, addresses) = extra_peer(address)?;
         // Whom the operator names stays admitted, also when it is not, or not yet, in the set.
@@ -447,12 +452,37 @@ fn network_config(loaded: &Loaded) -> Result<NetworkConfig, NodeError> {
     })
 }
 
+/// A peer id, and where it may be found.
+type Peer = (Vec<u8>, Vec<Multiaddr>);
+
+fn multiaddr(key: &'static str, address: &str) -> Result<Multiaddr, NodeError> {
+    address.parse().map_err(|_| NodeError::Address { key, address: address.to_owned() })
+}
+
+/// The validators of the founding document.
+fn founded_peers(genesis: &Genesis) -> Result<Vec<Peer>, NodeError> {
+    let peer = |(peer_id, addresses): (Vec<u8>, Vec<String>)| {
+        let addresses: Result<_, _> =
+            addresses.iter().map(|a| multiaddr("genesis validators", a)).collect();
+        Ok((peer_id, addresses?))
+    };
+    genesis.validator_addresses().into_iter().map(peer).collect()
+}
+
+fn observer(id: &str) -> Result<Vec<u8>, NodeError> {
+    let bad = |_| NodeError::PeerId { key: "network.observers", id: id.to_owned() };
+    Ok(id.parse::<PeerId>().map_err(bad)?.as_bytes().to_vec())
+}
+
 /// A configured address, which names its peer at the end.
-fn extra_peer(address: &str) -> Result<(Vec<u8>, Vec<Multiaddr>), NodeError> {
-    let bad = || NodeError::Address { key: "network.peers", address: address.to_owned() };
-    let (_, id) = address.rsplit_once("/p2p/").ok_or_else(bad)?;
-    let peer: PeerId = id.parse().map_err(|_| bad())?;
-    Ok((peer.as_bytes().to_vec(), vec![address.parse().map_err(|_| bad())?]))
+fn extra_peer(address: &str) -> Result<Peer, NodeError> {
+    let key = "network.peers";
+    let Some((_, id)) = address.rsplit_once("/p2p/") else {
+        multiaddr(key, address)?;
+        return Err(NodeError::NoPeerId(address.to_owned()));
+    };
+    let peer: PeerId = id.parse().map_err(|_| NodeError::PeerId { key, id: id.to_owned() })?;
+    Ok((peer.as_bytes().to_vec(), vec![multiaddr(key, address)?]))
 }
 
 /// Sends new transactions on, as many as are there in one message.

@@ -146,6 +146,35 @@ fn in_the_node_only_http_knows_credentials() {
     }
 }
 
+/// HTTP, the pool, the network and the router hold the same database, and only read it. What makes
+/// another one (`verify-chain`, a join) writes that.
+#[test]
+fn in_the_node_only_engine_and_keeper_write_the_chain() {
+    const ENGINE: &[&str] = &["node/src/engine/"];
+    const KEEPER: &[&str] = &["node/src/keeper.rs"];
+    for (write, writers) in [
+        (".commit(&Commit", &["node/src/engine/", "node/src/verify_chain.rs"][..]),
+        (".keep_undecided(", ENGINE),
+        (".keep_evidence(", ENGINE),
+        (".prune(", KEEPER),
+        (".trim_leaves(", KEEPER),
+        ("Store::restore(", &["node/src/join.rs", "node/src/verify_chain.rs"]),
+    ] {
+        let mut seen = 0;
+        for (path, text) in files("node/src", &[".rs"]) {
+            let test = path.ends_with("tests.rs") || path.contains("/tests/");
+            if test || path.starts_with("node/src/storage/") {
+                continue;
+            }
+            if code_of(production(&path, &text)).contains(write) {
+                assert!(writers.iter().any(|w| path.starts_with(w)), "{path} calls {write}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 0, "nobody calls {write}: has its name changed?");
+    }
+}
+
 /// `credential` takes the nouns that a credential is made of, and nothing of how the chain works.
 #[test]
 fn credentials_know_of_the_ledger_only_keys_codes_hashes_the_catalogue_and_status_pages() {

@@ -89,6 +89,15 @@ impl Lone {
         command
     }
 
+    /// Answer, what is said beside it, and status of `check-config`.
+    fn check(&self) -> (String, String, i32) {
+        let mut command = Command::new(binary("symbolon-node"));
+        command.args(["check-config", "--config"]).arg(self.config()).env("SYMBOLON_LOG", "off");
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
+    }
+
     /// Runs a node that is expected to stop by itself.
     fn run(&self) -> Output {
         self.command().output().unwrap()
@@ -112,6 +121,21 @@ impl Lone {
 
 /// A node without a free file takes the connection and says nothing: so long is looked for more.
 const QUICK: Duration = Duration::from_secs(1);
+
+/// Names and contents of all files.
+fn folder_as_it_is(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(folder_as_it_is(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
 
 /// The node failed, and said so in one line that contains `expected`.
 fn assert_refused(output: &Output, expected: &str) {
@@ -399,6 +423,16 @@ fn check_config_refuses_what_run_refuses() {
         (p2p.as_str(), "[\"foo\"]", "foo is not a multiaddr"),
         (p2p.as_str(), &format!("{p2p}\npeers = [\"zzz\"]"), "zzz is not a multiaddr"),
         (p2p.as_str(), &format!("{p2p}\nobservers = [\"zzz\"]"), "zzz is not a peer id"),
+        (
+            p2p.as_str(),
+            &format!("{p2p}\npeers = [\"/ip4/192.0.2.1/tcp/9000\"]"),
+            "192.0.2.1/tcp/9000 does not say whose address it is; end it in /p2p/",
+        ),
+        (
+            p2p.as_str(),
+            &format!("{p2p}\npeers = [\"/ip4/192.0.2.1/tcp/9000/p2p/zzz\"]"),
+            "network.peers: zzz is not a peer id",
+        ),
     ] {
         assert!(good.contains(from), "{from}");
         std::fs::write(lone.config(), good.replacen(from, to, 1)).unwrap();
@@ -407,23 +441,124 @@ fn check_config_refuses_what_run_refuses() {
     }
 }
 
+/// A validator whose mark is handed over, damaged or gone, and a folder of another chain or in use.
+#[test]
+fn check_config_looks_at_the_mark_and_at_the_chain_that_is_there() {
+    let lone = Lone::new();
+    let check = || lone.check();
+    let (node, sound) = (lone.folder.path().join("node-1"), "ok, chain ");
+    let before = folder_as_it_is(&node);
+    assert!(check().1.is_empty(), "{}", check().1);
+    assert_eq!(folder_as_it_is(&node), before, "it wrote something");
+    let mark = node.join("validator.pem.signed");
+    let kept = std::fs::read(&mark).unwrap();
+
+    std::fs::remove_file(&mark).unwrap();
+    let (out, said, status) = check();
+    assert!(out.contains(sound) && said.contains("there is no sign state"), "{said}");
+    assert!(said.contains("looks on") && status == 0, "{said}");
+    assert!(!mark.exists(), "it made one");
+    std::fs::write(&mark, &kept[..100]).unwrap();
+    let (_, said, status) = check();
+    assert!(said.contains("is damaged, or does not know") && status == 0, "{said}");
+    std::fs::write(&mark, &kept).unwrap();
+
+    let data = node.join("data");
+    let holder = std::fs::File::open(data.join("node.lock")).unwrap();
+    holder.lock().unwrap();
+    let (out, said, _) = check();
+    assert!(out.contains(sound) && said.contains("is in use by another process"), "{said}");
+    drop(holder);
+
+    let founded = data.join("founded");
+    let chain = std::fs::read_to_string(&founded).unwrap();
+    std::fs::write(&founded, "ab".repeat(32)).unwrap();
+    let (_, said, status) = check();
+    assert!(said.contains("the database belongs to chain abab") && status == 1, "{said}");
+    std::fs::write(&founded, chain).unwrap();
+
+    let out = lone.folder.path().join("exported.json");
+    let mut export = Command::new(binary("symbolon-node"));
+    export.args(["sign-state", "export", "--out"]).arg(&out).arg("--config").arg(lone.config());
+    assert!(export.output().unwrap().status.success());
+    let (_, said, status) = check();
+    assert!(said.contains("was handed over") && status == 1, "{said}");
+    assert_refused(&lone.run(), "was handed over");
+
+    // All that is wrong, not the first of it; and what cannot be read ends with 2.
+    std::fs::remove_file(node.join("network.pem")).unwrap();
+    std::fs::write(node.join("validator.pem"), "no key").unwrap();
+    let text = std::fs::read_to_string(lone.config()).unwrap();
+    std::fs::write(lone.config(), text.replacen("listen = [\"", "listen = [\"foo", 1)).unwrap();
+    let (_, said, status) = check();
+    for wrong in ["network.pem", "validator.pem", "is not a multiaddr"] {
+        assert!(said.contains(wrong), "{wrong}: {said}");
+    }
+    assert_eq!((said.lines().count(), status), (3, 2), "{said}");
+}
+
+/// With `--json` a failure is one line as well, and a file that cannot be used ends with 2.
+#[test]
+fn a_failure_is_told_as_that_of_the_other_program_is() {
+    let lone = Lone::new();
+    for (arguments, status, code) in [
+        (&["verify-chain", "--config", "no-such.toml", "--json"][..], 2, "bad_configuration"),
+        (
+            &["backup", "create", "--config", "no-such.toml", "--out", "x", "--json"],
+            2,
+            "bad_configuration",
+        ),
+        (&["verify-chain", "--json"], 2, "usage"),
+        (&["backup", "verify", "no-such-folder", "--json"], 2, "bad_folder"),
+    ] {
+        let mut command = Command::new(binary("symbolon-node"));
+        let output = command.args(arguments).current_dir(lone.folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["error"]["code"], code, "{line}");
+        for member in ["message", "hint"] {
+            assert!(!line["error"][member].as_str().unwrap().is_empty(), "{line}");
+        }
+        assert!(!output.stderr.is_empty(), "{arguments:?}: nothing for people");
+    }
+}
+
 #[test]
 fn check_config_warns_of_a_province_that_genesis_does_not_have_or_that_has_no_vote() {
     let lone = Lone::new();
     let good = std::fs::read_to_string(lone.config()).unwrap();
-    for (province, expected) in [
-        ("12", "warning: by genesis, there is no province 12; it has: 11 31 44 51"),
-        ("12", "warning: by genesis, province 12 has no validator"),
-        ("31", "warning: by genesis, neither validator_key nor next_validator_key"),
-    ] {
-        let text = good.replacen("province = \"11\"", &format!("province = {province:?}"), 1);
-        std::fs::write(lone.config(), text).unwrap();
-        let mut command = Command::new(binary("symbolon-node"));
-        command.args(["check-config", "--config"]).arg(lone.config()).env("SYMBOLON_LOG", "off");
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains(expected), "{province}: {said}");
-    }
+    // The mark is that of province 11.
+    std::fs::remove_file(lone.folder.path().join("node-1/validator.pem.signed")).unwrap();
+    let check = |by: &str| {
+        for (province, expected) in [
+            ("12", "warning: by genesis, there is no province 12; it has: 11 31 44 51".to_owned()),
+            ("12", format!("warning: {by}, province 12 has no validator")),
+            ("31", format!("warning: {by}, neither validator_key nor next_validator_key")),
+        ] {
+            let text = good.replacen("province = \"11\"", &format!("province = {province:?}"), 1);
+            std::fs::write(lone.config(), text).unwrap();
+            let (_, said, status) = lone.check();
+            assert!(status == 0 && said.contains(&expected), "{province}: {said}");
+        }
+    };
+    let (_, said, _) = lone.check();
+    let height = said.split("at height ").nth(1);
+    assert_eq!(height, None, "nothing is doubtful of province 11: {said}");
+    let tip = tip_of(&lone);
+    check(&format!("at height {tip}, to which data_dir has the chain"));
+    std::fs::remove_dir_all(lone.folder.path().join("node-1/data")).unwrap();
+    check("by genesis");
+}
+
+/// Height of the chain in a node's folder, as the node itself reads it.
+fn tip_of(lone: &Lone) -> u64 {
+    let mut command = Command::new(binary("symbolon-node"));
+    command.args(["verify-chain", "--json", "--config"]).arg(lone.config());
+    let output = command.env("SYMBOLON_LOG", "off").output().unwrap();
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    line["height"].as_u64().unwrap()
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub struct Showing {
     /// Digest of holder's key, audience and nonce. Two showings have the same only when one is a
     /// copy of the other, or a holder used a nonce twice.
     pub digest: Digest,
+    /// Digest of the holder's key, so that a memory can give each holder a share. It says no more
+    /// of a person than the key does, and is for no eyes.
+    pub holder: Digest,
     /// When the holder signed it, by the holder's clock, in seconds since 1970-01-01T00:00Z.
     pub signed_at_s: u64,
     /// The last second, since 1970-01-01T00:00Z, at which any request counts it as fresh: it must
@@ -228,6 +231,7 @@ fn showing(key: &PublicKey, binding: &KeyBinding) -> Showing {
     let (audience, nonce) = (sha256(binding.audience.as_bytes()), sha256(binding.nonce.as_bytes()));
     Showing {
         digest: tagged_hash(SHOWING, &[key.as_bytes(), audience.as_bytes(), nonce.as_bytes()]),
+        holder: sha256(key.as_bytes()),
         signed_at_s: binding.issued_at,
         fresh_until_s: binding.issued_at.saturating_add(MAX_CHALLENGE_AGE_S),
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::NodeConfig,
-    http::{CHECKPOINT_PATH, CHECKPOINT_TIMEOUT},
+    http::{CHECKPOINT_PATH, CHECKPOINT_TIMEOUT, operator_authorization},
     storage::{StorageError, Store, checkpoint_folder, remove_checkpoint, stands},
 };
 
@@ -94,7 +94,8 @@ fn check_place(data: &Path, out: &Path) -> Result<(), BackupError> {
     }
 }
 
-fn lock(data: &Path) -> Result<File, BackupError> {
+/// Keeps every other backup of `data` out until it is dropped.
+pub(crate) fn lock(data: &Path) -> Result<File, BackupError> {
     if !data.is_dir() {
         return Err(StorageError::Absent(data.to_owned()).into());
     }
@@ -168,7 +169,10 @@ fn ask_node(config: &NodeConfig) -> Result<(), BackupError> {
             address: address.clone(),
             problem: error.to_string(),
         };
-        let mut answer = agent.post(&address).send_empty().map_err(away)?;
+        let who = operator_authorization(&config.data_dir)
+            .map_err(|(path, source)| BackupError::File { path, source })?;
+        let request = agent.post(&address).header("authorization", who);
+        let mut answer = request.send_empty().map_err(away)?;
         let status = answer.status().as_u16();
         if answer.status().is_success() {
             let made = std::fs::symlink_metadata(&folder).is_ok_and(|folder| folder.is_dir());

@@ -520,8 +520,8 @@ impl Engine {
         let peers = set.validators().iter().map(|v| (v.peer_id.clone(), Vec::new())).collect();
         self.parts.network.set_admitted(peers);
         let own = self.parts.identity.as_ref().map(|(province, _)| *province);
-        let votes = own.is_some_and(|province| set.get(province).is_some());
-        tracing::info!(validators = set.validators().len(), votes, "the validator set");
+        let province_votes = own.is_some_and(|province| set.get(province).is_some());
+        tracing::info!(validators = set.validators().len(), province_votes, "the validator set");
     }
 
     fn round_started(&mut self, height: u64, round: u32) {

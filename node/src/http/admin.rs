@@ -1,6 +1,6 @@
-//! The operator's listener, on loopback by default: is it alive, is it of use, what does it count.
+//! The operator's listener, on loopback only: is it alive, is it of use, what does it count.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::{Server, error::Problem, limits, not_found, registries::find_parameters, wrong_method};
 use crate::{
+    backup::{BackupError, create::lock},
     engine::{EngineStatus, describe},
-    storage::{CheckpointError, View},
+    storage::{CheckpointError, View, checkpoint_folder, remove_checkpoint},
 };
 
 /// Media type of the OpenMetrics text.
@@ -24,6 +25,12 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 const READY_INTERVALS: u64 = 4;
 /// What a round or two of a busy or shaken network may take on top, in milliseconds.
 const READY_SLACK_MS: u64 = 10_000;
+
+/// The first thing to mend where nobody is heard.
+const NO_PEER: &str = "no peer is connected: the others admit validators, and the observers that their network.observers names";
+/// How long a checkpoint waits for the backup that is to copy it. `backup create` has begun to copy when
+/// it gets the answer; what nobody copies by then was left behind, and pins files on the disk.
+const CHECKPOINT_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// Where a backup asks the node to hold its database fast.
 pub const CHECKPOINT_PATH: &str = "/checkpoint";
@@ -92,6 +99,10 @@ fn readiness(
     }
     if engine.syncing {
         reasons.push(format!("catching up with the chain, at height {height}"));
+    }
+    let progresses = age.is_some_and(|age| age <= limit);
+    if !progresses && engine.peers_connected == 0 {
+        reasons.push(NO_PEER.to_owned());
     }
     match age {
         None => reasons.push("no block has been committed yet".to_owned()),
@@ -170,11 +181,41 @@ async fn checkpoint(
         let detail = "this is not for web pages";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_for_pages", detail, hint));
     }
+    server.operator.check(&headers)?;
     let store = server.context.store.clone();
     let hold = move || store.checkpoint().map_err(refusal);
     let height = server.operator_reads.run(hold).await?;
     tracing::info!(height, "the database is held fast for a backup");
+    tokio::spawn(forget_in_time(server.clone()));
     Ok((StatusCode::CREATED, Json(Checkpointed { status: "held", height })).into_response())
+}
+
+/// Removes the checkpoint when its time is over, unless a backup is being made: then, once that has
+/// ended.
+async fn forget_in_time(server: Arc<Server>) {
+    let mut forgotten = false;
+    while !forgotten {
+        tokio::time::sleep(CHECKPOINT_LIFE).await;
+        let store = server.context.store.clone();
+        let forget = move || forget_left(store.folder());
+        forgotten = tokio::task::spawn_blocking(forget).await.unwrap_or(true);
+    }
+}
+
+/// Removes a checkpoint that no backup needs; whether there was nothing to wait for.
+fn forget_left(data: &Path) -> bool {
+    // A backup holds this lock from before it asks until it has copied.
+    let _alone = match lock(data) {
+        Err(BackupError::Busy(_)) => return false,
+        other => other,
+    };
+    if checkpoint_folder(data).exists() {
+        match remove_checkpoint(data) {
+            Ok(()) => tracing::warn!("nobody copied the checkpoint: it is removed"),
+            Err(error) => tracing::warn!(%error, "the checkpoint cannot be removed"),
+        }
+    }
+    true
 }
 
 /// A disk without room for it says nothing about the chain: only a read that fails stops the node.
@@ -197,8 +238,20 @@ mod tests {
 
     const INTERVAL: u64 = 10_000;
 
+    #[test]
+    fn a_checkpoint_that_nobody_copies_is_removed_and_one_that_is_copied_stays() {
+        let data = tempfile::tempdir().unwrap();
+        let checkpoint = checkpoint_folder(data.path());
+        std::fs::create_dir(&checkpoint).unwrap();
+        let backup = lock(data.path()).unwrap();
+        assert!(!forget_left(data.path()) && checkpoint.exists());
+        drop(backup);
+        assert!(forget_left(data.path()) && !checkpoint.exists());
+        assert!(forget_left(data.path()), "nothing is left to remove");
+    }
+
     fn engine() -> EngineStatus {
-        EngineStatus { last_commit_ms: 100_000, ..EngineStatus::default() }
+        EngineStatus { last_commit_ms: 100_000, peers_connected: 1, ..EngineStatus::default() }
     }
 
     #[test]
@@ -207,7 +260,14 @@ mod tests {
         for (engine, tip, now, expected) in [
             (engine(), (5, 100_000), 100_500, None),
             (engine(), (5, 100_000), stale, Some("no block for")),
-            (EngineStatus::default(), (0, 100_000), 100_500, Some("no block has been")),
+            (
+                EngineStatus { last_commit_ms: 0, ..engine() },
+                (0, 1),
+                100_500,
+                Some("no block has been"),
+            ),
+            (EngineStatus::default(), (0, 1), 100_500, Some("no peer is connected")),
+            (EngineStatus { peers_connected: 0, ..engine() }, (5, 1), stale, Some("no peer is")),
             (EngineStatus::default(), (5, 100_000), 100_500, None),
             (EngineStatus { syncing: true, ..engine() }, (5, 0), 100_500, Some("catching up")),
             (

@@ -30,22 +30,43 @@ pub struct Share {
 
 /// Who holds how many places, or bytes, of one kind.
 #[derive(Debug, Clone)]
+pub(super) struct Holders<K: Copy + Ord>(Arc<Mutex<BTreeMap<K, usize>>>);
+
+/// The same of those who call, by their addresses.
+#[derive(Debug, Clone)]
 pub(super) struct Callers {
     share: Share,
-    held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    held: Holders<IpAddr>,
 }
 
-/// What one caller holds, free again when it is dropped.
+/// What one of them holds, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
-    address: IpAddr,
+pub(super) struct Held<K: Copy + Ord = IpAddr> {
+    holder: K,
     amount: usize,
-    held: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    held: Holders<K>,
+}
+
+impl<K: Copy + Ord> Holders<K> {
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// So many places, or bytes, for `holder`; none when it would then hold more than `share`.
+    pub(super) fn take(&self, holder: K, amount: usize, share: usize) -> Option<Held<K>> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.get(&holder).copied().unwrap_or(0).saturating_add(amount);
+        if count > share {
+            return None;
+        }
+        held.insert(holder, count);
+        Some(Held { holder, amount, held: self.clone() })
+    }
 }
 
 impl Callers {
     pub(super) fn new(share: Share) -> Self {
-        Self { share, held: Arc::default() }
+        Self { share, held: Holders::new() }
     }
 
     /// A place for `address`; none when it has its share.
@@ -58,13 +79,7 @@ impl Callers {
         let address = caller(address);
         let Share { other_machine, this_machine } = self.share;
         let share = if address.is_loopback() { this_machine } else { other_machine };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.get(&address).copied().unwrap_or(0).saturating_add(amount);
-        if count > share {
-            return None;
-        }
-        held.insert(address, count);
-        Some(Held { address, amount, held: self.held.clone() })
+        self.held.take(address, amount, share)
     }
 
     /// As [`Self::take_many`], for a caller whose address may not be known, which then has no
@@ -82,12 +97,12 @@ impl Callers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spent;
 
-impl Drop for Held {
+impl<K: Copy + Ord> Drop for Held<K> {
     fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.get_mut(&self.address) {
+        let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.get_mut(&self.holder) {
             Some(count) if *count > self.amount => *count -= self.amount,
-            _ => drop(held.remove(&self.address)),
+            _ => drop(held.remove(&self.holder)),
         }
     }
 }
@@ -131,7 +146,7 @@ mod tests {
         assert!(take("192.0.2.2").is_some());
         drop(held);
         assert!(take("192.0.2.1").is_some());
-        assert!(callers.held.lock().unwrap().is_empty(), "an address is kept that holds nothing");
+        assert!(callers.held.0.lock().unwrap().is_empty(), "an address is kept that holds nothing");
     }
 
     #[test]

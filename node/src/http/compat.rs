@@ -23,6 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Server,
+    callers::Caller,
     error::{Problem, ProblemDocument},
     extract::{JsonBody, takes_at_most},
     limits::MAX_VERIFY_BODY,
@@ -121,9 +122,10 @@ pub(super) struct Match {
     request_body = VerifyCertInfo,
     responses((status = 200, body = VerifyCertReply), (status = 400, body = ProblemDocument),
         (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
-        (status = 503, body = ProblemDocument)))]
+        (status = 429, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify_cert_info(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     JsonBody(VerifyCertInfo { head, data }): JsonBody<VerifyCertInfo>,
 ) -> Result<Json<VerifyCertReply>, Problem> {
     check_head(&head)?;
@@ -136,7 +138,7 @@ pub(super) async fn verify_cert_info(
         if let Some(reply) = unknown_type(view, &question.licence_type)? {
             return Ok((reply, None, None));
         }
-        let court = Court::open(&worker, view, false)?;
+        let court = Court::open(&worker, view, (caller, false))?;
         let verdict = court.verdict(&VerifyBody::of(question.presentation.clone()))?;
         let (reply, data) = match verdict.outcome {
             Outcome::Undetermined => (Reply::Undetermined, None),

@@ -46,6 +46,16 @@ pub(super) const MAX_TICKET_LEN: usize = 16 * 1024;
 pub(super) const MAX_TICKET_BODY: usize = MAX_TICKET_LEN + 4 * 1024;
 /// Tickets that can be open at once.
 pub(super) const MAX_TICKETS: usize = 8_192;
+/// Challenges that can be open at once: a hundred a second for their five minutes. A verifier
+/// that gets none makes its own nonce, so a flood of them stops nobody.
+pub(super) const MAX_CHALLENGES: usize = 32_768;
+/// Showings remembered at once: over seven hundred a second, each for its five minutes and the
+/// margin.
+pub(super) const MAX_SHOWINGS: usize = 262_144;
+/// Showings of one holder's key among them: one every six seconds, for all the time that each is
+/// remembered. A telephone that renews its code every ten makes fewer. So it takes four thousand
+/// licences to fill this memory, and not one.
+pub(super) const MAX_SHOWINGS_OF_ONE_HOLDER: usize = 64;
 /// Keys of requests that may be sent again, remembered at once.
 pub(super) const MAX_KEYS: usize = 8_192;
 /// Bytes of the answers kept under them.
@@ -121,6 +131,10 @@ pub struct HttpLimits {
     pub requests_of_one: Share,
     /// Tickets that one address may have left.
     pub tickets_of_one: Share,
+    /// Challenges that one address may have open.
+    pub challenges_of_one: Share,
+    /// Showings remembered that came from one address.
+    pub showings_of_one: Share,
     /// Keys of requests that may be sent again, of one address.
     pub keys_of_one: Share,
     /// Bytes of the answers kept under them, of one address.
@@ -146,6 +160,13 @@ impl Default for HttpLimits {
             requests_of_one: Share { other_machine: 64, this_machine: 1_024 },
             // Two a second; a company of telephones may share an address, too.
             tickets_of_one: Share { other_machine: 128, this_machine: MAX_TICKETS },
+            // Thirteen a second, and ninety: a large verifier, or an office behind one address. Eight
+            // addresses take all.
+            challenges_of_one: Share {
+                other_machine: MAX_CHALLENGES / 8,
+                this_machine: MAX_CHALLENGES,
+            },
+            showings_of_one: Share { other_machine: MAX_SHOWINGS / 8, this_machine: MAX_SHOWINGS },
             // Three a second. Of keys and of bytes, eight addresses take all.
             keys_of_one: Share { other_machine: 1_024, this_machine: MAX_KEYS },
             answer_bytes_of_one: Share {
@@ -166,6 +187,8 @@ impl HttpLimits {
             streams_of_one: all(self.streams),
             requests_of_one: all(self.requests),
             tickets_of_one: all(MAX_TICKETS),
+            challenges_of_one: all(MAX_CHALLENGES),
+            showings_of_one: all(MAX_SHOWINGS),
             keys_of_one: all(MAX_KEYS),
             answer_bytes_of_one: all(MAX_ANSWER_BYTES),
             ..self
@@ -349,6 +372,8 @@ mod tests {
             (limits.streams_of_one, limits.streams),
             (limits.requests_of_one, limits.requests),
             (limits.tickets_of_one, MAX_TICKETS),
+            (limits.challenges_of_one, MAX_CHALLENGES),
+            (limits.showings_of_one, MAX_SHOWINGS),
             (limits.keys_of_one, MAX_KEYS),
             (limits.answer_bytes_of_one, MAX_ANSWER_BYTES),
         ] {

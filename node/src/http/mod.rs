@@ -70,6 +70,8 @@ mod events;
 
 mod openapi;
 
+mod operator;
+
 mod queries;
 
 mod admin;
@@ -79,6 +81,7 @@ mod tls;
 pub use admin::CHECKPOINT_PATH;
 pub use callers::Share;
 pub use limits::{CHECKPOINT_TIMEOUT, HttpLimits};
+pub use operator::operator_authorization;
 pub use origin::{NotAnOrigin, PublicOrigin};
 pub use tls::TlsFiles;
 
@@ -124,6 +127,7 @@ use limits::{
     FIRST_REQUEST_TIMEOUT, Gate, HEADER_TIMEOUT, HTTP2_PING_INTERVAL, MAX_HTTP1_HEADER_BYTES,
     MAX_HTTP2_HEADER_BYTES, MAX_HTTP2_STREAMS, MAX_LARGE_BODIES,
 };
+use operator::OperatorToken;
 use tickets::Tickets;
 use tls::Doorkeeper;
 use verify::recall::Recall;
@@ -211,6 +215,14 @@ pub enum HttpError {
         /// What is wrong with it.
         what: String,
     },
+    /// The file that shows who the operator is.
+    #[error("cannot make {}: {source}; the node's user must be able to write data_dir", .path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system gives no threads.
     #[error("cannot start the verification threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -228,6 +240,8 @@ struct Server {
     requesting: Callers,
     /// Places for the operator's requests being answered.
     operator_requests: Semaphore,
+    /// What shows who may have the database held fast.
+    operator: OperatorToken,
     /// Blocking reads of the database for the operator.
     operator_reads: Gate,
     /// Places for submitters who wait.
@@ -274,12 +288,14 @@ impl Server {
             .num_threads(cores)
             .thread_name(|n| format!("verify-{n}"))
             .build()?;
-        let recall = Recall::new((context.clock)());
+        let operator = OperatorToken::make(context.store.folder())?;
+        let recall = Recall::new((context.clock)(), &limits);
         Ok(Arc::new(Self {
             context,
             requests: Semaphore::new(limits.requests),
             requesting: Callers::new(limits.requests_of_one),
             operator_requests: Semaphore::new(limits::OPERATOR_REQUESTS),
+            operator,
             operator_reads: Gate::new(limits::OPERATOR_READS, "reads"),
             waits: Arc::new(Semaphore::new(limits.waits)),
             streams: Arc::new(Semaphore::new(limits.streams)),

@@ -48,7 +48,7 @@ pub(super) struct Proposal {
     /// Height of the proposal.
     proposed_at: u64,
     /// Last height at which it can be decided.
-    expires_at: u64,
+    expires_at_height: u64,
     /// Height at which it was decided; null while it is not.
     decided_at: Option<u64>,
     /// The newest word of every province that has spoken.
@@ -253,7 +253,7 @@ fn show(
         proposer: proposal.proposer.to_string(),
         action: ActionShown::from(&proposal.action),
         proposed_at: proposal.proposed_at,
-        expires_at: proposal.expires_at,
+        expires_at_height: proposal.expires_at,
         decided_at: match proposal.status {
             ProposalStatus::Open => None,
             ProposalStatus::Executed { at } | ProposalStatus::Rejected { at } => Some(at),

@@ -84,8 +84,8 @@ pub(super) enum Answer {
     /// The verdict.
     #[schema(value_type = VerdictBody)]
     Verdict(Box<Verdict>),
-    /// The item cannot be read.
-    Unreadable {
+    /// The item cannot be read, or its holder has shown too much.
+    Refused {
         /// Why.
         error: ItemError,
     },
@@ -119,21 +119,22 @@ impl From<Problem> for ItemError {
     responses((status = 200, body = VerdictBody), (status = 400, body = ProblemDocument),
         (status = 409, body = ProblemDocument), (status = 410, body = ProblemDocument),
         (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
-        (status = 422, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
+        (status = 422, body = ProblemDocument), (status = 429, body = ProblemDocument),
+        (status = 503, body = ProblemDocument)))]
 pub(super) async fn verify(
     State(server): State<Arc<Server>>,
     caller: Caller,
     JsonBytes { headers, bytes }: JsonBytes,
 ) -> Result<Response, Problem> {
-    let work = judge_one(server.clone(), bytes.clone());
+    let work = judge_one(server.clone(), caller, bytes.clone());
     let asked = Asked { route: "/v1/verify", headers: &headers, body: &bytes, caller };
     once(&server, asked, work).await
 }
 
-async fn judge_one(server: Arc<Server>, bytes: Bytes) -> Result<Bytes, Problem> {
+async fn judge_one(server: Arc<Server>, caller: Caller, bytes: Bytes) -> Result<Bytes, Problem> {
     let body: VerifyBody = parse_json(&bytes)?;
     let worker = server.clone();
-    let judge = move |view: &View<'_>| Court::open(&worker, view, true)?.verdict(&body);
+    let judge = move |view: &View<'_>| Court::open(&worker, view, (caller, true))?.verdict(&body);
     let verdict = server.check(judge).await?;
     count(&server, &verdict);
     Ok(json_bytes(&verdict))
@@ -141,7 +142,8 @@ async fn judge_one(server: Arc<Server>, bytes: Bytes) -> Result<Bytes, Problem> 
 
 /// Verifies up to 1,000 presentations, all at one height.
 ///
-/// An item that cannot be read has `{"error": {code, detail, hint}}` in its place. A retry with
+/// An item that cannot be read, or whose holder has shown too many, has
+/// `{"error": {code, detail, hint}}` in its place. A retry with
 /// the same `Idempotency-Key` and body gets the same answer, or 410 when it was too much to keep.
 #[utoipa::path(post, path = "/v1/verify/batch", tag = "verification", request_body = BatchBody,
     params(("idempotency-key" = Option<String>, Header, description = "As for one presentation")),
@@ -159,10 +161,14 @@ pub(super) async fn verify_batch(
     let body = server.large.read(request, MAX_BATCH_BODY).await?;
     let bytes = body.bytes.clone();
     let asked = Asked { route: "/v1/verify/batch", headers: &headers, body: &bytes, caller };
-    once(&server, asked, judge_batch(server.clone(), body)).await
+    once(&server, asked, judge_batch(server.clone(), caller, body)).await
 }
 
-async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Problem> {
+async fn judge_batch(
+    server: Arc<Server>,
+    caller: Caller,
+    body: LargeBody,
+) -> Result<Bytes, Problem> {
     let _place = server.batches.enter().await?;
     let worker = server.clone();
     let judge = move |view: &View<'_>| {
@@ -172,7 +178,7 @@ async fn judge_batch(server: Arc<Server>, body: LargeBody) -> Result<Bytes, Prob
             let detail = format!("no items; a batch has 1 to {MAX_BATCH}");
             return Err(Problem::bad("too_many_items", detail, "give at least one"));
         }
-        let court = Court::open(&worker, view, batch.proof)?;
+        let court = Court::open(&worker, view, (caller, batch.proof))?;
         let hear = || items.par_iter().map(|item| hear_item(&court, item)).collect();
         let heard: Result<Vec<HeardItem>, Problem> = worker.workers.install(hear);
         let verdicts = close_items(&court, heard?)?;
@@ -206,11 +212,11 @@ fn close_items(court: &Court<'_, '_>, items: Vec<HeardItem>) -> Result<Vec<Answe
     let unreadable: Vec<Option<ItemError>> = items.into_iter().map(keep).collect();
     let mut verdicts = court.close(heard)?.into_iter();
     let answer = |error: Option<ItemError>| match error {
-        Some(error) => Answer::Unreadable { error },
-        None => {
-            let verdict = verdicts.next().expect("each item that was heard has its verdict");
-            Answer::Verdict(Box::new(verdict))
-        }
+        Some(error) => Answer::Refused { error },
+        None => match verdicts.next().expect("each item that was heard was closed") {
+            Ok(verdict) => Answer::Verdict(Box::new(verdict)),
+            Err(problem) => Answer::Refused { error: problem.into() },
+        },
     };
     Ok(unreadable.into_iter().map(answer).collect())
 }

@@ -12,6 +12,7 @@ mod commit;
 mod evidence;
 mod history_tree;
 mod incoming;
+mod look;
 mod proof;
 mod prune;
 mod recent;

@@ -46,7 +46,7 @@ pub struct Scale {
     pub batch_licences: u64,
     /// Quiet time over which an idle network is measured.
     pub idle: Duration,
-    /// Presentations shown to a node; each can be shown once.
+    /// Presentations shown to a node.
     pub presentations: usize,
     /// Licences that are issued and revoked on the status list.
     pub revoked: u32,

@@ -20,6 +20,9 @@ use super::{
 const SIGNATURES: f64 = 2.0;
 /// Connections of the client.
 const CONNECTIONS: usize = 32;
+/// Presentations of a chapter that differ: with those of both chapters, no more than a node remembers
+/// of one holder. Whatever is shown again is judged in full again, and only not remembered.
+const DIFFERENT: usize = 32;
 /// Presentations of one batch.
 const BATCH: usize = 200;
 /// Batches that are asked for at once: as many as a node of two cores works on.
@@ -71,10 +74,13 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
     }
 }
 
-/// Presentations made now, `count` of them; another `series` gives others.
+/// Presentations made now, `count` of them and [`DIFFERENT`] different ones; another `series` gives
+/// others.
 fn show(wallet: &Wallet, series: usize, count: usize) -> impl Iterator<Item = String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    (0..count).map(move |number| wallet.present(now, series * count + number))
+    let texts: Vec<String> =
+        (0..DIFFERENT).map(|number| wallet.present(now, series * DIFFERENT + number)).collect();
+    texts.into_iter().cycle().take(count)
 }
 
 fn body(value: &Value) -> Bytes {

@@ -113,6 +113,9 @@ fn proposals_are_listed_shown_counted_and_proven() {
     let executed = node.get("/v1/proposals/4").json();
     let counted = ["state", "approvals", "needed"].map(|field| executed[field].clone());
     assert_eq!(counted, [json!("executed"), json!(3), json!(3)]);
+    // A height, where `expires_at` of challenges and tickets is a time.
+    let life = executed["expires_at_height"].as_u64().zip(executed["proposed_at"].as_u64());
+    assert_eq!(life.map(|(end, begin)| end - begin), Some(99));
     assert_eq!((&executed["silent"], &executed["proposer"]), (&json!(["51"]), &json!("11")));
     let parameters = node.get("/v1/parameters").json();
     assert_eq!(parameters["idle_block_interval_ms"], 5_000);

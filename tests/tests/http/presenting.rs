@@ -10,6 +10,7 @@ use symbolon_ledger::{
     keys::SecretKey,
     operation::{Operation, RevocationClass},
 };
+use symbolon_node::http::{HttpLimits, Share};
 
 use crate::support::{Answer, Licence, Node, START_MS, TYPE, request};
 
@@ -409,6 +410,69 @@ fn in_a_batch_the_second_of_two_equal_ones_is_refused() {
     assert_eq!(of(&verdicts[43]), invalid("replayed"));
     assert_eq!(of(&verdicts[44]), invalid("replayed"));
     assert_eq!(of(&node.verify(&json!({"presentation": one})).json()), invalid("replayed"));
+}
+
+/// A holder has so many showings remembered, and what he shows beyond costs nobody else an answer.
+#[test]
+fn one_holder_does_not_fill_what_is_remembered_for_all() {
+    let (node, licence) = scene();
+    let other = SecretKey::from_seed(&[63; 32]);
+    let another = node.issue_to("44", 1, &other);
+    let show = |n: usize| json!({"presentation": shown(&node, &licence, SELF, &format!("n{n}"))});
+    let of_other = |nonce: &str| json!({"presentation": node.present(&another, (SHOWN, &other), (SELF, nonce))});
+    let mut items: Vec<Value> = (0..66).map(show).collect();
+    items.push(of_other("o1"));
+    let answer = node.post_json("/v1/verify/batch", &json!({"items": items})).json();
+    let verdicts = answer["verdicts"].as_array().unwrap();
+    for place in (0..64).chain([66]) {
+        assert_eq!(of(&verdicts[place]), VALID, "{place}: {}", verdicts[place]);
+    }
+    for place in [64, 65] {
+        assert_eq!(verdicts[place]["error"]["code"], "too_many_showings", "{place}");
+    }
+    refused(&node.verify(&show(70)), 429, "too_many_showings");
+    let compared = json!({"data": {"certTypeCode": TYPE, "certData": {"name": "x"},
+        "useCause": "x", "presentation": show(70)["presentation"]}});
+    for (path, body) in [
+        ("/v1/compat/verifyCertInfo", compared),
+        ("/v1/compat/queryCertInfo", json!({"data": show(70)})),
+    ] {
+        refused(&node.post_json(path, &body), 429, "too_many_showings");
+    }
+    assert_eq!(of(&node.verify(&of_other("o2")).json()), VALID, "another holder");
+    assert_eq!(of(&node.verify(&show(0)).json()), invalid("replayed"), "what is remembered");
+    // Paper names no holder, and nothing is remembered of it.
+    assert_eq!(node.verify(&json!({"presentation": licence.text})).json()["outcome"], "valid");
+    node.wait_and_commit(361);
+    assert_eq!(of(&node.verify(&show(70)).json()), VALID, "what is over counts no more");
+}
+
+#[test]
+fn one_caller_has_a_share_of_the_challenges_and_of_what_is_remembered() {
+    let share = |this_machine| Share { other_machine: 0, this_machine };
+    let node = Node::start_with(HttpLimits {
+        challenges_of_one: share(2),
+        showings_of_one: share(3),
+        ..HttpLimits::default()
+    });
+    node.reserve_slots("44");
+    let licence = node.issue_to("44", 0, &holder());
+    let ask = || node.post_json("/v1/challenges", &json!({}));
+    assert_eq!((ask().status, ask().status), (201, 201));
+    refused(&ask(), 503, "overloaded");
+    let show = |nonce: &str| json!({"presentation": shown(&node, &licence, SELF, nonce)});
+    assert_eq!(of(&node.verify(&show("n1")).json()), VALID);
+    // A batch that does not fit takes nothing.
+    let batch = |nonces: &[&str]| {
+        let items: Vec<Value> = nonces.iter().map(|nonce| show(nonce)).collect();
+        node.post_json("/v1/verify/batch", &json!({"items": items}))
+    };
+    refused(&batch(&["n2", "n3", "n4"]), 503, "overloaded");
+    assert_eq!(batch(&["n2", "n3"]).status, 200);
+    refused(&node.verify(&show("n4")), 503, "overloaded");
+    node.wait_and_commit(361);
+    assert_eq!(ask().status, 201, "what is over gives its share back");
+    assert_eq!(of(&node.verify(&show("n4")).json()), VALID);
 }
 
 #[test]

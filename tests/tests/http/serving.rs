@@ -10,7 +10,11 @@ use std::{
 use serde_json::{Value, json};
 use symbolon_node::{
     engine::EngineStatus,
-    http::{HttpAddresses, HttpError, HttpLimits, HttpListeners, Share, TlsFiles, description},
+    http::{
+        CHECKPOINT_PATH, HttpAddresses, HttpError, HttpLimits, HttpListeners, Share, TlsFiles,
+        description, operator_authorization,
+    },
+    storage::remove_checkpoint,
 };
 
 use crate::support::{Node, read_answer, request};
@@ -378,6 +382,26 @@ fn the_description_names_every_address_and_is_browsable_offline() {
     assert_eq!(node.get("/docs/swagger-ui-bundle.js").status, 200);
     let missing = node.get("/docs/no-such-file.js");
     assert_eq!((missing.status, missing.problem().as_str()), (404, "not_found"));
+}
+
+#[test]
+fn only_who_can_read_the_nodes_files_has_its_database_held_fast() {
+    let node = Node::start();
+    let ask = |headers: &[(&str, &str)]| request(node.admin, "POST", CHECKPOINT_PATH, headers, b"");
+    assert_eq!(ask(&[]).status, 401);
+    let right = operator_authorization(node.store.folder()).unwrap();
+    for wrong in [&[("authorization", "Bearer x")][..], &[], &[("authorization", &right[7..])]] {
+        let answer = ask(wrong);
+        assert_eq!((answer.status, answer.problem().as_str()), (401, "no_operator_token"));
+    }
+    let page = ask(&[("authorization", &right), ("origin", "https://a.example")]);
+    assert_eq!((page.status, page.problem().as_str()), (403, "not_for_pages"));
+    assert!(!node.store.folder().join("checkpoint").exists());
+    assert_eq!(ask(&[("authorization", &right)]).status, 201);
+    assert!(node.store.folder().join("checkpoint").exists());
+    let again = ask(&[("authorization", &right)]);
+    assert_eq!((again.status, again.problem().as_str()), (409, "checkpoint_exists"));
+    remove_checkpoint(node.store.folder()).unwrap();
 }
 
 #[test]

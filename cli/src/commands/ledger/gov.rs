@@ -290,7 +290,7 @@ fn progress(answer: &Value) -> String {
 
 fn state_of(answer: &Value) -> String {
     match (text(answer, "state"), answer["decided_at"].as_u64()) {
-        ("open", _) => format!("open until height {}", answer["expires_at"]),
+        ("open", _) => format!("open until height {}", answer["expires_at_height"]),
         (state, Some(at)) => format!("{} at height {at}", plain(state)),
         (state, None) => plain(state),
     }
@@ -312,7 +312,7 @@ fn list(open: bool, node: &Node) -> Outcome {
             proposal["number"].to_string(),
             plain(text(proposal, "state")),
             progress(proposal),
-            proposal["expires_at"].to_string(),
+            proposal["expires_at_height"].to_string(),
             plain(text(action, "name")),
             about.concat(),
         );

@@ -19,6 +19,7 @@ use super::{ReplyHead, RequestHead, bad, check_head, check_use_cause, codes::Rep
 use crate::{
     http::{
         Server,
+        callers::Caller,
         error::{Problem, ProblemDocument},
         extract::{CidPart, JsonBody, PathPart as _},
         licences,
@@ -121,9 +122,10 @@ struct Question {
     request_body = QueryCertInfo,
     responses((status = 200, body = QueryCertReply), (status = 400, body = ProblemDocument),
         (status = 413, body = ProblemDocument), (status = 415, body = ProblemDocument),
-        (status = 503, body = ProblemDocument)))]
+        (status = 429, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(in crate::http) async fn query_cert_info(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     JsonBody(QueryCertInfo { head, data }): JsonBody<QueryCertInfo>,
 ) -> Result<Json<QueryCertReply>, Problem> {
     check_head(&head)?;
@@ -132,7 +134,7 @@ pub(in crate::http) async fn query_cert_info(
         Err(reply) => return Ok(Json(QueryCertReply { head: (&reply).into(), data: None })),
     };
     let worker = server.clone();
-    let look = move |view: &View<'_>| answer(&worker, view, &question);
+    let look = move |view: &View<'_>| answer((&worker, caller), view, &question);
     let (reply, data) = server.check(look).await?;
     Ok(Json(QueryCertReply { head: (&reply).into(), data }))
 }
@@ -158,7 +160,7 @@ fn read_question(data: QueryCertData) -> Result<Result<Question, Reply>, Problem
 }
 
 fn answer(
-    server: &Server,
+    (server, caller): (&Server, Caller),
     view: &View<'_>,
     question: &Question,
 ) -> Result<(Reply, Option<CertInfo>), Problem> {
@@ -170,7 +172,7 @@ fn answer(
     let (reply, info) = match &question.asked {
         Asked::Cid(cid) => by_cid(server, view, *cid)?,
         Asked::Presentation(body) => {
-            let verdict = Court::open(server, view, false)?.verdict(body)?;
+            let verdict = Court::open(server, view, (caller, false))?.verdict(body)?;
             count(server, &verdict);
             by_presentation(view, &verdict)
         }

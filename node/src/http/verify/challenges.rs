@@ -20,6 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::MAX_BINDING_TEXT;
 use crate::http::{
     Server,
+    callers::Caller,
     error::{Problem, ProblemDocument},
     extract::{JsonBody, takes_at_most},
     random_bytes,
@@ -121,6 +122,7 @@ pub(super) fn default_audience(home: Option<ProvinceCode>) -> Option<String> {
         (status = 503, body = ProblemDocument)))]
 pub(super) async fn challenge(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     JsonBody(body): JsonBody<ChallengeBody>,
 ) -> Result<(StatusCode, Json<Challenge>), Problem> {
     let audience = match body.audience {
@@ -132,7 +134,7 @@ pub(super) async fn challenge(
     let now_ms = (server.context.clock)();
     let end_ms = now_ms.saturating_add(CHALLENGE_LIFETIME_MS);
     let nonce = OwnNonce::new(end_ms, random_bytes()?);
-    server.recall.give(nonce, &audience, (now_ms, end_ms))?;
+    server.recall.give(caller, (nonce, &audience), (now_ms, end_ms))?;
     let expires_at = instant(end_ms);
     Ok((StatusCode::CREATED, Json(Challenge { nonce: nonce.text(), audience, expires_at })))
 }

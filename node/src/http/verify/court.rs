@@ -22,6 +22,7 @@ use crate::{
     engine::EngineStatus,
     http::{
         Server,
+        callers::Caller,
         error::Problem,
         extract::{code, to_base64url},
         registries::find_parameters,
@@ -60,6 +61,8 @@ impl VerifyBody {
 pub(in crate::http) struct Court<'a, 'v> {
     view: &'a View<'v>,
     recall: &'a Recall,
+    /// Who asks.
+    caller: Caller,
     max_staleness_ms: u64,
     now_ms: u64,
     home: Option<ProvinceCode>,
@@ -79,11 +82,12 @@ impl<'a, 'v> Court<'a, 'v> {
     pub(in crate::http) fn open(
         server: &'a Server,
         view: &'a View<'v>,
-        proof: bool,
+        (caller, proof): (Caller, bool),
     ) -> Result<Self, Problem> {
         Ok(Self {
             view,
             recall: &server.recall,
+            caller,
             max_staleness_ms: find_parameters(view)?.max_staleness_ms,
             now_ms: (server.context.clock)(),
             home: server.context.province,
@@ -112,14 +116,19 @@ impl<'a, 'v> Court<'a, 'v> {
     }
 
     /// The verdicts, in order. From here on, what they are about was shown here.
-    pub(in crate::http) fn close(&self, heard: Vec<Heard>) -> Result<Vec<Verdict>, Problem> {
-        self.recall.close(heard, self.now_ms)
+    ///
+    /// A problem in the place of one is its holder's alone.
+    pub(in crate::http) fn close(
+        &self,
+        heard: Vec<Heard>,
+    ) -> Result<Vec<Result<Verdict, Problem>>, Problem> {
+        self.recall.close(heard, (self.caller, self.now_ms))
     }
 
     /// The verdict on one presentation.
     pub(in crate::http) fn verdict(&self, body: &VerifyBody) -> Result<Verdict, Problem> {
         let mut verdicts = self.close(vec![self.hear(body)?])?;
-        Ok(verdicts.pop().expect("one was heard, so one verdict was given"))
+        verdicts.pop().expect("one was heard, so one was closed")
     }
 
     fn prepare(&self, body: &VerifyBody) -> Result<Case, Problem> {

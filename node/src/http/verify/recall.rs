@@ -9,6 +9,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use axum::http::StatusCode;
 use symbolon_ledger::hash::Digest;
 use symbolon_verify::{
     showing::{Judged, Seen, Showing},
@@ -17,18 +18,18 @@ use symbolon_verify::{
 
 use super::challenges::OwnNonce;
 use crate::http::{
+    callers::{Caller, Callers, Held, Holders, Spent},
     error::Problem,
+    limits::{HttpLimits, MAX_CHALLENGES, MAX_SHOWINGS, MAX_SHOWINGS_OF_ONE_HOLDER},
     memory::{Bounds, Memory},
 };
 
-/// Challenges that can be open at once: a hundred a second for their five minutes. A verifier
-/// that gets none makes its own nonce, so a flood of them stops nobody.
-const CHALLENGES: Bounds = Bounds { entries: 32_768, bytes: 8 * 1024 * 1024 };
-/// Showings remembered at once: over seven hundred a second, each for its five minutes and the
-/// margin. Each costs whoever wants to fill it a licence of the ledger and a signature. About 40 MiB.
-const SHOWINGS: Bounds = Bounds { entries: 262_144, bytes: 64 * 1024 * 1024 };
-/// Bytes of one showing, with what the memory needs to find it.
-const SHOWING_BYTES: usize = 160;
+/// Challenges that can be open at once, and the bytes of their audiences.
+const CHALLENGES: Bounds = Bounds { entries: MAX_CHALLENGES, bytes: 8 * 1024 * 1024 };
+/// Showings remembered at once. About 64 MiB.
+const SHOWINGS: Bounds = Bounds { entries: MAX_SHOWINGS, bytes: MAX_SHOWINGS * SHOWING_BYTES };
+/// Bytes of one showing, with what the memory needs to find it and to know whose it is.
+const SHOWING_BYTES: usize = 256;
 /// How much longer than it is fresh a showing is remembered, in milliseconds: as long as the
 /// longest request takes, which judges by the time at which it began.
 const MARGIN_MS: u64 = 60_000;
@@ -37,17 +38,35 @@ const MARGIN_MS: u64 = 60_000;
 struct Given {
     audience: String,
     answered: bool,
+    /// In the share of the address that asked for it.
+    _held: Option<Held>,
+}
+
+/// A showing that is remembered, in the shares of those whose it is.
+struct Remembered {
+    /// The holder whose signature it is.
+    _holder: Held<Digest>,
+    /// The address that showed it here.
+    _caller: Option<Held>,
 }
 
 struct Inner {
     /// When this memory begins, in milliseconds since 1970-01-01T00:00Z.
     began_ms: u64,
     challenges: Memory<OwnNonce, Given>,
-    showings: Memory<Digest, ()>,
+    showings: Memory<Digest, Remembered>,
 }
 
 /// The memory of one node.
-pub(in crate::http) struct Recall(Mutex<Inner>);
+pub(in crate::http) struct Recall {
+    inner: Mutex<Inner>,
+    /// Whose challenges they are.
+    asking: Callers,
+    /// From where the showings came.
+    showing: Callers,
+    /// Whose showings they are, by digests of the holders' keys.
+    holders: Holders<Digest>,
+}
 
 /// A presentation that was judged, with the nonce of this node's that was asked for.
 pub(in crate::http) struct Heard {
@@ -67,28 +86,38 @@ impl Heard {
 
 impl Recall {
     /// A memory that begins at `now_ms`.
-    pub(in crate::http) fn new(now_ms: u64) -> Self {
-        Self(Mutex::new(Inner {
-            began_ms: now_ms,
-            challenges: Memory::new(CHALLENGES),
-            showings: Memory::new(SHOWINGS),
-        }))
+    pub(in crate::http) fn new(now_ms: u64, limits: &HttpLimits) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                began_ms: now_ms,
+                challenges: Memory::new(CHALLENGES),
+                showings: Memory::new(SHOWINGS),
+            }),
+            asking: Callers::new(limits.challenges_of_one),
+            showing: Callers::new(limits.showings_of_one),
+            holders: Holders::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change of `Inner` is complete when the lock is released, also by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a challenge.
+    /// Remembers a challenge that `caller` asked for.
     pub(super) fn give(
         &self,
-        nonce: OwnNonce,
-        audience: &str,
+        caller: Caller,
+        (nonce, audience): (OwnNonce, &str),
         span: (u64, u64),
     ) -> Result<(), Problem> {
-        let given = Given { audience: audience.to_owned(), answered: false };
-        let given = self.lock().challenges.insert(nonce, given, audience.len(), span);
+        let mut inner = self.lock();
+        // What is over gives its caller's share back.
+        inner.challenges.forget(span.0);
+        let held = self.asking.take_for(caller, 1);
+        let held = held.map_err(|_| Problem::overloaded("challenges of one caller"))?;
+        let given = Given { audience: audience.to_owned(), answered: false, _held: held };
+        let given = inner.challenges.insert(nonce, given, audience.len(), span);
         given.map_err(|_| Problem::overloaded("challenges"))
     }
 
@@ -98,22 +127,43 @@ impl Recall {
     }
 
     /// The verdicts of `heard`, in order, after what was shown here before. All that is new is
-    /// remembered before any is answered; when there is no room for it, none is answered.
-    pub(super) fn close(&self, heard: Vec<Heard>, now_ms: u64) -> Result<Vec<Verdict>, Problem> {
+    /// remembered before any is answered; when there is no room for it, in all or in the share of
+    /// `caller`, none is answered. A holder who has shown too much costs nobody else an answer.
+    pub(super) fn close(
+        &self,
+        heard: Vec<Heard>,
+        (caller, now_ms): (Caller, u64),
+    ) -> Result<Vec<Result<Verdict, Problem>>, Problem> {
         let mut inner = self.lock();
         let needed = heard.iter().filter(|h| h.to_remember().is_some()).count();
         if needed > inner.showings.room(now_ms) {
             return Err(Problem::overloaded("presentations that it must remember"));
         }
-        Ok(heard.into_iter().map(|heard| inner.close(heard, now_ms)).collect())
+        let places: Result<Vec<Option<Held>>, Spent> =
+            (0..needed).map(|_| self.showing.take_for(caller, 1)).collect();
+        let spent = |_| Problem::overloaded("presentations of one caller that it must remember");
+        let mut places = places.map_err(spent)?.into_iter();
+        let close = |heard: Heard| {
+            let place = heard.to_remember().and_then(|_| places.next()).flatten();
+            inner.close(heard, (&self.holders, place), now_ms)
+        };
+        Ok(heard.into_iter().map(close).collect())
     }
 }
 
 impl Inner {
-    fn close(&mut self, heard: Heard, now_ms: u64) -> Verdict {
+    fn close(
+        &mut self,
+        heard: Heard,
+        (holders, caller): (&Holders<Digest>, Option<Held>),
+        now_ms: u64,
+    ) -> Result<Verdict, Problem> {
         let seen = self.seen(&heard, now_ms);
         if let (Seen::First, Some(showing)) = (seen, heard.to_remember()) {
-            self.showings.replace(showing.digest, (), SHOWING_BYTES, end_ms(&showing));
+            let holder = holders.take(showing.holder, 1, MAX_SHOWINGS_OF_ONE_HOLDER);
+            let holder = holder.ok_or_else(too_many)?;
+            let remembered = Remembered { _holder: holder, _caller: caller };
+            self.showings.replace(showing.digest, remembered, SHOWING_BYTES, end_ms(&showing));
             let given = heard.nonce.and_then(|nonce| self.challenges.get(&nonce, now_ms));
             if let Some(given) = given {
                 given.answered = true;
@@ -121,7 +171,7 @@ impl Inner {
         }
         let mut verdict = heard.judged.verdict(seen);
         verdict.proof = heard.proof;
-        verdict
+        Ok(verdict)
     }
 
     /// What is remembered of a showing and of the challenge that its holder signed.
@@ -148,6 +198,18 @@ impl Inner {
             None => Seen::ChallengeUnknown,
         }
     }
+}
+
+/// This holder has shown more than is remembered of one.
+fn too_many() -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_showings",
+        format!(
+            "this holder's key has signed {MAX_SHOWINGS_OF_ONE_HOLDER} presentations that this node still remembers, and it remembers no more of one holder"
+        ),
+        "ask the holder to show it again in a few minutes, or verify at another node",
+    )
 }
 
 /// When a showing may be forgotten.
