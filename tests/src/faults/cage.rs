@@ -1,6 +1,6 @@
 //! Control groups of the kernel around a node's process: so much memory, or so much of a processor,
-//! and no more. What a process has already is not taken away; what it asks for beyond is refused,
-//! and of memory the kernel then kills it.
+//! and no more. Whoever asks for memory beyond is killed by the kernel, as on a machine that has none
+//! left; only what a process was given in the group is counted.
 //!
 //! Both hierarchies are known, the old one with a folder for each kind and the unified one. Making
 //! a group takes the right to; where that is missing, tests say so and skip.
@@ -15,6 +15,9 @@ use std::{
 const ROOT: &str = "/sys/fs/cgroup";
 /// A share of a processor is so much of every tenth of a second (the kernel's own default).
 const PERIOD_US: u64 = 100_000;
+
+/// A bound of memory is lowered by so many bytes at a time.
+const STEP: u64 = 256 * 1024;
 
 /// What a cage bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,22 @@ impl Cage {
             (false, Kind::Processor) => quota.to_string(),
         };
         fs::write(self.file(), text)
+    }
+
+    /// Leaves what is in it the memory that it has, and no more: the bound is lowered until the
+    /// kernel can take nothing back, or has killed somebody for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read how much that is.
+    pub fn tighten(&self) -> io::Result<()> {
+        let used = if self.unified { "memory.current" } else { "memory.usage_in_bytes" };
+        let used = fs::read_to_string(self.folder.join(used))?;
+        let mut bound: u64 = used.trim().parse().map_err(io::Error::other)?;
+        while bound > STEP && self.allow(bound).is_ok() {
+            bound -= STEP;
+        }
+        Ok(())
     }
 
     /// Takes the bound away.

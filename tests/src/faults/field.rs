@@ -156,17 +156,33 @@ impl Field {
         (0..self.nodes.len()).try_for_each(|n| self.wires.mend(n))
     }
 
-    /// Bounds what one node may have of the machine from now on.
+    /// Starts one node anew in a cage, and once it serves leaves it the memory that it has.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub fn cage(&self, n: usize, kind: Kind, amount: u64) -> io::Result<()> {
-        let cage = Cage::new(kind)?;
-        cage.take(self.nodes[n].pid().unwrap_or_default())?;
-        cage.allow(amount)?;
+    pub fn leave_no_memory(&self, n: usize) -> io::Result<()> {
+        let (node, cage) = (&self.nodes[n], Cage::new(Kind::Memory)?);
+        node.end(Signal::SIGTERM);
+        node.spawn();
+        cage.take(node.pid().unwrap_or_default())?;
+        self.await_height_of(&[n], self.highest());
+        let tightened = cage.tighten();
         self.cages.lock().expect("no panic while it is held").push(cage);
-        Ok(())
+        tightened
+    }
+
+    /// Leaves one node so many hundredths of one processor.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn leave_hundredths(&self, n: usize, hundredths: u64) -> io::Result<()> {
+        let cage = Cage::new(Kind::Processor)?;
+        cage.take(self.nodes[n].pid().unwrap_or_default())?;
+        let allowed = cage.allow(hundredths);
+        self.cages.lock().expect("no panic while it is held").push(cage);
+        allowed
     }
 
     /// Takes all these bounds away. A process stays where it is, and a cage until it has none.

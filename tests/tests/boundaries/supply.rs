@@ -32,9 +32,10 @@ fn cargo_tree(arguments: &[&str]) -> String {
 
 /// All crates from outside that this machine builds.
 fn built() -> BTreeSet<Built> {
-    let lines = cargo_tree(&["--no-dedupe", "--format", "{p}|{l}"]);
+    let lines = cargo_tree(&["--format", "{p}|{l}"]);
     let read = |line: &str| {
-        let (package, licence) = line.split_once('|')?;
+        // What was listed before is marked.
+        let (package, licence) = line.trim_end_matches(" (*)").split_once('|')?;
         let mut words = package.split(' ');
         let (name, version) = (words.next()?.to_owned(), words.next()?[1..].to_owned());
         Some(Built { name, version, licence: licence.to_owned() })

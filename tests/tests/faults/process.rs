@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use symbolon_tests::{
     devnet::await_that,
     faults::{
-        cage::{Cage, Kind},
+        cage::Cage,
         checks,
         field::Field,
         say,
@@ -109,8 +109,6 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// What a node may have beyond the memory that it has: nothing that lasts a second under load.
-const NO_MEMORY: u64 = 1024 * 1024;
 /// Hundredths of a processor with which a network still goes on.
 const LITTLE: u64 = 25;
 /// Hundredths with which a node falls behind.
@@ -123,7 +121,7 @@ const STARVING: &[Row] = &[
         short: false,
         inject: |field| {
             let node = &field.nodes[1];
-            field.cage(1, Kind::Memory, NO_MEMORY).unwrap();
+            field.leave_no_memory(1).unwrap();
             let mut ended = None;
             await_that("the system kills it", || {
                 ended = node.ended();
@@ -139,7 +137,7 @@ const STARVING: &[Row] = &[
     Row {
         name: "one node has next to nothing of a processor",
         short: false,
-        inject: |field| field.cage(2, Kind::Processor, NEXT_TO_NOTHING).unwrap(),
+        inject: |field| field.leave_hundredths(2, NEXT_TO_NOTHING).unwrap(),
         meanwhile: Meanwhile::OnBut(&[2]),
         heal: open_and_start,
         guilty: &[],
@@ -148,7 +146,7 @@ const STARVING: &[Row] = &[
         name: "every node has a quarter of a processor",
         short: false,
         inject: |field| {
-            (0..NODES).for_each(|n| field.cage(n, Kind::Processor, LITTLE).unwrap());
+            (0..NODES).for_each(|n| field.leave_hundredths(n, LITTLE).unwrap());
         },
         meanwhile: Meanwhile::OnBut(&[]),
         heal: open_and_start,
