@@ -183,7 +183,7 @@ async fn checkpoint(
     }
     server.operator.check(&headers)?;
     let store = server.context.store.clone();
-    let hold = move || store.checkpoint().map_err(refusal);
+    let hold = move || store.checkpoint().map_err(|error| refusal(&error));
     let height = server.operator_reads.run(hold).await?;
     tracing::info!(height, "the database is held fast for a backup");
     tokio::spawn(forget_in_time(server.clone()));
@@ -219,9 +219,9 @@ fn forget_left(data: &Path) -> bool {
 }
 
 /// A disk without room for it says nothing about the chain: only a read that fails stops the node.
-fn refusal(error: CheckpointError) -> Problem {
+fn refusal(error: &CheckpointError) -> Problem {
     tracing::warn!(%error, "no checkpoint");
-    let (status, code) = match &error {
+    let (status, code) = match error {
         CheckpointError::Exists(_) => (StatusCode::CONFLICT, "checkpoint_exists"),
         CheckpointError::Folder { .. } | CheckpointError::Storage(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "no_checkpoint")

@@ -126,7 +126,7 @@ fn told(record: &ProposalRecord, set: &ValidatorSet, height: u64) -> Value {
     json!({
         "state": record.state_at(height.saturating_add(1)),
         "proposed_at": record.proposed_at,
-        "expires_at": record.expires_at,
+        "expires_at_height": record.expires_at,
         "decided_at": match record.status {
             ProposalStatus::Open => None,
             ProposalStatus::Executed { at } | ProposalStatus::Rejected { at } => Some(at),

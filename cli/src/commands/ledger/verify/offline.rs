@@ -74,6 +74,7 @@ pub(super) struct OfflineArgs {
 }
 
 /// What is asked, as the other flags of `verify` say it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) at: Option<&'a str>,
     pub(super) province: Option<ProvinceCode>,
