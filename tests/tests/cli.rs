@@ -526,6 +526,28 @@ fn write_bad_files(bench: &Bench, cid: &str) {
     }
 }
 
+fn governance_that_cannot_be() -> Vec<(String, i32, &'static str)> {
+    let propose = |change: &str| format!("gov propose {change} --dry-run");
+    vec![
+        (propose("remove-validator 31"), 1, "too_few_validators"),
+        (propose("remove-validator 77"), 1, "unknown_province"),
+        (propose("parameters --max-staleness-ms 1"), 1, "bad_parameters"),
+        (
+            propose("province-key 44 --key-id 0 --public-key keys/province-51.pem"),
+            1,
+            "key_registered",
+        ),
+        (propose("province-key 44 --key-id 9 --public-key full.pem"), 1, "unknown_target_key"),
+        (propose("rotate-validator 44 --validator-key node-1/validator.pem"), 1, "bad_validator"),
+        (propose("feature 9 --at 900"), 1, "unknown_feature"),
+        (propose("feature 1 --at 900 --expires-in 9"), 2, "usage"),
+        ("gov show --genesis genesis.toml".to_owned(), 2, "no_proposal_named"),
+        ("gov approve 0 --key node-1/validator.pem".to_owned(), 1, "unknown_key"),
+        ("gov approve 0 --key keys/province-51.pem --as 44".to_owned(), 2, "other_province"),
+        ("gov approve 0 --key .".to_owned(), 2, "key_unreadable"),
+    ]
+}
+
 #[test]
 fn bad_input_is_answered_with_what_where_and_a_hint() {
     let bench = Bench::new();
@@ -535,7 +557,6 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     write_bad_files(&bench, &cid);
     let import = |file: &str| format!("import {file} --type {DRIVING} --out bad --as 44");
     let issue = |more: &str| format!("issue --type {DRIVING} --out bad --as 44 {more}");
-    let propose = |change: &str| format!("gov propose {change} --dry-run");
     let nobody = "0".repeat(64);
     let admin = &bench.net.node("11").admin;
     for (line, status, code) in [
@@ -579,23 +600,10 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
         (format!("receipt get {nobody}"), 1, "unknown_transaction"),
         (format!("agency show {}", "1".repeat(18)), 2, "usage"),
         ("agency list --node http://127.0.0.1:1".to_owned(), 3, "unreachable"),
-        (propose("remove-validator 31"), 1, "too_few_validators"),
-        (propose("remove-validator 77"), 1, "unknown_province"),
-        (propose("parameters --max-staleness-ms 1"), 1, "bad_parameters"),
-        (
-            propose("province-key 44 --key-id 0 --public-key keys/province-51.pem"),
-            1,
-            "key_registered",
-        ),
-        (propose("province-key 44 --key-id 9 --public-key full.pem"), 1, "unknown_target_key"),
-        (propose("rotate-validator 44 --validator-key node-1/validator.pem"), 1, "bad_validator"),
-        (propose("feature 9 --at 900"), 1, "unknown_feature"),
-        (propose("feature 1 --at 900 --expires-in 9"), 2, "usage"),
-        ("gov show --genesis genesis.toml".to_owned(), 2, "no_proposal_named"),
-        ("gov approve 0 --key node-1/validator.pem".to_owned(), 1, "unknown_key"),
-        ("gov approve 0 --key keys/province-51.pem --as 44".to_owned(), 2, "other_province"),
-        ("gov approve 0 --key .".to_owned(), 2, "key_unreadable"),
-    ] {
+    ]
+    .into_iter()
+    .chain(governance_that_cannot_be())
+    {
         let error = bench.ask(&line, status)["error"].clone();
         assert_eq!(error["code"], code, "{line}: {error}");
         for part in ["message", "hint"] {

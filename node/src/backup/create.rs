@@ -170,17 +170,16 @@ fn ask_node(config: &NodeConfig) -> Result<(), BackupError> {
             address: address.clone(),
             problem: error.to_string(),
         };
-        let who =
-            operator_authorization(&config.data_dir).map_err(|(path, source)| {
-                match source.kind() {
-                    // Made at every start, before the first answer.
-                    ErrorKind::NotFound => BackupError::NoAnswer {
-                        address: address.clone(),
-                        problem: format!("there is no {}", path.display()),
-                    },
-                    _ => BackupError::File { path, source },
-                }
-            })?;
+        let who = operator_authorization(&config.data_dir).map_err(|(path, source)| {
+            match source.kind() {
+                // Made at every start, before the first answer.
+                ErrorKind::NotFound => BackupError::NoAnswer {
+                    address: address.clone(),
+                    problem: format!("there is no {}", path.display()),
+                },
+                _ => BackupError::File { path, source },
+            }
+        })?;
         let request = agent.post(&address).header("authorization", who);
         let mut answer = request.send_empty().map_err(away)?;
         let status = answer.status().as_u16();

@@ -183,6 +183,10 @@ fn every_answer_is_among_those_described() {
     description.check("GET", "/v1/events", &node.get("/v1/events?from=x"));
     let signed = node.issue_to("44", 2, &SecretKey::from_seed(&[61; 32]));
     check_posts(&node, &description, (&licence.text, &signed));
+    check_other_methods(&node, &description);
+}
+
+fn check_other_methods(node: &Node, description: &Description) {
     let paths = description.document["paths"].as_object().unwrap();
     for (pattern, method) in [
         ("/v1/status", "POST"),
