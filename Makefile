@@ -32,7 +32,7 @@ lint: setup ## format and lints only
 bench: build ## measure speed and memory of four nodes on this machine
 	@target/release/bench
 
-faults: build ## every fault of real nodes, each chain executed again after each (root; about an hour)
+faults: build ## every fault of real nodes, each chain executed again after each (root; half an hour)
 	@scripts/faults.sh
 
 demo: build ## a four-province network and a licence's story; it stays up

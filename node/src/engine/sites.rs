@@ -2,9 +2,10 @@
 //!
 //! No file can know what a copy of the key signs elsewhere, so each site keeps two rules. Whoever has
 //! missed heights, or has voted and found its signature under no block of two heights, looks on before
-//! it votes again, as if it had lost its mark: in that time the other one may have begun. And whoever hears the key say what it has not said itself stops. The second
-//! site begins without a mark and so looks on first: the heights that it looks on at are those after
-//! which the first one no longer votes by itself.
+//! it votes again: in that time the other one may have begun. And whoever hears the key say what it
+//! has not said itself stops; it goes on to know its own last words while it looks on. The second site
+//! begins without a mark and so looks on first: the heights that it looks on at are those after which
+//! the first one no longer votes by itself.
 //!
 //! Both rules cost a province its vote for some heights after each absence, so they hold only where
 //! the configuration says that there is a second site (`two_sites`).
