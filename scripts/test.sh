@@ -8,8 +8,9 @@ ALL=(--release --workspace --locked)
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 LOG=$(mktemp "${TMPDIR:-/tmp}/symbolon-test.XXXXXX")
 SIMULATED=$LOG.simulated
+LINTS=$LOG.lints
 BEHIND=
-trap 'rm -f "$LOG" "$SIMULATED"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
+trap 'rm -f "$LOG" "$SIMULATED" "$LINTS"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
 STARTED=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
@@ -42,23 +43,24 @@ step "format"
 check cargo fmt --all --check
 step "build (the first one compiles RocksDB, which takes a while)"
 must cargo build "${ALL[@]}"
-step "lints"
-check cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings
 
-# The simulator needs the processor alone, the tests of real nodes mostly wait. So it has what they
-# leave, and the deliberate breaks, which are built for it once more, come after it.
-simulated() {
+# The tests of real nodes mostly wait. What needs the processor alone has what they leave: the
+# simulator, the deliberate breaks, which are built for it once more, and the lints.
+behind() {
     local programs=(--test simulation --test twins --test byzantine --test write_points --test parts)
     nice -n 19 cargo test "${ALL[@]}" --no-fail-fast "${programs[@]}"
     local status=$?
     nice -n 19 scripts/mutants.sh --no-fail-fast
-    return $((status + $?))
+    status=$((status + $?))
+    nice -n 19 cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings > "$LINTS" 2>&1 ||
+        echo "clippy ended with $?" >> "$LINTS"
+    return "$status"
 }
 
 step "tests of everything but the simulator, which runs meanwhile"
 must cargo test "${ALL[@]}" --no-run --quiet
 set -m # a process group of its own, so that it ends with this script
-simulated > "$SIMULATED" 2>&1 &
+behind > "$SIMULATED" 2>&1 &
 BEHIND=$!
 set +m
 cargo test "${ALL[@]}" --exclude symbolon-sim --no-fail-fast 2>&1 | tee "$LOG"
@@ -72,6 +74,9 @@ FAILED=$(count failed)
 # A test program that did not build or was killed has no result line of its own.
 if [ "$STATUS" -ne 0 ] && [ "$FAILED" -eq 0 ]; then FAILED=1; fi
 
+step "lints"
+lints_passed() { cat "$LINTS" && [ ! -s "$LINTS" ]; }
+check lints_passed
 step "the demo, on free ports"
 check scripts/demo.sh --check
 

@@ -64,5 +64,5 @@ pub mod invariants;
 
 pub use event::Event;
 pub use rejection::{ApplyError, Rejection, RejectionCode};
-pub use transaction::{BlockContext, apply_transaction, signer_key};
+pub use transaction::{BlockContext, apply_transaction, signer_key, try_transaction};
 pub use view::{Changes, Overlay, StateFault, StateView, read};

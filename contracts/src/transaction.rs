@@ -65,6 +65,22 @@ pub fn apply_transaction<V: StateView>(
     }
 }
 
+/// Whether a transaction would apply. It leaves nothing behind but the records that it has read, so
+/// that the trial of the next one reads them no more.
+///
+/// # Errors
+///
+/// As [`apply_transaction`].
+pub fn try_transaction<V: StateView>(
+    overlay: &mut Overlay<'_, V>,
+    context: &BlockContext,
+    transaction: &Verified,
+) -> Result<(), ApplyError> {
+    let result = run(overlay, context, transaction);
+    overlay.undo();
+    result.map(|_| ())
+}
+
 /// The public key registered for a signer, to check a signature under before execution. Key
 /// numbers are never used again, so an answer never goes stale.
 ///

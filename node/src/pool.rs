@@ -11,24 +11,26 @@
 //! does one with a key of his that has ended, or has another purpose, take his share.
 
 mod refusal;
+mod watcher;
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use symbolon_contracts::{
-    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, apply_transaction, signer_key,
+    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, signer_key, try_transaction,
 };
 use symbolon_ledger::{
     hash::TransactionId,
     operation::Actor,
     transaction::{SignedTransaction, Verified},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use refusal::{SubmitError, SubmitErrorKind};
 use refusal::{check_window, malformed, rejected};
+pub use watcher::Watcher;
 
 use crate::{
     execution::{Known, Refused},
@@ -51,6 +53,9 @@ pub const MAX_FAILED_HEIGHTS: u64 = 20;
 pub const OFFER_AGAIN_AFTER: u64 = 5;
 /// Most operations that are tried again after one block: about a tenth of a second of one core.
 const MAX_OPERATIONS_AGAIN: usize = 2_048;
+/// Code of a signature that does not hold under a key which the chain knows. Key numbers are never
+/// given twice, so it holds nowhere.
+const BAD_SIGNATURE: &str = RejectionCode::WrongKey.name();
 /// How many dropped transactions are remembered, so that their submitters can ask why.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -80,6 +85,17 @@ pub enum PoolStatus {
     Rejected(Rejection),
     /// Its window has passed: it can never be committed.
     Expired,
+}
+
+/// What to do with transactions that another node has sent together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// One of them is new and applies: the others should hear of it.
+    PassOn,
+    /// Known, or not to be committed now. Nobody is to blame.
+    OfNoUse,
+    /// No honest node passes it on.
+    Bad,
 }
 
 #[derive(Debug)]
@@ -117,6 +133,8 @@ struct Inner {
     dropped: BTreeMap<TransactionId, (u64, PoolStatus)>,
     dropped_order: BTreeMap<u64, TransactionId>,
     next_drop: u64,
+    /// Whoever waits for one transaction; see [`Watcher`].
+    watched: HashMap<TransactionId, watch::Sender<()>>,
 }
 
 /// Who is told of new transactions.
@@ -153,7 +171,7 @@ impl Pool {
         let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
         let id = transaction.id();
         let view = self.store.view().map_err(|e| self.fault(id, &e))?;
-        match self.admit(&view, transaction)? {
+        match self.admit(&view, &mut Overlay::new(&view), transaction)? {
             Admitted::Committed(height) => Ok(Submitted::Committed { id, height }),
             Admitted::Known(waiting) => {
                 // Its submitter has doubts, so perhaps nobody heard of it.
@@ -169,21 +187,33 @@ impl Pool {
         }
     }
 
-    /// Takes a transaction from another node; `true` when it should be passed on.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError`]; kind `Malformed` blames the sender.
-    pub fn receive(&self, bytes: &[u8]) -> Result<bool, SubmitError> {
-        let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
-        let view = self.store.view().map_err(|e| self.fault(transaction.id(), &e))?;
-        match self.admit(&view, transaction)? {
-            Admitted::New { applies: true, .. } => {
-                let _ = self.outlets.work.try_send(());
-                Ok(true)
+    /// Takes transactions that another node has sent together.
+    pub fn receive(&self, batch: &[Vec<u8>]) -> Received {
+        let Ok(decoded) =
+            batch.iter().map(|b| SignedTransaction::decode(b)).collect::<Result<Vec<_>, _>>()
+        else {
+            return Received::Bad;
+        };
+        let view = match self.store.view() {
+            Ok(view) => view,
+            Err(error) => {
+                self.store.note_fault(&error);
+                return Received::OfNoUse;
             }
-            _ => Ok(false),
+        };
+        let mut trial = Overlay::new(&view);
+        let mut received = Received::OfNoUse;
+        for transaction in decoded {
+            match self.admit(&view, &mut trial, transaction) {
+                Ok(Admitted::New { applies: true, .. }) => received = Received::PassOn,
+                Err(error) if error.code == BAD_SIGNATURE => return Received::Bad,
+                _ => {}
+            }
         }
+        if received == Received::PassOn {
+            let _ = self.outlets.work.try_send(());
+        }
+        received
     }
 
     /// What this node knows of a transaction that is not committed.
@@ -210,7 +240,7 @@ impl Pool {
         let waiting = self.lock().waiting.get(id).map(|w| w.transaction.clone());
         let Some(transaction) = waiting else { return Ok(()) };
         let view = self.store.view().map_err(|e| self.fault(*id, &e))?;
-        let Some((_, why)) = self.try_at_tip(&view, &transaction)? else {
+        let Some((_, why)) = self.try_at_tip(&mut Overlay::new(&view), &view, &transaction)? else {
             if let Some(waiting) = self.lock().waiting.get_mut(id) {
                 waiting.failure = None;
             }
@@ -233,10 +263,11 @@ impl Pool {
         let view = self.store.view()?;
         let height = view.tip().height;
         let due = self.lock().take_due(height);
+        let mut trial = Overlay::new(&view);
         for transaction in due {
             let id = transaction.transaction().id();
             let refused = |why| vec![(id, why)];
-            match self.apply_at_tip(&view, &transaction) {
+            match apply_at_tip(&mut trial, &view, &transaction) {
                 Ok(()) => {
                     if let Some(waiting) = self.lock().waiting.get_mut(&id) {
                         waiting.failure = None;
@@ -281,11 +312,17 @@ impl Pool {
     #[must_use]
     pub fn candidates(&self, most: usize) -> Vec<Arc<Verified>> {
         let inner = self.lock();
-        let in_order: Vec<&Waiting> =
-            inner.in_fair_order().iter().filter_map(|id| inner.waiting.get(id)).collect();
-        let fresh = in_order.iter().filter(|w| w.failure.is_none());
-        let failed = in_order.iter().filter(|w| w.failure.is_some());
-        fresh.chain(failed).take(most).map(|w| w.transaction.clone()).collect()
+        let (mut fresh, mut failed) = (Vec::new(), Vec::new());
+        for waiting in inner.in_fair_order().filter_map(|id| inner.waiting.get(&id)) {
+            if fresh.len() == most {
+                break;
+            }
+            let kind = if waiting.failure.is_none() { &mut fresh } else { &mut failed };
+            kind.push(waiting.transaction.clone());
+        }
+        fresh.append(&mut failed);
+        fresh.truncate(most);
+        fresh
     }
 
     /// Those of `ids` whose signatures were checked here.
@@ -302,6 +339,7 @@ impl Pool {
             let Some(waiting) = inner.waiting.get_mut(&id) else { continue };
             let first = waiting.failure.map_or(height, |(first, _)| first);
             waiting.failure = Some((first, why));
+            inner.tell(&id);
             if why.code.is_final() || height.saturating_sub(first) >= MAX_FAILED_HEIGHTS {
                 inner.drop_as(id, PoolStatus::Rejected(why));
             }
@@ -313,6 +351,7 @@ impl Pool {
         let mut inner = self.lock();
         for id in ids {
             inner.remove(&id);
+            inner.tell(&id);
         }
         let expired: Vec<_> = inner
             .waiting
@@ -335,9 +374,10 @@ impl Pool {
         }
     }
 
-    fn admit(
+    fn admit<'v>(
         &self,
-        view: &View<'_>,
+        view: &View<'v>,
+        trial: &mut Overlay<'_, View<'v>>,
         transaction: SignedTransaction,
     ) -> Result<Admitted, SubmitError> {
         let id = transaction.id();
@@ -350,7 +390,7 @@ impl Pool {
         }
         check_window(view, &transaction)?;
         let transaction = Arc::new(self.check_signature(view, transaction)?);
-        let failure = self.try_at_tip(view, &transaction)?;
+        let failure = self.try_at_tip(trial, view, &transaction)?;
         let applies = failure.is_none();
         self.lock().insert(id, transaction.clone(), failure, view.tip().height)?;
         Ok(Admitted::New { transaction, applies })
@@ -383,23 +423,19 @@ impl Pool {
         })
     }
 
-    fn try_at_tip(
+    fn try_at_tip<'v>(
         &self,
-        view: &View<'_>,
+        trial: &mut Overlay<'_, View<'v>>,
+        view: &View<'v>,
         transaction: &Verified,
     ) -> Result<Option<(u64, Rejection)>, SubmitError> {
         let id = transaction.transaction().id();
-        match self.apply_at_tip(view, transaction) {
+        match apply_at_tip(trial, view, transaction) {
             Ok(()) => Ok(None),
             Err(ApplyError::Rejected(why)) if why.code.is_final() => Err(rejected(id, &why)),
             Err(ApplyError::Rejected(why)) => Ok(Some((view.tip().height + 1, why))),
             Err(ApplyError::Fault(f)) => Err(self.fault(id, &StorageError::Damaged(f.0))),
         }
-    }
-
-    fn apply_at_tip(&self, view: &View<'_>, transaction: &Verified) -> Result<(), ApplyError> {
-        let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
-        apply_transaction(&mut Overlay::new(view), &context, transaction).map(|_| ())
     }
 
     fn fault(&self, id: TransactionId, error: &StorageError) -> SubmitError {
@@ -418,6 +454,16 @@ impl Pool {
         // Every change of `Inner` is complete when the lock is released, also by a panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a transaction applies to the view's state, of which `trial` has read some.
+fn apply_at_tip<'v>(
+    trial: &mut Overlay<'_, View<'v>>,
+    view: &View<'v>,
+    transaction: &Verified,
+) -> Result<(), ApplyError> {
+    let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
+    try_transaction(trial, &context, transaction)
 }
 
 enum Admitted {
@@ -496,34 +542,43 @@ impl Inner {
     }
 
     /// All that waits: the oldest of every signer, then the second of every signer, and so on.
-    fn in_fair_order(&self) -> Vec<TransactionId> {
-        let mut order = Vec::with_capacity(self.waiting.len());
+    fn in_fair_order(&self) -> impl Iterator<Item = TransactionId> {
         let mut queues: Vec<_> = self.shares.values().map(|share| share.turns.iter()).collect();
-        while !queues.is_empty() {
+        let rows = std::iter::from_fn(move || {
             let mut row: Vec<(&u64, &TransactionId)> = Vec::with_capacity(queues.len());
             queues.retain_mut(|queue| queue.next().map(|next| row.push(next)).is_some());
             row.sort_unstable();
-            order.extend(row.into_iter().map(|(_, id)| *id));
-        }
-        order
+            (!row.is_empty()).then_some(row)
+        });
+        rows.flatten().map(|(_, id)| *id)
     }
 
     /// The transactions that were last tried long ago, in fair order; they count as tried now.
     fn take_due(&mut self, height: u64) -> Vec<Arc<Verified>> {
+        let is_due = |waiting: &Waiting| waiting.tried.saturating_add(OFFER_AGAIN_AFTER) <= height;
+        // Of most blocks, nothing is: then nothing is put in order either.
+        if !self.waiting.values().any(is_due) {
+            return Vec::new();
+        }
         let (mut due, mut operations) = (Vec::new(), 0);
-        for id in self.in_fair_order() {
-            let Some(waiting) = self.waiting.get_mut(&id) else { continue };
-            if waiting.tried.saturating_add(OFFER_AGAIN_AFTER) > height {
+        for (id, waiting) in
+            self.in_fair_order().filter_map(|id| Some((id, self.waiting.get(&id)?)))
+        {
+            if !is_due(waiting) {
                 continue;
             }
             operations += waiting.transaction.transaction().payload().operations.len();
             if operations > MAX_OPERATIONS_AGAIN {
                 break;
             }
-            waiting.tried = height;
-            due.push(waiting.transaction.clone());
+            due.push((id, waiting.transaction.clone()));
         }
-        due
+        for (id, _) in &due {
+            if let Some(waiting) = self.waiting.get_mut(id) {
+                waiting.tried = height;
+            }
+        }
+        due.into_iter().map(|(_, transaction)| transaction).collect()
     }
 
     fn remove(&mut self, id: &TransactionId) {
@@ -543,6 +598,7 @@ impl Inner {
     fn drop_as(&mut self, id: TransactionId, status: PoolStatus) {
         self.remove(&id);
         self.forget(&id);
+        self.tell(&id);
         self.dropped.insert(id, (self.next_drop, status));
         self.dropped_order.insert(self.next_drop, id);
         self.next_drop += 1;

@@ -1,22 +1,21 @@
 //! A chain in a real database that grows when a test or a bench says so: blocks are built,
-//! executed and committed as the engine does, and certified by all four provinces, without
-//! network or consensus.
+//! executed and committed as the engine does, and certified by all provinces, without network or
+//! consensus. The provinces are made for it, or those of a network that stands still.
 
 use std::{path::Path, sync::Arc};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use symbolon_genesis::{
-    Genesis,
-    founding::TRANSACTION_KEY_ID,
-    presets::{self, DevnetKeys},
-};
+use symbolon_genesis::{Genesis, founding::TRANSACTION_KEY_ID, presets};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
-    codes::{Uscc, cid},
+    codes::{ProvinceCode, Uscc, cid},
     hash::{Cid, Digest},
+    keys::SecretKey,
     operation::{Actor, NewLicence, Operation, RevocationClass},
+    records::{ProvinceRecord, SLOTS_PER_BLOCK},
+    state::StateKey,
     transaction::{MAX_OPERATIONS, PAYLOAD_VERSION, Payload, SignedTransaction, Verified},
     vote::{VoteKind, vote_bytes},
 };
@@ -39,7 +38,12 @@ pub struct Chain {
     pub store: Arc<Store>,
     /// Its founding document.
     pub genesis: Genesis,
-    keys: Vec<DevnetKeys>,
+    /// The validators' keys.
+    validators: Vec<(ProvinceCode, SecretKey)>,
+    /// The key with which the agency signs transactions.
+    transaction: SecretKey,
+    /// Time from block to block.
+    step_ms: u64,
     random: ChaCha8Rng,
     slots: std::ops::Range<u32>,
     /// Licences that are in force, oldest first.
@@ -55,20 +59,36 @@ impl Chain {
     #[must_use]
     pub fn founded(folder: &Path) -> Self {
         let (genesis, keys) = presets::devnet_from_seed(4, &[3; 32], FOUNDED_MS, 20_000);
-        let store = Arc::new(Store::open(folder, &genesis).expect("an empty folder"));
-        let random = ChaCha8Rng::seed_from_u64(4);
-        Self { store, genesis, keys, random, slots: 0..0, licences: Vec::new() }
+        let own = keys.iter().find(|keys| keys.province == province());
+        let transaction = again(&own.expect("it is among the four").transaction);
+        let validators = keys.iter().map(|keys| (keys.province, again(&keys.validator))).collect();
+        Self { step_ms: 1_000, ..Self::over(folder, genesis, validators, transaction) }
     }
 
-    fn own(&self) -> &DevnetKeys {
-        let own = |keys: &&DevnetKeys| keys.province.as_str() == PROVINCE;
-        self.keys.iter().find(own).expect("it is among the four")
+    /// One that stands in `folder`, or is founded there, of these validators and this key of the
+    /// agency of province 44. Its blocks follow each other in a millisecond, so that nodes that go on
+    /// with them do not find themselves in the past.
+    ///
+    /// # Panics
+    ///
+    /// When the folder holds another chain.
+    #[must_use]
+    pub fn over(
+        folder: &Path,
+        genesis: Genesis,
+        validators: Vec<(ProvinceCode, SecretKey)>,
+        transaction: SecretKey,
+    ) -> Self {
+        let store = Arc::new(Store::open(folder, &genesis).expect("a folder of this chain"));
+        let random = ChaCha8Rng::seed_from_u64(4 + *store.commits().borrow());
+        let (slots, licences) = (0..0, Vec::new());
+        Self { store, genesis, validators, transaction, step_ms: 1, random, slots, licences }
     }
 
     /// The agency that issues.
     #[must_use]
     pub fn agency(&self) -> Uscc {
-        presets::devnet_uscc(self.own().province)
+        presets::devnet_uscc(province())
     }
 
     /// Height of the newest block.
@@ -81,9 +101,9 @@ impl Chain {
     pub fn issue(&mut self) -> Operation {
         if self.slots.is_empty() {
             let blocks = SLOT_BLOCKS;
+            let first = self.next_slot_block();
             self.commit(&[Operation::ReserveSlots { agency: self.agency(), blocks }]);
-            let begin = self.slots.end;
-            self.slots = begin..begin + u32::from(blocks) * 4_096;
+            self.slots = first * SLOTS_PER_BLOCK..(first + u32::from(blocks)) * SLOTS_PER_BLOCK;
         }
         let slot = self.slots.next().expect("some were just reserved");
         let inner = Digest(self.random.random());
@@ -97,6 +117,12 @@ impl Chain {
             lineage: Digest(self.random.random()),
         };
         Operation::Issue { licence }
+    }
+
+    fn next_slot_block(&self) -> u32 {
+        let view = self.store.view().expect("a view");
+        let record = view.record::<ProvinceRecord>(&StateKey::Province(province()));
+        record.expect("it can be read").expect("a founding province").next_slot_block
     }
 
     /// An operation that revokes the oldest licence in force.
@@ -132,14 +158,14 @@ impl Chain {
             version: HEADER_VERSION,
             chain_id: self.genesis.chain_id(),
             height: tip.height + 1,
-            time_ms: tip.header.time_ms + 1_000,
+            time_ms: tip.header.time_ms + self.step_ms,
             parent: tip.hash,
             history_root: view.frontier().expect("a frontier").root(),
             transactions_root: transactions_root(&transactions),
             state_root: executed.state_root(),
             validators_hash: tip.header.next_validators_hash,
             next_validators_hash: executed.next_validators.hash(),
-            proposer: Some(self.own().province),
+            proposer: Some(province()),
         };
         let block = Block { header, transactions };
         let certificate = self.certify(&block);
@@ -165,23 +191,30 @@ impl Chain {
             valid_until_height: self.height() + 100,
             operations,
         };
-        let key = &self.own().transaction;
-        let signed = SignedTransaction::sign(&payload, key).expect("it fits");
-        Arc::new(signed.verify(&key.public_key()).expect("its own signature"))
+        let signed = SignedTransaction::sign(&payload, &self.transaction).expect("it fits");
+        Arc::new(signed.verify(&self.transaction.public_key()).expect("its own signature"))
     }
 
     fn certify(&self, block: &Block) -> Certificate {
         let (height, hash) = (block.header.height, block.hash());
         let chain = &block.header.chain_id;
         let message = vote_bytes(VoteKind::Precommit, chain, height, 0, Some(&hash));
-        let sign = |keys: &DevnetKeys| CommitSignature {
-            province: keys.province,
-            signature: keys.validator.sign(&message),
+        let sign = |(province, key): &(ProvinceCode, SecretKey)| CommitSignature {
+            province: *province,
+            signature: key.sign(&message),
         };
-        let mut signatures: Vec<_> = self.keys.iter().map(sign).collect();
+        let mut signatures: Vec<_> = self.validators.iter().map(sign).collect();
         signatures.sort_by_key(|s| s.province);
         Certificate { version: CERTIFICATE_VERSION, height, round: 0, block: hash, signatures }
     }
+}
+
+fn province() -> ProvinceCode {
+    PROVINCE.parse().expect("a code")
+}
+
+fn again(key: &SecretKey) -> SecretKey {
+    SecretKey::from_seed(&key.to_seed())
 }
 
 /// Executes a block on a database and commits it there, as block sync does; its height.

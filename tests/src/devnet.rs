@@ -255,6 +255,18 @@ impl Devnet {
         }
     }
 
+    /// Starts all nodes again that were stopped, and waits until all are ready.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come up.
+    pub fn start_again(&self) {
+        let output = Self::up(self.folder.path(), &[]);
+        if !output.status.success() {
+            unavailable(&format!("devnet up: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+
     /// Stops all nodes; the data stays until the network is dropped.
     pub fn stop(&self) {
         let folder = self.folder.path().to_string_lossy().into_owned();

@@ -19,7 +19,6 @@ use symbolon_consensus::{
     evidence::Equivocation,
     wire::Message,
 };
-use symbolon_contracts::RejectionCode;
 use tokio::sync::mpsc;
 
 use super::{
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::{
     network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
-    pool::{Pool, SubmitErrorKind},
+    pool::{Pool, Received},
     storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
 };
 
@@ -39,9 +38,6 @@ const MAX_MESSAGES_IN_CHECK: usize = 512;
 /// worker that is also needed for blocks. Past it they are neither checked nor forwarded; a
 /// proposer hears of a transaction from the node that took it.
 const MAX_BATCHES_IN_CHECK: usize = 4;
-/// Code of a signature that does not hold under a key which the chain knows. Key numbers are
-/// never given twice, so it holds nowhere, and no honest node passes it on.
-const BAD_SIGNATURE: &str = RejectionCode::WrongKey.name();
 /// Name of the thread that checks consensus messages.
 const CHECKER: &str = "consensus-check";
 
@@ -165,7 +161,11 @@ impl Router {
                 };
                 let router = self.clone();
                 rayon::spawn(move || {
-                    let verdict = router.check_transactions(&txs);
+                    let verdict = match router.pool.receive(&txs) {
+                        Received::PassOn => Acceptance::Accept,
+                        Received::OfNoUse => Acceptance::Ignore,
+                        Received::Bad => Acceptance::Reject,
+                    };
                     drop(place);
                     router.network.report(id, verdict);
                 });
@@ -173,22 +173,6 @@ impl Router {
             }
             other => self.events.bring(Event::Network(other)),
         }
-    }
-
-    fn check_transactions(&self, transactions: &[Vec<u8>]) -> Acceptance {
-        let mut forward = false;
-        for bytes in transactions {
-            match self.pool.receive(bytes) {
-                Ok(applies) => forward |= applies,
-                Err(error)
-                    if error.kind == SubmitErrorKind::Malformed || error.code == BAD_SIGNATURE =>
-                {
-                    return Acceptance::Reject;
-                }
-                Err(_) => {}
-            }
-        }
-        if forward { Acceptance::Accept } else { Acceptance::Ignore }
     }
 }
 

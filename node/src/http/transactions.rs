@@ -212,7 +212,10 @@ pub(super) async fn submit(
     let pool = server.context.pool.clone();
     let submitted = server.submissions.run(move || Ok(pool.submit(&bytes))).await?;
     match submitted {
-        Ok(Submitted::Committed { id, .. }) => committed(&server, id).await,
+        Ok(Submitted::Committed { id, .. }) => {
+            let missing = || StorageError::damaged(format!("transaction {id} has no receipt"));
+            Ok(committed(&server, id).await?.ok_or_else(missing)?)
+        }
         Ok(Submitted::Pending(id)) => match patience {
             Some(patience) => wait(&server, id, commits, patience).await,
             None => Ok(accepted(&server, id)),
@@ -247,10 +250,16 @@ fn accepted(server: &Server, id: TransactionId) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-async fn committed(server: &Arc<Server>, id: TransactionId) -> Result<Response, Problem> {
-    let (height, _, receipt) = server.read(move |view| read_receipt(view, &id)).await?;
+/// The answer with the receipt, once the transaction is committed.
+async fn committed(server: &Arc<Server>, id: TransactionId) -> Result<Option<Response>, Problem> {
+    let look = move |view: &View<'_>| match view.transaction(&id)? {
+        Some(_) => read_receipt(view, &id).map(Some),
+        None => Ok(None),
+    };
+    let Some((height, _, receipt)) = server.read(look).await? else { return Ok(None) };
     let receipt = to_base64url(&receipt);
-    Ok(Json(Committed { id: hex(&id), state: "committed", height, receipt }).into_response())
+    let body = Committed { id: hex(&id), state: "committed", height, receipt };
+    Ok(Some(Json(body).into_response()))
 }
 
 /// Height, place and receipt of a committed transaction.
@@ -274,16 +283,19 @@ async fn wait(
     let Ok(_place) = server.waits.clone().try_acquire_owned() else {
         return Ok(accepted(server, id));
     };
+    let pool = &server.context.pool;
+    // Before the first look, so that nothing can happen in between.
+    let mut fate = pool.watch(id);
     let mut stopping = server.stopping.subscribe();
     let submitted_at = *commits.borrow_and_update();
     let now = Instant::now();
     let (deadline, failing_deadline) = (now + patience, now + FAILING_PATIENCE.min(patience));
     loop {
         let height = *commits.borrow_and_update();
-        if server.read(move |view| Ok(view.transaction(&id)?.is_some())).await? {
-            return committed(server, id).await;
+        if let Some(committed) = committed(server, id).await? {
+            return Ok(committed);
         }
-        let failing = match server.context.pool.status(&id) {
+        let failing = match pool.status(&id) {
             Some(PoolStatus::Rejected(why)) => return Err(refused(id, &why)),
             Some(PoolStatus::Expired) => return Err(expired(id)),
             Some(PoolStatus::Pending { last_failure }) => last_failure.is_some(),
@@ -291,7 +303,7 @@ async fn wait(
         };
         let had_its_chance = height > submitted_at || Instant::now() >= failing_deadline;
         if failing && had_its_chance {
-            let pool = server.context.pool.clone();
+            let pool = pool.clone();
             let tried = server.submissions.run(move || Ok(pool.retry_or_drop(&id))).await?;
             tried.map_err(|error| refuse(server, error))?;
         }
@@ -300,7 +312,10 @@ async fn wait(
         }
         let until = if failing { failing_deadline.max(Instant::now()) } else { deadline };
         tokio::select! {
-            _ = tokio::time::timeout_at(until, commits.changed()) => {}
+            () = fate.changed() => {}
+            // What fails may apply after any block.
+            _ = commits.changed(), if failing => {}
+            () = tokio::time::sleep_until(until) => {}
             // The node goes down, and the wait with it.
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(accepted(server, id)),
         }

@@ -57,6 +57,11 @@ pub const QUIC_STREAM_WINDOW: u32 = MAX_BLOCK_BYTES as u32;
 /// Receive window of one QUIC connection.
 pub const QUIC_CONNECTION_WINDOW: u32 = 4 * QUIC_STREAM_WINDOW;
 
+/// A connection over which a peer has not subscribed to both topics after so long is closed, and
+/// made anew. The gossip protocol says its subscriptions on the first of several connections only:
+/// when that one breaks off within its handshake, the next would stay mute for ever.
+pub const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(10);
+
 // Redial.
 
 /// Pause before the first redial.
@@ -80,9 +85,13 @@ pub const BATCH_BYTES: usize = 4 * MAX_TRANSACTION_BYTES;
 pub const BATCH_TRANSACTIONS: usize = 1_024;
 /// What the gossip protocol wraps around a message: author, number, topic, signature, framing.
 pub const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
-/// Batches of this node's transactions leave at most this often; what arrives meanwhile shares
-/// the next batch. With [`BATCH_BYTES`] it caps what a node publishes at 12.5 MiB a second.
+/// Pause after a full batch of this node's transactions, and less after a smaller one. With
+/// [`BATCH_BYTES`] it caps what a node publishes at 12.5 MiB a second, less than what its peers
+/// take ([`GOSSIP_BYTES_PER_SECOND`]).
 pub const BATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// Shortest pause between two batches; what arrives meanwhile shares the next one. Every message
+/// costs each peer the check of a signature, and every transaction waits for this at most.
+pub const BATCH_SHORTEST: Duration = Duration::from_millis(5);
 /// Messages waiting for one slow peer. More are dropped and count against it.
 pub const GOSSIP_QUEUE: usize = 512;
 /// A message of our own that could not be sent for so long is dropped: the round repeats it.

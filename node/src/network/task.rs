@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     future::pending,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::StreamExt;
@@ -38,8 +38,8 @@ use super::{
     exchange::Frame,
     gossip::{GossipId, Topics},
     limits::{
-        BAN, BATCH_INTERVAL, BLAME_LIMIT, BLAME_SCORE, CONSENSUS_MESSAGE_BYTES, REQUESTS_PER_PEER,
-        TICK,
+        BAN, BATCH_BYTES, BATCH_INTERVAL, BATCH_SHORTEST, BLAME_LIMIT, BLAME_SCORE,
+        CONSENSUS_MESSAGE_BYTES, REQUESTS_PER_PEER, TICK,
     },
     parts::{PartName, Parts},
     peers::Peers,
@@ -189,8 +189,8 @@ impl Task {
         if batch.is_empty() {
             return;
         }
-        self.next_batch = now + BATCH_INTERVAL;
         let bytes = encode_batch(&batch);
+        self.next_batch = now + pause_after(bytes.len());
         match self.swarm.behaviour_mut().gossip.publish(self.topics.transactions.clone(), bytes) {
             Ok(_) => count(&self.counters.batches_published),
             Err(error) => self.unpublished(&error, batch.len() as u64, false),
@@ -276,6 +276,10 @@ impl Task {
                 }
             }
         }
+        for id in self.peers.deaf(now) {
+            debug!(peer = %id, "it has subscribed to nothing, closing the connection");
+            let _ = self.swarm.disconnect_peer_id(id);
+        }
         for (id, addresses) in self.peers.due(now) {
             let dial = DialOpts::peer_id(id)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -306,7 +310,7 @@ impl Task {
                 if num_established.get() == 1
                     && let Some(peer) = self.peers.get_mut(&peer_id)
                 {
-                    peer.connected = true;
+                    (peer.connected, peer.connected_at) = (true, Instant::now());
                     count(&self.counters.connected_peers);
                 }
             }
@@ -551,6 +555,12 @@ impl Task {
             }
         }
     }
+}
+
+/// How long no other batch leaves after one of so many bytes.
+fn pause_after(bytes: usize) -> Duration {
+    let share = bytes as f64 / BATCH_BYTES as f64;
+    BATCH_INTERVAL.mul_f64(share).max(BATCH_SHORTEST)
 }
 
 /// The next finished job; none is ever ready while there are no jobs.

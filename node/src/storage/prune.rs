@@ -72,9 +72,7 @@ impl Store {
         drop(view);
         self.db.write_opt(batch, &synced())?;
         // The log of writes has the blocks, too, until no family needs it any more.
-        for name in cf::ALL {
-            self.db.flush_cf(self.cf(name))?;
-        }
+        self.flush_all()?;
         for family in [cf::BLOCKS, cf::CERTIFICATES] {
             let (begins, ends) = (height_key(first), height_key(from));
             self.db.compact_range_cf(self.cf(family), Some(begins), Some(ends));
@@ -98,6 +96,38 @@ impl Store {
             self.db.write(batch)?;
         }
         Ok(())
+    }
+
+    fn flush_all(&self) -> Result<(), StorageError> {
+        cf::ALL.iter().try_for_each(|name| Ok(self.db.flush_cf(self.cf(name))?))
+    }
+
+    /// Merges all files of the database, as it does by itself in the long run: then its size says
+    /// what is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn compact(&self) -> Result<(), StorageError> {
+        self.flush_all()?;
+        for name in cf::ALL {
+            self.db.compact_range_cf(self.cf(name), None::<&[u8]>, None::<&[u8]>);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the sorted files of each column family.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn family_bytes(&self) -> Result<Vec<(&'static str, u64)>, StorageError> {
+        let files = self.db.live_files()?;
+        let of = |name: &str| {
+            let ours = files.iter().filter(|file| file.column_family_name == name);
+            ours.map(|file| file.size as u64).sum()
+        };
+        Ok(cf::ALL.iter().map(|name| (*name, of(name))).collect())
     }
 
     /// Bytes of the database's files.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use symbolon_contracts::{Event, RejectionCode};
+use symbolon_contracts::{ApplyError, Event, Overlay, RejectionCode, try_transaction};
 use symbolon_ledger::{
     codes::Day,
     hash::{Cid, Digest},
@@ -410,6 +410,20 @@ fn a_refused_transaction_changes_nothing(
     assert_eq!(with, without);
 }
 
+/// Each as if it stood alone, though all are tried on what one overlay has read.
+fn a_trial_leaves_no_trace(before: &World, transactions: &[Verified]) {
+    let mut trial = Overlay::new(before);
+    for transaction in transactions {
+        let tried = match try_transaction(&mut trial, &before.context(), transaction) {
+            Ok(()) => Ok(()),
+            Err(ApplyError::Rejected(why)) => Err(why.code),
+            Err(fault) => panic!("{fault}"),
+        };
+        assert_eq!(tried, before.attempt(transaction).map(|_| ()));
+    }
+    assert!(trial.into_changes().is_empty());
+}
+
 fn a_replay_is_refused(
     before: &World,
     transactions: &[Verified],
@@ -464,6 +478,11 @@ proptest! {
             a_compromised_or_ended_key_signs_nothing_from_then_on(&dead, block, outcomes);
             assert!(dead.is_subset(&dead_keys(after)), "a key came back");
         });
+    }
+
+    #[test]
+    fn a_trial_says_what_would_happen_and_changes_nothing(story in story()) {
+        tell(&story, |before, transactions, _, _| a_trial_leaves_no_trace(before, transactions));
     }
 
     #[test]
