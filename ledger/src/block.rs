@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::{
     codec::{self, DecodeError},
     codes::ProvinceCode,
-    hash::{BlockHash, ChainId, Digest, domain, tagged_hash},
+    hash::{BlockHash, ChainId, Digest, TransactionId, domain, tagged_hash},
     log,
     transaction::{SignedTransaction, TransactionError},
 };
@@ -148,6 +148,19 @@ impl Block {
     ///
     /// [`BlockError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
+        Self::decode_with(bytes, |_| None)
+    }
+
+    /// The same, with transactions that are read already: see
+    /// [`SignedTransaction::decode_unless_known`].
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError`].
+    pub fn decode_with(
+        bytes: &[u8],
+        known: impl Fn(&TransactionId) -> Option<SignedTransaction>,
+    ) -> Result<Self, BlockError> {
         check_transaction_count(bytes)?;
         let wire: WireBlock = codec::decode(bytes, MAX_BLOCK_BYTES)?;
         let header = Header::decode(&wire.header)?;
@@ -156,7 +169,7 @@ impl Block {
             .iter()
             .enumerate()
             .map(|(index, bytes)| {
-                SignedTransaction::decode(bytes)
+                SignedTransaction::decode_unless_known(bytes, &known)
                     .map_err(|source| BlockError::Transaction { index, source })
             })
             .collect::<Result<Vec<_>, _>>()?;

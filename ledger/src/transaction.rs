@@ -11,7 +11,7 @@
 //! the payload, and not the signature; the encoding is unique, strict Ed25519 verification
 //! admits one `S`, and the leaf under `transactions_root` commits to the signature that was used.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, data::Tag};
 use thiserror::Error;
@@ -86,9 +86,13 @@ pub enum TransactionError {
     Operations(usize),
 }
 
-/// A transaction whose form is right and whose signature nobody has checked.
+/// A transaction whose form is right and whose signature nobody has checked. A clone is the same
+/// one: pool, block and execution share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedTransaction {
+pub struct SignedTransaction(Arc<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     id: TransactionId,
     payload: Payload,
     signature: Signature,
@@ -116,6 +120,19 @@ impl SignedTransaction {
     ///
     /// [`TransactionError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, TransactionError> {
+        Self::decode_unless_known(bytes, |_| None)
+    }
+
+    /// The same, unless `known` has it: then only its envelope and its id are read. It is taken for
+    /// known only when its bytes are the same, since one statement can have two signatures.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError`].
+    pub fn decode_unless_known(
+        bytes: &[u8],
+        known: impl FnOnce(&TransactionId) -> Option<Self>,
+    ) -> Result<Self, TransactionError> {
         if bytes.len() > MAX_TRANSACTION_BYTES {
             return Err(
                 DecodeError::TooLong { actual: bytes.len(), limit: MAX_TRANSACTION_BYTES }.into()
@@ -123,40 +140,45 @@ impl SignedTransaction {
         }
         let (signed, signature) = open_envelope(bytes)?;
         let encoded = &bytes[signed.clone()];
+        let id = sha256(&sig_structure(encoded));
+        if let Some(known) = known(&id)
+            && known.0.bytes == bytes
+        {
+            return Ok(known);
+        }
         check_payload_head(encoded)?;
         let payload = codec::decode(encoded, MAX_TRANSACTION_BYTES)?;
-        let id = sha256(&sig_structure(encoded));
-        Ok(Self { id, payload, signature, bytes: bytes.to_vec(), signed })
+        Ok(Self(Arc::new(Parts { id, payload, signature, bytes: bytes.to_vec(), signed })))
     }
 
     /// Its id: SHA-256 of the `Sig_structure`, which covers everything but the signature.
     #[must_use]
     pub fn id(&self) -> TransactionId {
-        self.id
+        self.0.id
     }
 
     /// What it says.
     #[must_use]
     pub fn payload(&self) -> &Payload {
-        &self.payload
+        &self.0.payload
     }
 
     /// Its exact bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// Its leaf under `transactions_root`: id, then SHA-256 of the signature.
     #[must_use]
     pub fn leaf(&self) -> [u8; 64] {
-        transaction_leaf(&self.id, &self.signature_hash())
+        transaction_leaf(&self.0.id, &self.signature_hash())
     }
 
     /// SHA-256 of the signature.
     #[must_use]
     pub fn signature_hash(&self) -> Digest {
-        sha256(&self.signature.0)
+        sha256(&self.0.signature.0)
     }
 
     /// Checks the signature under `key`. That `key` is the actor's is for the contracts to say.
@@ -165,7 +187,8 @@ impl SignedTransaction {
     ///
     /// [`KeyError::BadSignature`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified, KeyError> {
-        key.verify(&sig_structure(&self.bytes[self.signed.clone()]), &self.signature)?;
+        let parts = &*self.0;
+        key.verify(&sig_structure(&parts.bytes[parts.signed.clone()]), &parts.signature)?;
         Ok(Verified { transaction: self, key: *key })
     }
 }
@@ -335,6 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_is_taken_for_the_same_bytes_only() {
+        let key = SecretKey::from_seed(&[9; 32]);
+        let known = SignedTransaction::sign(&payload(), &key).unwrap();
+        let knows = |_: &TransactionId| Some(known.clone());
+        let same = SignedTransaction::decode_unless_known(known.as_bytes(), knows).unwrap();
+        assert!(Arc::ptr_eq(&same.0, &known.0));
+        // Another signature of the same statement, and one that is none.
+        let mut bytes = known.as_bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let other = SignedTransaction::decode_unless_known(&bytes, knows).unwrap();
+        assert_eq!((other.id(), other.as_bytes()), (known.id(), &bytes[..]));
+        assert_eq!(other.verify(&key.public_key()), Err(KeyError::BadSignature));
+    }
+
+    #[test]
     fn a_transaction_has_between_1_and_256_operations() {
         let key = SecretKey::from_seed(&[9; 32]);
         let mut none = payload();
@@ -388,10 +426,10 @@ mod tests {
     fn what_is_checked_is_what_was_signed() {
         let key = SecretKey::from_seed(&[9; 32]);
         let mut signed = SignedTransaction::sign(&payload(), &key).unwrap();
-        signed.payload.nonce = [0xff; NONCE_LEN];
+        Arc::make_mut(&mut signed.0).payload.nonce = [0xff; NONCE_LEN];
         assert!(signed.clone().verify(&key.public_key()).is_ok());
-        let last = signed.signed.end - 1;
-        signed.bytes[last] ^= 1;
+        let last = signed.0.signed.end - 1;
+        Arc::make_mut(&mut signed.0).bytes[last] ^= 1;
         assert_eq!(signed.verify(&key.public_key()), Err(KeyError::BadSignature));
     }
 }

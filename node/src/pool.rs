@@ -325,6 +325,12 @@ impl Pool {
         fresh
     }
 
+    /// A transaction that waits here.
+    #[must_use]
+    pub fn transaction(&self, id: &TransactionId) -> Option<SignedTransaction> {
+        self.lock().waiting.get(id).map(|waiting| waiting.transaction.transaction().clone())
+    }
+
     /// Those of `ids` whose signatures were checked here.
     #[must_use]
     pub fn known(&self, ids: impl Iterator<Item = TransactionId>) -> Known {

@@ -20,7 +20,7 @@ use symbolon_ledger::{
 };
 
 use super::{
-    Engine, EngineError, EngineParts, Event, decode_block,
+    Engine, EngineError, EngineParts, Event,
     shelf::{Need, Shelf},
 };
 use crate::{
@@ -386,7 +386,8 @@ fn examine(
     block: BlockHash,
     bytes: Arc<Vec<u8>>,
 ) -> Result<Body, ExecutionError> {
-    let decoded = decode_block(&bytes).map_err(|e| ExecutionError::OtherBody(e.to_string()))?;
+    let decoded = Block::decode_with(&bytes, |id| pool.transaction(id))
+        .map_err(|e| ExecutionError::OtherBody(e.to_string()))?;
     if decoded.hash() != block {
         return Err(ExecutionError::OtherBody("another block".into()));
     }

@@ -37,13 +37,8 @@ use symbolon_consensus::{
     evidence::Equivocation,
 };
 use symbolon_ledger::{
-    block::{Block, BlockError},
-    certificate::Certificate,
-    codes::ProvinceCode,
-    hash::BlockHash,
-    keys::SecretKey,
-    state::StateKey,
-    validators::ValidatorSet,
+    certificate::Certificate, codes::ProvinceCode, hash::BlockHash, keys::SecretKey,
+    state::StateKey, validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -544,11 +539,6 @@ fn config(parts: &EngineParts, signed: Signed) -> Config {
         timing: parts.timing,
         signed,
     }
-}
-
-/// What a peer sent as a block.
-fn decode_block(bytes: &[u8]) -> Result<Block, BlockError> {
-    Block::decode(bytes)
 }
 
 #[cfg(test)]

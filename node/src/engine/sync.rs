@@ -21,6 +21,7 @@ use std::{
 
 use symbolon_consensus::{HeightStart, Host, validity::check_committed};
 use symbolon_ledger::{
+    block::Block,
     certificate::{Certificate, MAX_CERTIFICATE_BYTES},
     codec,
     hash::BlockHash,
@@ -30,7 +31,7 @@ use symbolon_ledger::{
 use super::{
     Engine, EngineError, Event,
     bodies::{Body, Prepared, prepare},
-    config, decode_block, height_start,
+    config, height_start,
 };
 use crate::{
     execution::ExecutionError,
@@ -345,7 +346,7 @@ impl Engine {
 /// Looks at a fetched block on a worker: form, certificate, and what it does.
 fn check(store: &Store, pool: &Pool, start: &HeightStart, fetched: Fetched) -> Checked {
     let bad = |reason: &dyn std::fmt::Display| Checked::Bad(reason.to_string());
-    let block = match decode_block(&fetched.block) {
+    let block = match Block::decode(&fetched.block) {
         Ok(block) => block,
         Err(error) => return bad(&error),
     };
