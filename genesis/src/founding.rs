@@ -9,7 +9,7 @@ use symbolon_ledger::{
     block::{HEADER_VERSION, Header, transactions_root},
     codec,
     codes::Uscc,
-    hash::Digest,
+    hash::{Digest, sha256},
     keys::PublicKey,
     log,
     operation::{Actor, KeyPurpose},
@@ -18,7 +18,7 @@ use symbolon_ledger::{
         ProvinceRecord, RECORD_VERSION, TypeIndexRecord, ValidatorsRecord,
     },
     state::StateKey,
-    tree::{self, NodeStore, StoreError, TreeError},
+    tree::whole::{Leaf, subtree},
     validators::{Validator, ValidatorSet},
 };
 
@@ -155,14 +155,16 @@ impl Genesis {
     }
 
     /// The root of the authenticated state at height 0.
-    ///
-    /// # Errors
-    ///
-    /// [`TreeError`] when the tree's engine fails in memory, which is a fault of the program.
-    pub fn state_root(&self) -> Result<Digest, TreeError> {
-        let records = self.changes().into_iter().filter(|(key, _)| key.is_authenticated());
-        let records = records.map(|(key, record)| (key.map_key(), record));
-        Ok(tree::update(&Nothing, FOUNDING_HEIGHT, None, records)?.root)
+    #[must_use]
+    pub fn state_root(&self) -> Digest {
+        let changes = self.changes();
+        let records = changes.iter().filter(|(key, _)| key.is_authenticated());
+        let leaf = |(key, record): (&StateKey, &Option<Vec<u8>>)| {
+            Some(Leaf { key: key.map_key(), value: sha256(record.as_ref()?) })
+        };
+        let mut leaves: Vec<Leaf> = records.filter_map(leaf).collect();
+        leaves.sort();
+        subtree(&leaves, 0).hash()
     }
 
     /// The header of block 0, whose state has the root `state_root`.
@@ -182,15 +184,6 @@ impl Genesis {
             next_validators_hash: validators_hash,
             proposer: None,
         }
-    }
-}
-
-/// A tree that has no nodes yet.
-struct Nothing;
-
-impl NodeStore for Nothing {
-    fn node(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(None)
     }
 }
 

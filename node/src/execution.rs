@@ -16,7 +16,7 @@ use symbolon_ledger::{
     records::{Record as _, ValidatorsRecord},
     state::StateKey,
     transaction::{MAX_OPERATIONS, SignedTransaction, Verified},
-    tree::{self, TreeError, TreeUpdate},
+    tree::{self, Change, Hands, TreeError, TreeUpdate},
     validators::ValidatorSet,
 };
 use thiserror::Error;
@@ -231,17 +231,28 @@ fn finish(
 ) -> Result<Executed, ExecutionError> {
     let tip = view.tip();
     let authenticated = changes
-        .iter()
+        .par_iter()
         .filter(|(key, _)| key.is_authenticated())
-        .map(|(key, record)| (key.map_key(), record.clone()));
+        .map(|(key, record)| Change::new(key.map_key(), record.as_deref()))
+        .collect();
     // The parent's root is checked against the tip's header before anything is put on top.
-    let tree = tree::update(view, tip.height + 1, Some(tip.header.state_root), authenticated)?;
+    let tree = tree::update_with(view, tip.header.state_root, authenticated, &AllCores)?;
     let next_validators = match changes.get(&StateKey::Validators) {
         Some(Some(bytes)) => ValidatorsRecord::from_bytes(bytes).map_err(StorageError::damaged)?,
         _ => validators(view)?,
     }
     .set;
     Ok(Executed { changes, tree, events, next_validators })
+}
+
+/// Spreads work over the cores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllCores;
+
+impl Hands for AllCores {
+    fn spread<T: Send, R: Send>(&self, parts: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+        parts.into_par_iter().map(|part| work(part)).collect()
+    }
 }
 
 /// The set in the state of the view, which votes on the block after its tip.

@@ -21,6 +21,7 @@ fn every_chapter_of_the_benchmark_gives_its_figures() {
         "limits of this machine",
         "QR text (ELC1)",
         "status list",
+        "authenticated map",
         "starting a network",
         "issuing, one licence a transaction",
         "issuing, 256 licences a transaction",

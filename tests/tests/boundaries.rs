@@ -78,7 +78,7 @@ fn every_member_of_the_workspace_has_its_arrows_written_here() {
     let members: BTreeSet<&str> = members.split('"').skip(1).step_by(2).collect();
     let mut known: BTreeSet<&str> = ARROWS.iter().map(|(folder, _)| *folder).collect();
     // They see everything, and nothing is built from them.
-    known.extend(["tests", "tests/sim"]);
+    known.extend(["tests", "tests/oracle", "tests/sim"]);
     assert_eq!(members, known);
 }
 
@@ -88,6 +88,13 @@ fn a_third_party_gets_no_runtime_database_or_network() {
         "verify",
         &["tokio", "rocksdb", "librocksdb-sys", "libp2p", "axum", "jmt", "mio"],
     );
+}
+
+#[test]
+fn the_oracle_of_the_map_is_in_nothing_that_is_shipped() {
+    for folder in ["node", "cli"] {
+        check_without(folder, &["jmt", "symbolon-oracle"]);
+    }
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn every_row_has_a_receipt_that_holds(
 ) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(net.folder().join("genesis.toml")).unwrap();
     let genesis = Genesis::parse(&text).unwrap();
-    let header = genesis.block_zero(genesis.state_root().unwrap());
+    let header = genesis.block_zero(genesis.state_root());
     let trust = Trust::founded(&header, genesis.validator_set()).unwrap();
     let read = |name: &str| fs::read_to_string(out.join(".import").join(name)).unwrap();
     let (log, listed) = (read("issued.log"), read("rows.csv"));

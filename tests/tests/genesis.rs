@@ -33,7 +33,7 @@ fn small() -> Genesis {
 #[test]
 fn the_vectors_are_what_the_code_makes() {
     let genesis = small();
-    let root = genesis.state_root().unwrap();
+    let root = genesis.state_root();
     let header = genesis.block_zero(root);
     let records: Vec<_> = genesis
         .changes()
@@ -173,7 +173,7 @@ proptest! {
     fn a_founding_state_keeps_the_rules_of_the_contracts(genesis in documents()) {
         let records = genesis.changes().into_iter().map(|(key, record)| (key, record.unwrap()));
         prop_assert_eq!(symbolon_contracts::invariants::check(records), vec![]);
-        prop_assert!(genesis.block_zero(genesis.state_root().unwrap()).hash() != genesis.chain_id());
+        prop_assert!(genesis.block_zero(genesis.state_root()).hash() != genesis.chain_id());
     }
 
     /// Any damage is either seen, with problems that have a line of the text, or leaves a document

@@ -334,7 +334,7 @@ impl Given {
         assert_eq!(view.header_bytes(1).unwrap().as_ref(), Some(&self.header));
 
         // The bundle as it was kept, and whoever has nothing else.
-        let root = world.genesis.state_root().unwrap();
+        let root = world.genesis.state_root();
         let founding = world.genesis.block_zero(root);
         let anchor = Anchor::founding(&founding);
         let pinned = Trust::check(&self.bundle, &anchor, now_ms).unwrap();

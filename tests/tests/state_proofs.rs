@@ -2,26 +2,24 @@
 //! accepted, and the same altered proofs refused.
 //!
 //! Two trees are grown from one list of random changes: one by `symbolon_ledger::tree`, one by the
-//! crate itself over a store of its own. A proof of the crate is altered in its published form and
-//! then given to both checkers. Not here: headers and certificates (unit tests of `verify`).
+//! crate itself. A proof of the crate is altered in its published form and
+//! then given to both checkers. Not here: headers and certificates (unit tests of `verify`), and
+//! histories of many changes (`map.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
 
-use jmt::{
-    KeyHash, OwnedValue, RootHash, Sha256Jmt, Version,
-    proof::SparseMerkleProof,
-    storage::{LeafNode, Node, NodeKey, TreeReader},
-};
+use jmt::{KeyHash, RootHash, proof::SparseMerkleProof};
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use symbolon_ledger::{
     hash::{Digest, sha256, tagged_hash},
     state_proof::{MapPath, OtherLeaf, PLACEHOLDER},
-    tree::{self, NodeStore, StoreError},
+    tree::{self, Change, Memory},
 };
+use symbolon_oracle::{Hasher, Oracle};
 use symbolon_verify::state_proof::{PathError, check_path};
 
 /// Histories, each from its own seed.
@@ -31,82 +29,8 @@ const VERSIONS: u64 = 8;
 /// Alterations tried on each proof.
 const ALTERATIONS: usize = 12;
 
-/// The hasher that `Sha256Jmt` fixes.
-type Proof = SparseMerkleProof<Sha256Of>;
-
-/// SHA-256 as the crate wants it, over the ledger's.
-#[derive(Debug)]
-struct Sha256Of(Vec<u8>);
-
-impl jmt::SimpleHasher for Sha256Of {
-    fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    fn update(&mut self, data: &[u8]) {
-        self.0.extend_from_slice(data);
-    }
-
-    fn finalize(self) -> [u8; 32] {
-        sha256(&self.0).0
-    }
-}
-
-/// The crate's own store.
-#[derive(Default)]
-struct Oracle {
-    nodes: BTreeMap<NodeKey, Node>,
-    values: BTreeMap<(KeyHash, Version), Option<OwnedValue>>,
-}
-
-impl TreeReader for Oracle {
-    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        Ok(self.nodes.get(key).cloned())
-    }
-
-    fn get_value_option(
-        &self,
-        version: Version,
-        key: KeyHash,
-    ) -> anyhow::Result<Option<OwnedValue>> {
-        let newest = self.values.range((key, 0)..=(key, version)).next_back();
-        Ok(newest.and_then(|(_, value)| value.clone()))
-    }
-
-    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
-        Ok(None)
-    }
-}
-
-impl Oracle {
-    fn apply(&mut self, version: Version, changes: &[(Digest, Option<Vec<u8>>)]) -> Digest {
-        let set = changes.iter().map(|(key, value)| (KeyHash(key.0), value.clone()));
-        let (root, batch) = Sha256Jmt::new(self).put_value_set(set, version).unwrap();
-        let nodes = batch.node_batch;
-        self.nodes.extend(nodes.nodes().clone());
-        let value = |((version, key), value): (&(Version, KeyHash), &Option<OwnedValue>)| {
-            ((*key, *version), value.clone())
-        };
-        self.values.extend(nodes.values().iter().map(value));
-        Digest(root.0)
-    }
-
-    /// The proof in its published form.
-    fn prove(&self, version: Version, key: Digest) -> Value {
-        let (_, proof) = Sha256Jmt::new(self).get_with_proof(KeyHash(key.0), version).unwrap();
-        serde_json::to_value(&proof).unwrap()
-    }
-}
-
-/// The ledger's store.
-#[derive(Default)]
-struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl NodeStore for Memory {
-    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-}
+/// The crate's proof.
+type Proof = SparseMerkleProof<Hasher>;
 
 /// One history: both trees and what stands in them.
 struct History {
@@ -114,8 +38,7 @@ struct History {
     ours: Memory,
     oracle: Oracle,
     records: BTreeMap<Digest, Vec<u8>>,
-    root: Option<Digest>,
-    version: Version,
+    root: Digest,
 }
 
 impl History {
@@ -125,8 +48,7 @@ impl History {
             ours: Memory::default(),
             oracle: Oracle::default(),
             records: BTreeMap::new(),
-            root: None,
-            version: 0,
+            root: PLACEHOLDER,
         }
     }
 
@@ -156,12 +78,12 @@ impl History {
             changes.insert(change.0, change.1);
         }
         let changes: Vec<_> = changes.into_iter().collect();
-        let expected = self.oracle.apply(self.version, &changes);
-        let update = tree::update(&self.ours, self.version, self.root, changes.clone()).unwrap();
+        let expected = self.oracle.apply(changes.clone()).unwrap();
+        let ours = changes.iter().map(|(key, record)| Change::new(*key, record.as_deref()));
+        let update = tree::update(&self.ours, self.root, ours.collect()).unwrap();
         assert_eq!(update.root, expected);
-        self.ours.0.extend(update.nodes);
-        self.root = Some(expected);
-        self.version += 1;
+        self.ours.apply(&update);
+        self.root = expected;
         for (key, value) in changes {
             match value {
                 Some(value) => self.records.insert(key, value),
@@ -173,12 +95,12 @@ impl History {
     fn check_all(&mut self) {
         let absent: Vec<Digest> = (0..20).map(|_| self.new_key()).collect();
         let keys: Vec<Digest> = self.records.keys().copied().chain(absent).collect();
-        let (root, version) = (self.root.unwrap(), self.version - 1);
+        let root = self.root;
         for key in keys {
             let record = self.records.get(&key).cloned();
-            let path = tree::prove(&self.ours, version, key).unwrap();
+            let path = tree::prove(&self.ours, root, key).unwrap();
             assert_eq!(check_path(&root, &key, record.as_deref(), &path), Ok(()));
-            let proof = self.oracle.prove(version, key);
+            let proof = serde_json::to_value(self.oracle.proof(key).unwrap()).unwrap();
             assert_eq!(path_of(&proof, &key, record.is_some()), Some(path));
             for _ in 0..ALTERATIONS {
                 self.alter_and_compare(root, key, record.clone(), proof.clone());

@@ -22,8 +22,8 @@ use symbolon_ledger::{
     receipt::{RECEIPT_VERSION, Receipt},
     records::{CountersRecord, LicenceRecord, LicenceStatus, Record as _},
     state::StateKey,
-    state_proof::{ProofEntry, STATE_PROOF_VERSION, StateProof},
-    tree::{self, NodeStore, StoreError},
+    state_proof::{PLACEHOLDER, ProofEntry, STATE_PROOF_VERSION, StateProof},
+    tree::{self, Change, Memory},
     validators::{Validator, ValidatorSet},
     vote::{VoteKind, vote_bytes},
 };
@@ -192,15 +192,6 @@ fn receipts_are_made_and_checked_as_the_vectors_say() {
     write(&expect_file!["../vectors/receipts.json"], vectors);
 }
 
-#[derive(Default)]
-struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl NodeStore for Memory {
-    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-}
-
 fn licence(status: LicenceStatus) -> LicenceRecord {
     LicenceRecord {
         version: 1,
@@ -221,7 +212,7 @@ fn licence(status: LicenceStatus) -> LicenceRecord {
 /// A state of a few records, in its tree.
 struct State {
     records: BTreeMap<StateKey, Vec<u8>>,
-    store: Memory,
+    pages: Memory,
     root: Digest,
 }
 
@@ -234,18 +225,18 @@ impl State {
         records.insert(cid(1), licence(revoked).to_bytes());
         let counters = CountersRecord { version: 1, next_agency: 3, next_type: 4 };
         records.insert(StateKey::Counters, counters.to_bytes());
-        let mut store = Memory::default();
-        let changes = records.iter().map(|(k, v)| (k.map_key(), Some(v.clone())));
-        let update = tree::update(&store, 0, None, changes.collect::<Vec<_>>()).unwrap();
-        store.0.extend(update.nodes);
-        Self { records, store, root: update.root }
+        let mut pages = Memory::default();
+        let changes = records.iter().map(|(k, v)| Change::new(k.map_key(), Some(v)));
+        let update = tree::update(&pages, PLACEHOLDER, changes.collect()).unwrap();
+        pages.apply(&update);
+        Self { records, pages, root: update.root }
     }
 
     fn entry(&self, key: &StateKey) -> ProofEntry {
         ProofEntry {
             key: key.encode().into(),
             record: self.records.get(key).cloned().map(Into::into),
-            path: tree::prove(&self.store, 0, key.map_key()).unwrap(),
+            path: tree::prove(&self.pages, self.root, key.map_key()).unwrap(),
         }
     }
 

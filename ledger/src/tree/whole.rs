@@ -3,13 +3,16 @@
 //!
 //! [`subtree`] says what stands where all keys with some first bits are, and [`join`] what two
 //! halves make: with them a part of the map is checked against its root without the rest.
-//! [`Builder`] gives the nodes of a tree in the crate's own encoding, each once, holding one path
-//! at a time. The crate is the oracle of the tests: what it writes for the same records is the
-//! same, byte for byte.
+//! [`Builder`] gives the pages of a tree, each once, holding few leaves at a time: the same pages
+//! as those of a tree that has grown.
 
-use borsh::BorshSerialize;
-use sha2::{Digest as _, Sha256};
-
+use super::{
+    Page, PageKey, TreeError,
+    grow::{Few, Grower, Part, named},
+    hash,
+    memory::{Memory, NOTHING},
+    page::{Hashed, Node, SPAN},
+};
 use crate::{
     hash::Digest,
     state_proof::{INNER_PREFIX, LEAF_PREFIX, PLACEHOLDER},
@@ -17,10 +20,9 @@ use crate::{
 
 /// Bits of a key.
 pub const KEY_BITS: usize = 256;
-/// Children of an inner node: it spans four levels of the binary tree.
-const WIDTH: usize = 16;
-/// Half bytes of a key.
-const NIBBLES: usize = KEY_BITS / 4;
+/// Depth of the parts of which a [`Builder`] makes the tree. It holds the leaves of one part: with
+/// hashes as keys a few hundred of a million, of which each takes 96 bytes.
+const PARTS: usize = 2 * SPAN;
 
 /// A place of the map and the hash of what stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,11 +55,6 @@ impl Subtree {
             Self::Inner(hash) => *hash,
         }
     }
-}
-
-fn hash(prefix: &[u8], left: &Digest, right: &Digest) -> Digest {
-    let hasher = Sha256::new().chain_update(prefix);
-    Digest(hasher.chain_update(left.as_bytes()).chain_update(right.as_bytes()).finalize().into())
 }
 
 /// What two neighbouring subtrees make.
@@ -93,243 +90,105 @@ pub fn subtree(leaves: &[Leaf], depth: usize) -> Subtree {
     }
 }
 
-/// Key and bytes of a node, as they rest.
-pub type StoredNode = (Vec<u8>, Vec<u8>);
-
-/// The crate keeps a node's parts to itself; its published encoding does not.
-#[derive(BorshSerialize)]
-enum NodeParts {
-    #[expect(dead_code, reason = "takes the number of the empty node in the encoding")]
-    Null,
-    Internal {
-        children: Box<[Option<ChildParts>; WIDTH]>,
-        count: u64,
-        leaves: u64,
-    },
-    Leaf {
-        key: [u8; 32],
-        value: [u8; 32],
-    },
-}
-
-#[derive(BorshSerialize)]
-struct ChildParts {
-    hash: [u8; 32],
-    version: u64,
-    kind: ChildKind,
-}
-
-#[derive(BorshSerialize)]
-enum ChildKind {
-    Leaf,
-    Internal { leaves: u64 },
-}
-
-/// A child of a node that is not complete yet.
-#[derive(Debug, Clone, Copy)]
-struct Child {
-    place: Subtree,
-    leaves: u64,
-}
-
-/// Makes a tree of one version from its leaves.
-#[derive(Debug)]
-pub struct Builder {
-    version: u64,
-    /// The newest leaf, which waits for the next one to know how deep it lies.
-    waiting: Option<Leaf>,
-    /// The inner nodes on the way to it, from the root down.
-    open: Vec<[Option<Child>; WIDTH]>,
-    nodes: Vec<StoredNode>,
-}
-
 /// The leaves were not given in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the leaves of a tree must come in ascending order, each key once")]
 pub struct OutOfOrder;
 
-impl Builder {
-    /// A tree without leaves, of this version.
-    #[must_use]
-    pub fn new(version: u64) -> Self {
-        Self { version, waiting: None, open: Vec::new(), nodes: Vec::new() }
-    }
+/// Makes a tree from its leaves.
+#[derive(Debug)]
+pub struct Builder {
+    grower: Grower<'static, Memory>,
+    /// The leaves of the newest part.
+    newest: Vec<Hashed>,
+    /// The parts before it that have leaves.
+    parts: Vec<(PageKey, Part)>,
+}
 
+impl Default for Builder {
+    fn default() -> Self {
+        Self { grower: Grower::new(&NOTHING), newest: Vec::new(), parts: Vec::new() }
+    }
+}
+
+/// Parts in the order of their places.
+type Parts = std::iter::Peekable<std::vec::IntoIter<(PageKey, Part)>>;
+
+const NOTHING_IS_READ: &str = "a tree that is made from its leaves reads no page";
+
+impl Builder {
     /// Takes the next leaf.
     ///
     /// # Errors
     ///
     /// [`OutOfOrder`].
     pub fn push(&mut self, leaf: Leaf) -> Result<(), OutOfOrder> {
-        if let Some(before) = self.waiting {
-            if before.key >= leaf.key {
+        if let Some(before) = self.newest.last() {
+            if before.leaf.key >= leaf.key {
                 return Err(OutOfOrder);
             }
-            let common = common_nibbles(&before.key, &leaf.key);
-            self.settle(before, common);
-            self.close(&before.key, common + 1);
+            if place_of(before) != PageKey::on_the_way(&leaf.key, PARTS) {
+                self.close();
+            }
         }
-        self.waiting = Some(leaf);
+        self.newest.push(leaf.into());
         Ok(())
     }
 
-    /// The nodes that became complete since the last call.
-    pub fn take(&mut self) -> Vec<StoredNode> {
-        std::mem::take(&mut self.nodes)
+    /// The pages that became complete since the last call.
+    pub fn take(&mut self) -> Vec<(PageKey, Page)> {
+        std::mem::take(&mut self.grower.pages.put)
     }
 
-    /// The root, and the last nodes.
+    /// The root, and the last pages.
     #[must_use]
-    pub fn finish(mut self) -> (Digest, Vec<StoredNode>) {
-        let Some(last) = self.waiting.take() else { return (PLACEHOLDER, self.nodes) };
-        if self.open.is_empty() {
-            self.put_leaf(last, 0);
-            return (Subtree::Leaf(last).hash(), self.nodes);
-        }
-        self.settle(last, self.open.len() - 1);
-        self.close(&last.key, 1);
-        let root = self.open.pop().expect("one inner node is left open");
-        (self.put_inner(&root, &last.key, 0).hash(), self.nodes)
+    pub fn finish(mut self) -> (Digest, Vec<(PageKey, Page)>) {
+        self.close();
+        let mut parts = std::mem::take(&mut self.parts).into_iter().peekable();
+        let part = assemble(&mut self.grower, PageKey::ROOT, &mut parts, &mut Vec::new());
+        let mut node = Node::EMPTY;
+        let root = self.grower.settle(part.expect(NOTHING_IS_READ), PageKey::ROOT, &mut node);
+        (root, self.take())
     }
 
-    /// Puts a leaf under the inner node at depth `at`, which shares so many half bytes with the
-    /// next leaf; or deeper, where the leaf before forced it to.
-    fn settle(&mut self, leaf: Leaf, at: usize) {
-        while self.open.len() <= at {
-            self.open.push([None; WIDTH]);
-        }
-        let depth = self.open.len() - 1;
-        self.put_leaf(leaf, depth + 1);
-        let child = Child { place: Subtree::Leaf(leaf), leaves: 1 };
-        self.open[depth][nibble(&leaf.key, depth)] = Some(child);
-    }
-
-    /// Completes the inner nodes on the way to `key`, until `left` are open.
-    fn close(&mut self, key: &Digest, left: usize) {
-        while self.open.len() > left {
-            let node = self.open.pop().expect("more are open than are left");
-            let depth = self.open.len();
-            let place = self.put_inner(&node, key, depth);
-            let leaves = node.iter().flatten().map(|child| child.leaves).sum();
-            let child = Child { place, leaves };
-            self.open[depth - 1][nibble(key, depth - 1)] = Some(child);
-        }
-    }
-
-    fn put_leaf(&mut self, leaf: Leaf, depth: usize) {
-        let node = NodeParts::Leaf { key: leaf.key.0, value: leaf.value.0 };
-        self.put(&leaf.key, depth, &node);
-    }
-
-    fn put_inner(&mut self, node: &[Option<Child>; WIDTH], key: &Digest, depth: usize) -> Subtree {
-        let version = self.version;
-        let parts = |child: &Child| ChildParts {
-            hash: child.place.hash().0,
-            version,
-            kind: match child.place {
-                Subtree::Leaf(_) => ChildKind::Leaf,
-                _ => ChildKind::Internal { leaves: child.leaves },
-            },
-        };
-        let stored = NodeParts::Internal {
-            children: Box::new(std::array::from_fn(|i| node[i].as_ref().map(parts))),
-            count: node.iter().flatten().count() as u64,
-            leaves: node.iter().flatten().map(|child| child.leaves).sum(),
-        };
-        self.put(key, depth, &stored);
-        let mut level =
-            node.map(|child| child.map_or(Subtree::Empty, |child| child.place)).to_vec();
-        while level.len() > 1 {
-            level = level.chunks(2).map(|pair| join(pair[0], pair[1])).collect();
-        }
-        // A node whose leaves are all under one child is still a node.
-        level[0]
-    }
-
-    /// Where the way of `key` has gone `depth` half bytes.
-    fn put(&mut self, key: &Digest, depth: usize, node: &NodeParts) {
-        let mut path = key.0[..depth.div_ceil(2)].to_vec();
-        if depth % 2 == 1 {
-            let last = path.last_mut().expect("an odd depth is at least one");
-            *last &= 0xf0;
-        }
-        let key = borsh::to_vec(&(self.version, depth as u64, path));
-        let node = borsh::to_vec(node);
-        let written = "writing to a vector cannot fail";
-        self.nodes.push((key.expect(written), node.expect(written)));
+    /// Puts down the newest part.
+    fn close(&mut self) {
+        let leaves = std::mem::take(&mut self.newest);
+        let Some(first) = leaves.first() else { return };
+        let place = place_of(first);
+        // Its name in the page above is written when that page is made.
+        let part = self.grower.build(place, &leaves, &mut Vec::new());
+        self.parts.push((place, part.expect(NOTHING_IS_READ)));
     }
 }
 
-fn nibble(key: &Digest, index: usize) -> usize {
-    let byte = key.0[index / 2];
-    usize::from(if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
+fn place_of(hashed: &Hashed) -> PageKey {
+    PageKey::on_the_way(&hashed.leaf.key, PARTS)
 }
 
-fn common_nibbles(a: &Digest, b: &Digest) -> usize {
-    (0..NIBBLES).take_while(|index| nibble(a, *index) == nibble(b, *index)).count()
+/// Makes what stands at `at` of the parts under it.
+fn assemble(
+    grower: &mut Grower<'static, Memory>,
+    at: PageKey,
+    parts: &mut Parts,
+    out: &mut Vec<Node>,
+) -> Result<Part, TreeError> {
+    if at.depth() < PARTS {
+        return grower.levels(at, out, |grower, at, _, out| assemble(grower, at, parts, out));
+    }
+    let part = parts.next_if(|(place, _)| *place == at);
+    Ok(named(part.map_or(Part::Few(Few::Nothing), |(_, part)| part), out))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use super::{super::update, *};
-    use crate::{
-        hash::sha256,
-        tree::{NodeStore, StoreError},
-    };
-
-    struct Nothing;
-
-    impl NodeStore for Nothing {
-        fn node(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-            Ok(None)
-        }
-    }
-
-    /// Keys of which many share their first bytes.
-    fn keys(count: u32, crowded: bool) -> BTreeMap<Digest, Vec<u8>> {
-        let key = |n: u32| {
-            let mut key = sha256(&n.to_be_bytes());
-            if crowded {
-                let deep = usize::from(key.0[31] % 24);
-                key.0[..deep].fill(0xab);
-            }
-            key
-        };
-        (0..count).map(|n| (key(n), n.to_be_bytes().to_vec())).collect()
-    }
-
-    fn leaves(records: &BTreeMap<Digest, Vec<u8>>) -> Vec<Leaf> {
-        records.iter().map(|(key, record)| Leaf { key: *key, value: sha256(record) }).collect()
-    }
-
-    #[test]
-    fn the_nodes_are_those_that_the_crate_writes_for_the_same_records() {
-        for (count, crowded) in
-            [(1, false), (2, false), (3, true), (17, false), (500, true), (3_000, false)]
-        {
-            let records = keys(count, crowded);
-            let given = records.iter().map(|(key, record)| (*key, Some(record.clone())));
-            let expected = update(&Nothing, 0, None, given).unwrap();
-            let mut builder = Builder::new(0);
-            let mut nodes = BTreeMap::new();
-            for leaf in leaves(&records) {
-                builder.push(leaf).unwrap();
-                nodes.extend(builder.take());
-            }
-            let (root, rest) = builder.finish();
-            nodes.extend(rest);
-            assert_eq!(root, expected.root, "{count} {crowded}");
-            assert_eq!(nodes, expected.nodes.into_iter().collect(), "{count} {crowded}");
-            assert_eq!(subtree(&leaves(&records), 0).hash(), root, "{count} {crowded}");
-        }
-    }
+    use super::*;
+    use crate::{hash::sha256, tree::tests::leaves_of};
 
     #[test]
     fn parts_of_any_depth_join_to_the_root() {
         for crowded in [false, true] {
-            let leaves = leaves(&keys(300, crowded));
+            let leaves = leaves_of(300, crowded);
             let whole = subtree(&leaves, 0);
             for depth in 0..12usize {
                 let mut parts: Vec<_> = (0..1usize << depth)
@@ -353,9 +212,20 @@ mod tests {
     fn leaves_out_of_order_are_refused() {
         let leaf = |n: u8| Leaf { key: Digest([n; 32]), value: Digest::ZERO };
         for (first, second) in [(2, 1), (1, 1)] {
-            let mut builder = Builder::new(0);
+            let mut builder = Builder::default();
             builder.push(leaf(first)).unwrap();
             assert_eq!(builder.push(leaf(second)), Err(OutOfOrder));
+        }
+    }
+
+    #[test]
+    fn the_builder_leads_to_the_root_of_the_leaves_and_an_empty_one_to_none() {
+        assert_eq!(Builder::default().finish(), (PLACEHOLDER, Vec::new()));
+        let only = Leaf { key: sha256(b"key"), value: sha256(b"record") };
+        for leaves in [vec![only], leaves_of(17, true), leaves_of(3_000, false)] {
+            let mut builder = Builder::default();
+            leaves.iter().for_each(|leaf| builder.push(*leaf).unwrap());
+            assert_eq!(builder.finish().0, subtree(&leaves, 0).hash());
         }
     }
 }

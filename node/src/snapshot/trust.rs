@@ -36,7 +36,7 @@ pub fn follow(bytes: &[u8], genesis: &Genesis) -> Result<Followed, Flaw> {
     }
     let refuse = |why: &str| Err(Flaw::Bundle(why.to_owned()));
     let founding = genesis.validator_set();
-    let root = genesis.state_root().map_err(|e| Flaw::Bundle(e.to_string()))?;
+    let root = genesis.state_root();
     let begins = bundle.chain_id == genesis.chain_id()
         && bundle.genesis == genesis.block_zero(root).hash()
         && bundle.validators == founding;

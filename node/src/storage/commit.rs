@@ -9,7 +9,8 @@ use symbolon_ledger::{
     log::{Frontier, leaf_hash},
     records::LicenceStatus,
     state::StateKey,
-    tree,
+    state_proof::PLACEHOLDER,
+    tree::{self, Change, Memory, TreeUpdate},
 };
 
 use super::{
@@ -67,6 +68,7 @@ impl Store {
         // Proposals for this height and before are of no use to anybody any more.
         batch.delete_range_cf(self.cf(cf::UNDECIDED), height_key(0), height_key(height + 1));
         self.db.write_opt(batch, &synced())?;
+        self.pages.follow(&commit.executed.tree);
         self.commits.send_replace(height);
         Ok(())
     }
@@ -76,19 +78,17 @@ impl Store {
         let changes = genesis.changes();
         let records = changes.iter().filter(|(key, _)| key.is_authenticated());
         let mut batch = WriteBatch::default();
-        let update = tree::update(
-            &NoNodes,
-            0,
-            None,
-            records.map(|(key, record): (&StateKey, _)| (key.map_key(), record.clone())),
-        )
-        .map_err(StorageError::damaged)?;
+        let records = records.map(|(key, record): (&StateKey, &Option<Vec<u8>>)| {
+            Change::new(key.map_key(), record.as_deref())
+        });
+        let update = tree::update(&Memory::default(), PLACEHOLDER, records.collect())
+            .map_err(StorageError::damaged)?;
         let header = genesis.block_zero(update.root);
         let block = Block { header, transactions: Vec::new() };
         self.put_block(&mut batch, &block, Frontier::default());
         self.put_validators(&mut batch, 0, &genesis.validator_set());
         self.put_changes(&mut batch, &changes);
-        self.put_nodes(&mut batch, &update);
+        self.put_pages(&mut batch, &update);
         let version = [&MAGIC[..], &SCHEMA_VERSION.to_be_bytes()].concat();
         batch.put_cf(self.cf(cf::META), meta::SCHEMA, version);
         batch.put_cf(self.cf(cf::META), meta::CHAIN, self.chain_id.as_bytes());
@@ -110,7 +110,7 @@ impl Store {
 
     fn put_state(&self, batch: &mut WriteBatch, executed: &Executed) {
         self.put_changes(batch, &executed.changes);
-        self.put_nodes(batch, &executed.tree);
+        self.put_pages(batch, &executed.tree);
     }
 
     fn put_changes(&self, batch: &mut WriteBatch, changes: &symbolon_contracts::Changes) {
@@ -122,14 +122,14 @@ impl Store {
         }
     }
 
-    /// Nodes that are stale at this height go in the same batch: readers hold snapshots, and
-    /// only the newest state is ever proved.
-    fn put_nodes(&self, batch: &mut WriteBatch, update: &tree::TreeUpdate) {
-        for (key, node) in &update.nodes {
-            batch.put_cf(self.cf(cf::NODES), key, node);
+    /// Pages are written over those of the height before: readers hold snapshots, and only the
+    /// newest state is ever proved.
+    fn put_pages(&self, batch: &mut WriteBatch, update: &TreeUpdate) {
+        for (key, page) in &update.put {
+            batch.put_cf(self.cf(cf::NODES), key.as_bytes(), page.encode());
         }
-        for key in &update.stale {
-            batch.delete_cf(self.cf(cf::NODES), key);
+        for key in &update.gone {
+            batch.delete_cf(self.cf(cf::NODES), key.as_bytes());
         }
     }
 
@@ -164,14 +164,5 @@ impl Store {
                 batch.put_cf(self.cf(cf::HISTORY), key, local::encode(&stored));
             }
         }
-    }
-}
-
-/// The tree before block 0.
-struct NoNodes;
-
-impl tree::NodeStore for NoNodes {
-    fn node(&self, _: &[u8]) -> Result<Option<Vec<u8>>, tree::StoreError> {
-        Ok(None)
     }
 }

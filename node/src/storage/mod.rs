@@ -13,6 +13,8 @@ mod evidence;
 mod history_tree;
 mod incoming;
 mod look;
+mod measured;
+mod pages;
 mod proof;
 mod prune;
 mod recent;
@@ -28,6 +30,7 @@ pub use commit::Commit;
 pub use error::StorageError;
 pub use evidence::{EVIDENCE_KEPT_FOR, EVIDENCE_PER_PROVINCE};
 pub use incoming::Incoming;
+pub use measured::Measured;
 pub use proof::ProofBuilder;
 pub use prune::{LEAVES_KEPT, Pruned};
 pub use restore::RestoreError;
@@ -49,6 +52,7 @@ use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
 use tokio::sync::watch;
 
+use pages::Pages;
 use recent::RecentTrees;
 use schema::{MAGIC, SCHEMA_VERSION, cf, meta};
 
@@ -78,6 +82,7 @@ pub struct Store {
     commits: watch::Sender<u64>,
     fault: watch::Sender<Option<String>>,
     recent: RecentTrees,
+    pages: Pages,
     folder: PathBuf,
     /// Whoever holds it is the only one who makes a checkpoint.
     checkpoints: Mutex<()>,
@@ -118,8 +123,9 @@ impl Store {
         let (commits, _) = watch::channel(0);
         let (fault, _) = watch::channel(None);
         let (chain_id, folder) = (genesis.chain_id(), folder.to_owned());
-        let (recent, checkpoints) = (RecentTrees::default(), Mutex::default());
-        Self { db, chain_id, commits, fault, recent, folder, checkpoints, _lock: lock }
+        let (recent, pages) = (RecentTrees::default(), Pages::default());
+        let checkpoints = Mutex::default();
+        Self { db, chain_id, commits, fault, recent, pages, folder, checkpoints, _lock: lock }
     }
 
     /// As [`Store::open`], and never founds.
@@ -329,6 +335,10 @@ fn newer_schema(path: &Path, families: &[String]) -> Result<u32, StorageError> {
 }
 
 fn open_database(path: &Path) -> Result<DB, StorageError> {
+    open_families(path, &cf::ALL)
+}
+
+fn open_families(path: &Path, names: &[&str]) -> Result<DB, StorageError> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -340,14 +350,18 @@ fn open_database(path: &Path) -> Result<DB, StorageError> {
     // A torn last write was never acknowledged and is dropped. Damage anywhere before it is an
     // error: the default would silently go back to an older block.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    let families = cf::ALL.iter().map(|name| {
+    let families = names.iter().map(|name| {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&cache);
         table.set_bloom_filter(BLOOM_BITS, false);
         table.set_cache_index_and_filter_blocks(true);
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
-        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_compression_type(match *name {
+            // Pages are hashes, which nothing makes smaller.
+            cf::NODES => DBCompressionType::None,
+            _ => DBCompressionType::Lz4,
+        });
         ColumnFamilyDescriptor::new(*name, options)
     });
     Ok(DB::open_cf_descriptors(&options, path, families)?)

@@ -96,8 +96,8 @@ impl<'a, 'v> ProofBuilder<'a, 'v> {
     }
 
     fn prove(&self, key: &StateKey) -> Result<ProofEntry, StorageError> {
-        let height = self.view.tip().height;
-        let path = tree::prove(self.view, height, key.map_key()).map_err(StorageError::damaged)?;
+        let root = self.view.tip().header.state_root;
+        let path = tree::prove(self.view, root, key.map_key()).map_err(StorageError::damaged)?;
         let record = self.view.raw(key)?.map(Into::into);
         Ok(ProofEntry { key: key.encode().into(), record, path })
     }

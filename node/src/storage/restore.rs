@@ -2,7 +2,7 @@
 //! of what was before.
 //!
 //! Each part is checked again while it is read, so a snapshot that has lain on a disk is believed
-//! no more than one that has just come. Records come with the snapshot; the tree's nodes, lineages
+//! no more than one that has just come. Records come with the snapshot; the tree's pages, lineages
 //! and status pages are made from them; headers, numbers of transactions and the tree over the
 //! blocks from the headers carried. What licences went through before is not known afterwards
 //! ([`Kept`]). The database is a node's only when its schema record is written, which is last.
@@ -87,7 +87,7 @@ impl Store {
         let store = Self::around(open_database(&folder.join(DATABASE))?, genesis, folder, lock);
         let mut filling = Filling::new(&store, &checked);
         filling.trust(&followed);
-        let root = genesis.state_root().map_err(StorageError::damaged)?;
+        let root = genesis.state_root();
         let header = genesis.block_zero(root);
         filling.founding(&Block { header, transactions: Vec::new() });
         for chunk in 0..checked.chunks() {
@@ -140,7 +140,7 @@ struct Filling<'a> {
 
 impl<'a> Filling<'a> {
     fn new(store: &'a Store, checked: &Checked) -> Self {
-        let (tree, frontier) = (Builder::new(checked.height()), checked.before().clone());
+        let (tree, frontier) = (Builder::default(), checked.before().clone());
         let mut batch = WriteBatch::default();
         let size = frontier.size();
         let begins = Frontier::places(size).zip(frontier.peaks().iter().copied());
@@ -197,22 +197,21 @@ impl<'a> Filling<'a> {
         for (key, record) in records {
             self.put(cf::STATE, key, record);
         }
-        for (key, node) in self.tree.take() {
-            self.put(cf::NODES, key, node);
+        for (key, page) in self.tree.take() {
+            self.put(cf::NODES, key.as_bytes(), page.encode());
         }
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// The last nodes of the tree, and where the chain stands.
+    /// The last pages of the tree, and where the chain stands.
     fn finish(mut self, header: &Header) -> Result<(), StorageError> {
-        let tree = std::mem::replace(&mut self.tree, Builder::new(header.height));
-        let (root, nodes) = tree.finish();
+        let (root, pages) = std::mem::take(&mut self.tree).finish();
         // Our own invariant: each chunk was held against its place under this root.
         if root != header.state_root {
             return Err(StorageError::damaged("the tree made of a snapshot has another root"));
         }
-        for (key, node) in nodes {
-            self.put(cf::NODES, key, node);
+        for (key, page) in pages {
+            self.put(cf::NODES, key.as_bytes(), page.encode());
         }
         let (height, chain) = (header.height, self.store.chain_id);
         let first = first_header(height);

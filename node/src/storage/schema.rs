@@ -9,7 +9,7 @@
 //! | `heights` | block hash | height |
 //! | `undecided` | height, block hash | bytes of a block that was proposed for that height |
 //! | `state` | CBOR of a `StateKey` | the record's bytes |
-//! | `nodes` | key of a node of the state tree | the node |
+//! | `nodes` | place in the state tree (`symbolon_ledger::tree::page`): depth (1 byte), the bits that lead there in whole bytes | the page that stands there |
 //! | `transactions` | transaction id | [`Location`], local encoding |
 //! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
 //! | `history_tree` | level (1 byte), number in its level (8 bytes, big endian) | hash of a complete subtree over the blocks' hashes |
@@ -32,7 +32,7 @@ use symbolon_ledger::{
 };
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 

@@ -13,7 +13,7 @@ use symbolon_ledger::{
     records::{Record, SlotBlockRecord},
     state::{MAX_STATE_KEY_BYTES, StateKey},
     transaction::VALIDITY_WINDOW,
-    tree::{NodeStore, StoreError},
+    tree::{Page, PageKey, PageStore, StoreError},
 };
 
 use super::{
@@ -395,8 +395,10 @@ impl StateView for View<'_> {
     }
 }
 
-impl NodeStore for View<'_> {
-    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(cf::NODES, key).map_err(|e| StoreError(e.to_string()))
+impl PageStore for View<'_> {
+    fn page(&self, key: &PageKey, hash: &Digest) -> Result<Option<Page>, StoreError> {
+        self.store.pages.page(key, hash, || {
+            self.snapshot.get_pinned_cf(self.store.cf(cf::NODES), key.as_bytes())
+        })
     }
 }

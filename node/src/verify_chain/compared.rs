@@ -1,10 +1,10 @@
 //! What two databases of one chain must have in common, when one of them may have begun later.
 //!
-//! A database that was made from a snapshot knows nothing of events before it, has all nodes of
-//! the tree under one version, and says of each status list only by when it had changed. So from
-//! its height on everything is compared, and of what was before whatever the snapshot carries.
+//! A database that was made from a snapshot knows nothing of events before it, and says of each
+//! status list only by when it had changed. So from its height on everything is compared, and of
+//! what was before whatever the snapshot carries. The pages of the tree are the same in both.
 
-use symbolon_ledger::{codec::local, state::map_key, tree};
+use symbolon_ledger::codec::local;
 
 use super::VerifyError;
 use crate::storage::{
@@ -68,8 +68,6 @@ pub(super) fn entries(
     span: Span,
 ) -> Result<u64, VerifyError> {
     let differ = |what| VerifyError::Differs { family, what };
-    // Nodes of the tree carry the height at which they were written.
-    let numbered = family == cf::NODES && span.base > 0;
     let covered = |entry: &Result<crate::storage::Entry, StorageError>| {
         entry.as_ref().map_or(true, |(key, value)| span.covers(family, key, value))
     };
@@ -77,7 +75,7 @@ pub(super) fn entries(
     let mut expected = again.entries(family, &[]).filter(covered);
     for found in view.entries(family, &[]).filter(covered) {
         let (found, expected) = (found?, expected.next().transpose()?);
-        if expected.is_none() || !numbered && expected != Some(found) {
+        if expected != Some(found) {
             return Err(differ("an entry was changed, added or removed"));
         }
         count += 1;
@@ -86,17 +84,4 @@ pub(super) fn entries(
         return Err(differ("an entry is missing"));
     }
     Ok(count)
-}
-
-/// Where the nodes themselves could not be compared, the tree leads to every record.
-pub(super) fn tree(view: &View<'_>, span: Span) -> Result<(), VerifyError> {
-    if span.base == 0 {
-        return Ok(());
-    }
-    let root = view.tip().header.state_root;
-    for entry in view.records() {
-        let (key, record) = entry?;
-        tree::check(view, span.tip, root, map_key(&key), &record).map_err(StorageError::damaged)?;
-    }
-    Ok(())
 }

@@ -13,11 +13,12 @@ use symbolon_ledger::{
     hash::{ChainId, tagged_hash},
     keys::SecretKey,
     state::StateKey,
-    tree,
+    state_proof::PLACEHOLDER,
+    tree::{self, Change, Memory},
     validators::{Validator, ValidatorSet},
 };
 
-use super::{machine::Nodes, plan::EPOCH_MS};
+use super::plan::EPOCH_MS;
 
 /// All keys of all simulated networks come from it.
 const KEYS: [u8; 32] = [0x5e; 32];
@@ -36,7 +37,7 @@ pub struct Founding {
     /// The licence types that can be recognised.
     pub types: Vec<TypeCode>,
     pub(super) records: BTreeMap<StateKey, Vec<u8>>,
-    pub(super) nodes: Nodes,
+    pub(super) pages: Memory,
     keys: Vec<DevnetKeys>,
     next: Vec<SecretKey>,
     set: ValidatorSet,
@@ -54,19 +55,21 @@ impl Founding {
     fn make(validators: usize) -> Self {
         let (genesis, keys) = devnet_from_seed(validators, &KEYS, EPOCH_MS, 9_000);
         let changes = genesis.changes();
-        let mut nodes = Nodes::default();
+        let mut pages = Memory::default();
         let authenticated = changes.iter().filter(|(key, _)| key.is_authenticated());
-        let authenticated = authenticated.map(|(key, record)| (key.map_key(), record.clone()));
-        let tree = tree::update(&nodes, 0, None, authenticated).expect("a new tree in memory");
+        let authenticated =
+            authenticated.map(|(key, record)| Change::new(key.map_key(), record.as_deref()));
+        let tree = tree::update(&pages, PLACEHOLDER, authenticated.collect())
+            .expect("a new tree in memory");
         let set = genesis.validator_set();
         let block_zero = genesis.block_zero(tree.root);
-        nodes.apply(&tree);
+        pages.apply(&tree);
         Self {
             chain_id: genesis.chain_id(),
             block_zero,
             types: genesis.licence_types.iter().map(|t| t.code.clone()).collect(),
             records: changes.into_iter().filter_map(|(key, r)| Some((key, r?))).collect(),
-            nodes,
+            pages,
             next: keys.iter().map(|keys| next_key(keys.province)).collect(),
             keys,
             set,

@@ -1,4 +1,4 @@
-//! The replicated state: the records and the Jellyfish Merkle tree of a node, held in memory,
+//! The replicated state: the records and the authenticated map of a node, held in memory,
 //! and the real rules that change them.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,30 +15,11 @@ use symbolon_ledger::{
     records::{Record as _, ValidatorsRecord},
     state::StateKey,
     transaction::{SignedTransaction, Verified},
-    tree::{NodeStore, StoreError, TreeUpdate, update},
+    tree::{Change, Memory, TreeUpdate, update},
     validators::ValidatorSet,
 };
 
 use super::{founding::Founding, shared::Shared};
-
-/// The tree's nodes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Nodes(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl NodeStore for Nodes {
-    fn node(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-}
-
-impl Nodes {
-    pub(super) fn apply(&mut self, change: &TreeUpdate) {
-        for key in &change.stale {
-            self.0.remove(key);
-        }
-        self.0.extend(change.nodes.iter().cloned());
-    }
-}
 
 /// What a block does.
 #[derive(Debug, Clone)]
@@ -66,7 +47,7 @@ pub struct State {
     root: Digest,
     history: Frontier,
     records: BTreeMap<StateKey, Vec<u8>>,
-    nodes: Nodes,
+    pages: Memory,
     committed: BTreeMap<TransactionId, u64>,
     /// The set that stands in the records.
     validators: ValidatorSet,
@@ -116,7 +97,7 @@ impl Machine {
             tip,
             history,
             records: founding.records.clone(),
-            nodes: founding.nodes.clone(),
+            pages: founding.pages.clone(),
             committed: BTreeMap::new(),
             validators: founding.set().clone(),
         };
@@ -223,7 +204,7 @@ impl Machine {
         }
         let executed = self.execute(shared, block)?;
         let state = Arc::make_mut(&mut self.state);
-        state.nodes.apply(&executed.tree);
+        state.pages.apply(&executed.tree);
         for (key, record) in &executed.changes {
             match record {
                 Some(bytes) => state.records.insert(key.clone(), bytes.clone()),
@@ -266,9 +247,8 @@ impl Machine {
         let authenticated = changes
             .iter()
             .filter(|(key, _)| key.is_authenticated())
-            .map(|(key, record)| (key.map_key(), record.clone()));
-        let (version, parent) = (self.tip().height + 1, Some(self.state.root));
-        update(&self.state.nodes, version, parent, authenticated)
+            .map(|(key, record)| Change::new(key.map_key(), record.as_deref()));
+        update(&self.state.pages, self.state.root, authenticated.collect())
             .expect("the tree in memory has the root that its last growth gave it")
     }
 }

@@ -27,6 +27,8 @@ pub mod codes;
 
 pub mod status_list;
 
+pub mod map;
+
 use std::time::Duration;
 
 use limits::Limits;
@@ -50,6 +52,10 @@ pub struct Scale {
     pub presentations: usize,
     /// Licences that are issued and revoked on the status list.
     pub revoked: u32,
+    /// Keys of the authenticated map before it is measured.
+    pub map_keys: u64,
+    /// Turns of each engine of the map.
+    pub map_turns: u32,
 }
 
 impl Scale {
@@ -60,6 +66,8 @@ impl Scale {
         idle: Duration::from_secs(30),
         presentations: 40_000,
         revoked: 10_000,
+        map_keys: 1_000_000,
+        map_turns: 12,
     };
     /// Enough to see that every chapter still works; its figures mean nothing.
     pub const QUICK: Self = Self {
@@ -68,6 +76,8 @@ impl Scale {
         idle: Duration::from_millis(300),
         presentations: 50,
         revoked: 256,
+        map_keys: 4_000,
+        map_turns: 1,
     };
 }
 
@@ -81,6 +91,7 @@ pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     show(&limits.section());
     show(&codes::section(scale.phase));
     show(&status_list::section(scale));
+    show(&map::section(scale));
     let (net, start) = machine::start();
     show(&start);
     let issuer = issuance::Issuer::new(&net);

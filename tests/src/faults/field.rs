@@ -123,7 +123,7 @@ impl Field {
     /// When its own founding document does not hold.
     #[must_use]
     pub fn trust(&self) -> Trust {
-        let root = self.genesis.state_root().expect("genesis has a state");
+        let root = self.genesis.state_root();
         let zero = self.genesis.block_zero(root);
         Trust::founded(&zero, self.genesis.validator_set()).expect("genesis founds its own set")
     }

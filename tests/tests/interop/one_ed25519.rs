@@ -163,7 +163,7 @@ impl Odd {
         let document = text.replace(&keys[0].public_key().to_string(), &hex(&signer.public_key()));
         assert_ne!(document, text);
         let trust = Genesis::parse(&document).ok().map(|genesis| {
-            let block = genesis.block_zero(genesis.state_root().unwrap());
+            let block = genesis.block_zero(genesis.state_root());
             Trust::founded(&block, genesis.validator_set()).unwrap()
         });
         Self { signer, document, trust, keys }
