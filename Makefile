@@ -29,7 +29,8 @@ lint: setup ## format and lints only
 	cargo fmt --all --check
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 
-bench: build ## measure speed and memory of four nodes on this machine
+bench: build ## measure speed and memory of four nodes on this machine, beside its limits and peers
+	@scripts/setup-bench.sh
 	@target/release/bench
 
 faults: build ## every fault of real nodes, each chain executed again after each (root; half an hour)

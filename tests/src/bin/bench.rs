@@ -2,9 +2,9 @@
 //! its limit of the same run. `--json` gives one line of JSON a chapter, `--quick` only sees that
 //! everything works.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
-use symbolon_tests::bench::{Scale, constant, report::Section, run, status_list};
+use symbolon_tests::bench::{Scale, constant, peers::ocsp, report::Section, run, status_list};
 
 fn main() -> std::io::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,8 +17,15 @@ fn main() -> std::io::Result<ExitCode> {
         writeln!(std::io::stdout(), "{}", status_list::memory_mib(folder.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let [ocsp::ROLE, folder, millis] = given[..] {
+        let millis = millis.parse().map_err(std::io::Error::other)?;
+        let rate = ocsp::load(folder.as_ref(), Duration::from_millis(millis));
+        writeln!(std::io::stdout(), "{}", rate.map_err(std::io::Error::other)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(other) = given.iter().find(|a| !["--json", "--quick"].contains(a)) {
-        writeln!(std::io::stderr(), "{other}: unknown; usage: bench [--json] [--quick]")?;
+        let usage = "usage: bench [--json] [--quick]";
+        writeln!(std::io::stderr(), "{other}: unknown; {usage}")?;
         return Ok(ExitCode::from(2));
     }
     let scale = if given.contains(&"--quick") { Scale::QUICK } else { Scale::FULL };
