@@ -25,6 +25,8 @@ pub mod reading;
 
 pub mod busy;
 
+pub mod stress;
+
 pub mod offline;
 
 pub mod codes;
