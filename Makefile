@@ -8,7 +8,7 @@ CARGO_ALL := --release --workspace --locked
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint bench soak faults demo demo-check demo-stop clean
+.PHONY: help setup build test lint bench bench-stress profile soak faults demo demo-check demo-stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,8 +29,15 @@ lint: setup ## format and lints only
 	cargo fmt --all --check
 	cargo clippy $(CARGO_ALL) --all-targets -- -D warnings
 
-bench: build ## measure speed and memory of four nodes on this machine
+bench: build ## measure speed and memory of four nodes on this machine, beside its limits and peers
+	@scripts/setup-bench.sh
 	@target/release/bench
+
+bench-stress: build ## more load than the network can take, a slow disk, a paused validator (20 minutes)
+	@SYMBOLON_BENCH_OUT=$(CURDIR)/target/bench-stress target/release/bench --stress
+
+profile: build ## what a node spends its time on under load, in target/profile (needs perf)
+	@scripts/profile.sh
 
 faults: build ## every fault of real nodes, each chain executed again after each (root; half an hour)
 	@scripts/faults.sh

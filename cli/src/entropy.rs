@@ -13,6 +13,15 @@ pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
+/// Fills `bytes` with fresh random bytes: one question to the system for many digests.
+///
+/// # Errors
+///
+/// When the system gives none.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes).map_err(|e| no_entropy(&e))
+}
+
 /// A random number below `bound`, which is not 0. The bias of the remainder is below 2^-31 for
 /// bounds of 32 bits.
 ///

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Blocks reserved at once: 65,536 slots, a transaction of a few hundred bytes.
-const MAX_BLOCKS_AT_ONCE: u16 = 16;
+pub(crate) const MAX_BLOCKS_AT_ONCE: u16 = 16;
 /// How often a reservation is repeated when another machine of the agency reserved between two
 /// looks, so that nobody can tell whose block is whose.
 const RESERVE_ATTEMPTS: usize = 5;
@@ -170,7 +170,9 @@ impl<'a> Issuer<'a> {
     ///
     /// When the ledger refuses, or the list of slots cannot be kept.
     pub(crate) fn take_slots(&self, count: usize) -> Result<Vec<u32>, Failure> {
-        self.slots.take(count, |blocks| self.reserve(blocks.min(MAX_BLOCKS_AT_ONCE)))
+        self.slots.take(count, |blocks| {
+            reserve_blocks(self.node, &self.signer, &self.province, blocks.min(MAX_BLOCKS_AT_ONCE))
+        })
     }
 
     /// Uses the block of `slot` no more.
@@ -180,35 +182,6 @@ impl<'a> Issuer<'a> {
     /// When the list of slots cannot be kept.
     pub(crate) fn forget_block_of(&self, slot: u32) -> Result<(), Failure> {
         self.slots.forget_block_of(slot)
-    }
-
-    /// Reserves blocks and finds out which: those of the agency that were not there before.
-    fn reserve(&self, blocks: u16) -> Result<Vec<u32>, Failure> {
-        let mut granted = Vec::new();
-        for _ in 0..RESERVE_ATTEMPTS {
-            let province: ProvinceRecord =
-                self.node.record(&self.node.get(&format!("/v1/provinces/{}", self.province))?)?;
-            let operation = Operation::ReserveSlots { agency: self.agency, blocks };
-            match signing::commit(self.node, &self.signer, vec![operation]) {
-                // The province grants only so many blocks at one height: the next one will do.
-                Err(failure) if failure.code == "slots_busy" => continue,
-                committed => committed.map_err(|failure| not_reserved(failure, blocks))?,
-            };
-            let after = match province.next_slot_block {
-                0 => String::new(),
-                next => format!("?after={}", next - 1),
-            };
-            let path = format!("/v1/agencies/{}/slots{after}", self.agency);
-            let items = self.node.list(&path)?;
-            let number = |item: &serde_json::Value| item.get("block")?.as_u64()?.try_into().ok();
-            granted = items.iter().filter_map(number).collect::<Vec<u32>>();
-            if granted.len() == usize::from(blocks) {
-                return Ok(granted);
-            }
-        }
-        // Some are another machine's. Slots are drawn at random, and the ledger refuses the
-        // second use of one, so sharing a block costs a retry now and then.
-        Ok(granted)
     }
 
     /// Whether `credential` says exactly `claims`. None when another key than the present one of
@@ -297,6 +270,45 @@ impl<'a> Issuer<'a> {
         let tag = lineage::national(&self.secret.tags, &identifier);
         Ok((Some(identifier), tag))
     }
+}
+
+/// Reserves blocks of slots for the agency that signs, and finds out which: those of the agency that
+/// were not there before.
+///
+/// # Errors
+///
+/// When the ledger refuses, or does not commit it in time.
+pub(crate) fn reserve_blocks(
+    node: &Node,
+    signer: &Signer,
+    province: &ProvinceCode,
+    blocks: u16,
+) -> Result<Vec<u32>, Failure> {
+    let agency = signer.uscc()?;
+    let mut granted = Vec::new();
+    for _ in 0..RESERVE_ATTEMPTS {
+        let record: ProvinceRecord =
+            node.record(&node.get(&format!("/v1/provinces/{province}"))?)?;
+        let operation = Operation::ReserveSlots { agency, blocks };
+        match signing::commit(node, signer, vec![operation]) {
+            // The province grants only so many blocks at one height: the next one will do.
+            Err(failure) if failure.code == "slots_busy" => continue,
+            committed => committed.map_err(|failure| not_reserved(failure, blocks))?,
+        };
+        let after = match record.next_slot_block {
+            0 => String::new(),
+            next => format!("?after={}", next - 1),
+        };
+        let items = node.list(&format!("/v1/agencies/{agency}/slots{after}"))?;
+        let number = |item: &serde_json::Value| item.get("block")?.as_u64()?.try_into().ok();
+        granted = items.iter().filter_map(number).collect::<Vec<u32>>();
+        if granted.len() == usize::from(blocks) {
+            return Ok(granted);
+        }
+    }
+    // Some are another machine's. Slots are drawn at random, and the ledger refuses the
+    // second use of one, so sharing a block costs a retry now and then.
+    Ok(granted)
 }
 
 /// A reservation that was not committed in time, in the words of who wanted licences issued and

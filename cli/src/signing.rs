@@ -261,13 +261,26 @@ impl Signer {
         if chain_id != self.chain_id {
             return Err(wrong_chain(node, chain_id, &self.chain_id.to_string()));
         }
+        self.sign_until(height.saturating_add(VALID_HEIGHTS), operations)
+    }
+
+    /// Signs a transaction that is valid up to a height, without asking a node.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large, or the system gives no random bytes.
+    pub(crate) fn sign_until(
+        &self,
+        valid_until_height: u64,
+        operations: Vec<Operation>,
+    ) -> Result<SignedTransaction, Failure> {
         let payload = Payload {
             version: PAYLOAD_VERSION,
             chain_id: self.chain_id,
             actor: self.actor,
             key_id: self.key_id,
             nonce: entropy::bytes()?,
-            valid_until_height: height.saturating_add(VALID_HEIGHTS),
+            valid_until_height,
             operations,
         };
         SignedTransaction::sign(&payload, &self.key).map_err(|e| {

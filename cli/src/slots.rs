@@ -110,6 +110,54 @@ impl Slots {
         Ok(taken)
     }
 
+    /// How many slots at hand are free.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be kept.
+    pub(crate) fn free(&self) -> Result<usize, Failure> {
+        let _lock = files::lock(&files::suffixed(&self.path, ".lock"), true)?;
+        Ok(free_slots(&self.load()?).len())
+    }
+
+    /// Keeps blocks that the ledger granted. Those that are here already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be kept.
+    pub(crate) fn add(&self, granted: &[u32]) -> Result<(), Failure> {
+        let _lock = files::lock(&files::suffixed(&self.path, ".lock"), true)?;
+        let mut blocks = self.load()?;
+        for number in granted {
+            if !blocks.iter().any(|b| b.number == *number) {
+                blocks.push(Block { number: *number, used: SlotBlockRecord::new(0) });
+            }
+        }
+        self.store(&blocks)
+    }
+
+    /// Takes back slots that were taken and that nothing was signed for.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be kept.
+    pub(crate) fn give_back(&self, slots: &[u32]) -> Result<(), Failure> {
+        let _lock = files::lock(&files::suffixed(&self.path, ".lock"), true)?;
+        let mut blocks = self.load()?;
+        for slot in slots {
+            let (number, offset) = slot_block(*slot);
+            let place = blocks.iter().position(|b| b.number == number).unwrap_or_else(|| {
+                // It was left out because all of it was spent.
+                let mut used = SlotBlockRecord::new(0);
+                used.used.fill(u8::MAX);
+                blocks.push(Block { number, used });
+                blocks.len() - 1
+            });
+            blocks[place].used.used[offset as usize / 8] &= !(1 << (offset % 8));
+        }
+        self.store(&blocks)
+    }
+
     /// Uses the block of `slot` no more: the ledger says that it is another's.
     ///
     /// # Errors
@@ -230,6 +278,20 @@ mod tests {
         assert_eq!(slot_block(next[0]).0, 3);
         let code = slots.take(9_000, |_| Ok(vec![3])).unwrap_err().code;
         assert_eq!(code, "no_slots");
+    }
+
+    #[test]
+    fn slots_that_were_given_back_are_the_only_ones_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = slots(dir.path(), "c");
+        slots.add(&[7, 8]).unwrap();
+        let all = slots.take(8_192, no_reserve).unwrap();
+        slots.add(&[]).unwrap();
+        assert_eq!(slots.free().unwrap(), 0);
+        slots.give_back(&all[..300]).unwrap();
+        assert_eq!(slots.free().unwrap(), 300);
+        let again: BTreeSet<u32> = slots.take(300, no_reserve).unwrap().into_iter().collect();
+        assert_eq!(again, all[..300].iter().copied().collect());
     }
 
     #[test]

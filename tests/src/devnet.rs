@@ -228,20 +228,32 @@ impl Devnet {
         symbolon(["--devnet", &folder].iter().chain(arguments))
     }
 
+    /// The process of a node, as it was last started.
+    #[must_use]
+    pub fn pid(&self, province: &str) -> i32 {
+        let nodes = read_file(self.folder.path()).nodes;
+        let node = nodes.iter().find(|n| n.province == province);
+        node.map(|n| n.pid).unwrap_or_else(|| unavailable("no such province"))
+    }
+
+    /// Sends a node's process a signal.
+    pub fn signal(&self, province: &str, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.pid(province)), signal);
+    }
+
     /// Ends a node without warning.
     pub fn kill(&self, province: &str) {
-        let pid = read_file(self.folder.path())
-            .nodes
-            .iter()
-            .find(|n| n.province == province)
-            .map(|n| n.pid)
-            .unwrap_or_else(|| unavailable("no such province"));
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        self.signal(province, Signal::SIGKILL);
         await_that("the killed node is gone", || !self.answers(province));
     }
 
     /// Starts a node again that was killed.
     pub fn restart(&self, province: &str) {
+        self.restart_with(province, &[]);
+    }
+
+    /// The same, with these variables in the node's environment.
+    pub fn restart_with(&self, province: &str, environment: &[(&str, &Path)]) {
         let number = 1 + self
             .file
             .nodes
@@ -249,7 +261,12 @@ impl Devnet {
             .position(|n| n.province == province)
             .unwrap_or_else(|| unavailable("no such province"));
         let folder = self.folder.path().to_string_lossy().into_owned();
-        let output = symbolon(["devnet", "start", "--dir", &folder, "--node", &number.to_string()]);
+        let output = Command::new(binary("symbolon"))
+            .args(["devnet", "start", "--dir", &folder, "--node", &number.to_string()])
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary starts");
         if !output.status.success() {
             unavailable(&format!("devnet start: {}", String::from_utf8_lossy(&output.stderr)));
         }

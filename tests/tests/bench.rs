@@ -19,19 +19,28 @@ fn every_chapter_of_the_benchmark_gives_its_figures() {
     let names: Vec<&str> = chapters.iter().map(|c| c["name"].as_str().unwrap()).collect();
     let expected = [
         "limits of this machine",
+        "what others do on this machine",
         "QR text (ELC1)",
         "status list",
         "authenticated map",
         "starting a network",
-        "issuing, one licence a transaction",
         "issuing, 256 licences a transaction",
+        "issuing, one licence a transaction",
+        "waiting, 50 transactions a second",
+        "waiting, 1,000 transactions a second",
+        "waiting, at 70 % of the highest rate",
+        "filling the ledger",
+        "the same on a full ledger",
         "idle network",
         "reading from one node",
+        "reading while 2,000 licences a second are issued",
         "verifying offline",
     ];
     assert_eq!(names, expected);
     for figure in chapters.iter().flat_map(|c| c["figures"].as_array().unwrap()) {
-        assert!(figure["value"].as_f64().unwrap() >= 0.0, "{figure}");
+        // A quick run leaves the peers out, and says so.
+        let is_number = figure["value"].as_f64().is_some_and(|value| value >= 0.0);
+        assert!(is_number || figure["not_measured"].is_string(), "{figure}");
         let is_share = figure["share"].as_f64().is_none_or(|share| share.is_finite());
         assert!(is_share, "{figure}");
     }

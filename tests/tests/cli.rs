@@ -21,6 +21,8 @@ use serde_json::Value;
 use symbolon_genesis::presets::devnet_from_seed;
 use symbolon_tests::devnet::{Devnet, await_that, binary, json_of};
 
+#[path = "cli/load.rs"]
+mod load;
 #[path = "cli/refused.rs"]
 mod refused;
 
@@ -448,6 +450,7 @@ fn receipts_verify_without_a_node() {
     let issued = bench.sign(&issue);
     let transaction = issued["transaction"].as_str().unwrap();
     bench.ask(&format!("receipt get {transaction} --out r.bin --as 11"), 0);
+    load::is_counted_and_checked(&bench);
     bench.net.stop();
     let kept = issued["receipt_file"].as_str().unwrap();
     for file in [kept, "r.bin"] {

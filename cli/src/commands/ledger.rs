@@ -9,6 +9,7 @@ mod gov;
 mod import;
 mod issue;
 mod licence;
+mod load;
 mod present;
 mod receipt;
 mod recognition;
@@ -55,6 +56,7 @@ pub(crate) enum LedgerCommand {
     Recognition(recognition::RecognitionCommand),
     #[command(subcommand)]
     Gov(gov::GovCommand),
+    Load(Box<load::LoadArgs>),
 }
 
 /// The three steps of a transfer.
@@ -97,5 +99,6 @@ pub(crate) fn run(command: LedgerCommand, context: &Context) -> Outcome {
         LedgerCommand::Agency(command) => agency::run(&command, context),
         LedgerCommand::Recognition(command) => recognition::run(&command, context),
         LedgerCommand::Gov(command) => gov::run(&command, context),
+        LedgerCommand::Load(args) => load::run(&args, context),
     }
 }

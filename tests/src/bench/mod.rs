@@ -15,11 +15,17 @@ pub mod client;
 
 pub mod constant;
 
+pub mod peers;
+
 pub mod issuance;
 
 pub mod wallet;
 
 pub mod reading;
+
+pub mod busy;
+
+pub mod stress;
 
 pub mod offline;
 
@@ -31,7 +37,9 @@ pub mod map;
 
 use std::time::Duration;
 
+use issuance::Bench;
 use limits::Limits;
+use peers::Peers;
 use report::Section;
 
 /// Province whose agency issues, and whose node takes the transactions.
@@ -44,8 +52,16 @@ pub const VERIFIER: &str = "11";
 pub struct Scale {
     /// Length of each phase that time ends.
     pub phase: Duration,
-    /// Licences issued in batches before the network is idle.
-    pub batch_licences: u64,
+    /// Length of a load, and of what goes before it uncounted.
+    pub load: Duration,
+    /// See [`Scale::load`].
+    pub warm_up: Duration,
+    /// How often a load is repeated.
+    pub runs: usize,
+    /// Length of a run of a peer; none when peers are left out.
+    pub peer: Option<Duration>,
+    /// Licences on the ledger when the network is idle and read from.
+    pub licences: u64,
     /// Quiet time over which an idle network is measured.
     pub idle: Duration,
     /// Presentations shown to a node.
@@ -62,7 +78,11 @@ impl Scale {
     /// The scale of the published figures.
     pub const FULL: Self = Self {
         phase: Duration::from_secs(10),
-        batch_licences: 100_000,
+        load: Duration::from_secs(15),
+        warm_up: Duration::from_secs(2),
+        runs: 3,
+        peer: Some(Duration::from_secs(10)),
+        licences: 1_000_000,
         idle: Duration::from_secs(30),
         presentations: 40_000,
         revoked: 10_000,
@@ -72,7 +92,11 @@ impl Scale {
     /// Enough to see that every chapter still works; its figures mean nothing.
     pub const QUICK: Self = Self {
         phase: Duration::from_millis(300),
-        batch_licences: 1_024,
+        load: Duration::from_millis(300),
+        warm_up: Duration::from_millis(100),
+        runs: 1,
+        peer: None,
+        licences: 4_096,
         idle: Duration::from_millis(300),
         presentations: 50,
         revoked: 256,
@@ -89,16 +113,31 @@ impl Scale {
 pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     let limits = Limits::measure(scale.phase);
     show(&limits.section());
+    // Nothing of ours runs beside them.
+    let peers = Peers::measure(scale);
+    show(&peers.section());
     show(&codes::section(scale.phase));
     show(&status_list::section(scale));
     show(&map::section(scale));
     let (net, start) = machine::start();
     show(&start);
-    let issuer = issuance::Issuer::new(&net);
-    show(&issuer.singles(scale, &limits));
-    show(&issuer.batches(scale));
+    issue(&Bench { net: &net, scale, limits: &limits, peers: &peers }, &mut show);
     show(&machine::idle(&net, scale.idle));
     let wallet = wallet::Wallet::fill(&net);
-    show(&reading::section(&net, &wallet, scale, &limits));
+    show(&reading::section(&net, &wallet, scale, &limits, &peers));
+    show(&busy::section(&net, &wallet, scale, &limits));
     show(&offline::section(&net, &wallet, scale.phase));
+}
+
+/// The chapters of issuing: full transactions come first, on an empty ledger, and last, on a full one.
+fn issue(bench: &Bench<'_>, show: &mut impl FnMut(&Section)) {
+    let (empty, before) = bench.batches("issuing, 256 licences a transaction", None);
+    show(&empty);
+    let (singles, highest) = bench.singles();
+    show(&singles);
+    show(&bench.light());
+    show(&bench.steady());
+    show(&bench.busy(highest));
+    show(&bench.fill());
+    show(&bench.batches("the same on a full ledger", Some(before)).0);
 }

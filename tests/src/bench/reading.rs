@@ -12,21 +12,30 @@ use super::{
     client::{Ask, body_of, per_second},
     constant::Constant,
     limits::Limits,
-    report::{Figure, Section},
+    peers::Peers,
+    report::{Figure, Section, Target},
     wallet::Wallet,
 };
 
 /// Signatures that a verdict of a shown licence rests on: the issuer's and the holder's.
-const SIGNATURES: f64 = 2.0;
+pub(super) const SIGNATURES: f64 = 2.0;
 /// Connections of the client.
-const CONNECTIONS: usize = 32;
-/// Presentations of a chapter that differ: with those of both chapters, no more than a node remembers
+pub(super) const CONNECTIONS: usize = 32;
+/// Presentations of a series that differ: those of all three series are no more than a node remembers
 /// of one holder. Whatever is shown again is judged in full again, and only not remembered.
-const DIFFERENT: usize = 32;
+const DIFFERENT: usize = 20;
 /// Presentations of one batch.
 const BATCH: usize = 200;
 /// Batches that are asked for at once: as many as a node of two cores works on.
 const BATCHES: usize = 2;
+/// Least share of what its signature checks allow that a node judges.
+const LEAST_OF_CHECKS: f64 = 0.6;
+/// Least times what an OCSP responder answers.
+const LEAST_OF_OCSP: f64 = 2.0;
+/// Least share of a constant answer that a record with its proof comes to.
+const LEAST_OF_CONSTANT: f64 = 0.5;
+/// Least times what a database looks up without a proof.
+const LEAST_OF_LOOKUPS: f64 = 1.0;
 /// A licence that does not exist.
 const ABSENT: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
 
@@ -36,7 +45,13 @@ const ABSENT: &str = "0000000000000000000000000000000000000000000000000000000000
 ///
 /// When the node refuses what it must accept.
 #[must_use]
-pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) -> Section {
+pub fn section(
+    net: &Devnet,
+    wallet: &Wallet,
+    scale: &Scale,
+    limits: &Limits,
+    peers: &Peers,
+) -> Section {
     let verify = format!("{}/v1/verify", net.node(VERIFIER).http);
     let licences = format!("{}/v1/licences", net.node(VERIFIER).http);
     let allowed = limits.checks_of_all_cores() / SIGNATURES;
@@ -63,27 +78,36 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
         ),
         figures: vec![
             Figure::new("POST /v1/verify, issuer and holder checked", verdicts, "/s")
-                .of(checks, allowed),
+                .of(checks, allowed)
+                .with(Target::AtLeast(LEAST_OF_CHECKS)),
+            Figure::new("the same", verdicts, "/s")
+                .beside("OpenSSL's OCSP responder", &peers.answers)
+                .with(Target::AtLeast(LEAST_OF_OCSP)),
             Figure::new("POST /v1/verify/batch, verdicts", batches * of_batch, "/s")
                 .of(checks, allowed),
             Figure::new("GET /v1/licences/{cid} with its proof", present.0, "/s")
-                .of(constant, present.1),
+                .of(constant, present.1)
+                .with(Target::AtLeast(LEAST_OF_CONSTANT)),
+            Figure::new("the same", present.0, "/s")
+                .beside("PostgreSQL's prepared look-ups", &peers.lookups)
+                .with(Target::AtLeast(LEAST_OF_LOOKUPS)),
             Figure::new("the same of a licence proven absent", absent.0, "/s")
-                .of(constant, absent.1),
+                .of(constant, absent.1)
+                .with(Target::AtLeast(LEAST_OF_CONSTANT)),
         ],
     }
 }
 
 /// Presentations made now, `count` of them and [`DIFFERENT`] different ones; another `series` gives
 /// others.
-fn show(wallet: &Wallet, series: usize, count: usize) -> impl Iterator<Item = String> {
+pub(super) fn show(wallet: &Wallet, series: usize, count: usize) -> impl Iterator<Item = String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let texts: Vec<String> =
         (0..DIFFERENT).map(|number| wallet.present(now, series * DIFFERENT + number)).collect();
     texts.into_iter().cycle().take(count)
 }
 
-fn body(value: &Value) -> Bytes {
+pub(super) fn body(value: &Value) -> Bytes {
     value.to_string().into()
 }
 

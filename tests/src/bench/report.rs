@@ -15,12 +15,18 @@ pub struct Section {
     pub figures: Vec<Figure>,
 }
 
+/// What a peer was measured to do, run by run; or why it was not measured.
+pub type Measured = Result<Vec<f64>, String>;
+
 /// One figure.
 #[derive(Debug)]
 pub struct Figure {
     what: &'static str,
-    value: f64,
+    /// Why there is none, where there is none.
+    value: Result<f64, String>,
     unit: &'static str,
+    /// Lowest and highest of several runs, and how many there were.
+    spread: Option<(f64, f64, usize)>,
     limit: Option<Limit>,
 }
 
@@ -28,7 +34,8 @@ pub struct Figure {
 #[derive(Debug)]
 struct Limit {
     what: &'static str,
-    value: f64,
+    /// Why there is none, where there is none.
+    value: Result<f64, String>,
     target: Option<Target>,
 }
 
@@ -45,13 +52,68 @@ impl Figure {
     /// A figure by itself.
     #[must_use]
     pub fn new(what: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { what, value, unit, limit: None }
+        Self { what, value: Ok(value), unit, spread: None, limit: None }
+    }
+
+    /// The median of several runs, with their spread.
+    #[must_use]
+    pub fn of_runs(what: &'static str, runs: &[f64], unit: &'static str) -> Self {
+        let mut sorted = runs.to_vec();
+        let middle = quantile(&mut sorted, 0.5);
+        let ends = sorted.first().zip(sorted.last());
+        let spread = ends.map(|(low, high)| (*low, *high, runs.len())).filter(|_| runs.len() > 1);
+        Self { spread, ..Self::new(what, middle, unit) }
+    }
+
+    /// The median of a peer's runs, or why there is none.
+    #[must_use]
+    pub fn of_peer(what: &'static str, runs: &Measured, unit: &'static str) -> Self {
+        match runs {
+            Ok(runs) => Self::of_runs(what, runs, unit),
+            Err(why) => Self { what, value: Err(why.clone()), unit, spread: None, limit: None },
+        }
     }
 
     /// The same, as a share of a limit of the same unit.
     #[must_use]
     pub fn of(self, what: &'static str, value: f64) -> Self {
+        Self { limit: Some(Limit { what, value: Ok(value), target: None }), ..self }
+    }
+
+    /// The same, as a share of the median of a peer's runs, where it was measured.
+    #[must_use]
+    pub fn beside(self, what: &'static str, peer: &Measured) -> Self {
+        let value = peer.clone().map(|mut runs| quantile(&mut runs, 0.5));
         Self { limit: Some(Limit { what, value, target: None }), ..self }
+    }
+
+    /// The figure; 0 where there is none.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        self.value.as_ref().copied().unwrap_or(0.0)
+    }
+
+    /// Writes it as a row of a table.
+    fn shown(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = match &self.value {
+            Ok(value) => grouped(*value),
+            Err(why) => return write!(f, "  {:<46} not measured: {why}", self.what),
+        };
+        write!(f, "  {:<46} {value:>12} {:<4}", self.what, self.unit)?;
+        if let Some((low, high, runs)) = &self.spread {
+            write!(f, "  [{} to {} in {runs} runs]", grouped(*low), grouped(*high))?;
+        }
+        let Some(limit) = &self.limit else { return Ok(()) };
+        match (limit.share(self), &limit.value) {
+            (Some(share), Ok(value)) => {
+                write!(f, "  {share:.2} x {} ({})", limit.what, grouped(*value))?;
+                let Some(target) = limit.target else { return Ok(()) };
+                let met = if target.is_met(share) { "met" } else { "not met" };
+                write!(f, "; target {target}: {met}")
+            }
+            (_, Err(why)) => write!(f, "  {}: not measured: {why}", limit.what),
+            _ => Ok(()),
+        }
     }
 
     /// The same, with a target for the share.
@@ -65,8 +127,10 @@ impl Figure {
 }
 
 impl Limit {
-    fn share(&self, value: f64) -> f64 {
-        value / self.value
+    /// Which share of it the figure is, where both were measured.
+    fn share(&self, figure: &Figure) -> Option<f64> {
+        let (value, limit) = (figure.value.as_ref().ok()?, self.value.as_ref().ok()?);
+        Some(value / limit)
     }
 }
 
@@ -93,10 +157,22 @@ impl Section {
     #[must_use]
     pub fn json(&self) -> Value {
         let figure = |f: &Figure| {
-            let mut row = json!({ "what": f.what, "value": rounded(f.value), "unit": f.unit });
+            let number = |value: &Result<f64, String>| value.as_ref().ok().copied().map(rounded);
+            let why = |value: &Result<f64, String>| value.as_ref().err().cloned();
+            let mut row = json!({ "what": f.what, "value": number(&f.value), "unit": f.unit });
+            if let Some(why) = why(&f.value) {
+                row["not_measured"] = why.into();
+            }
+            if let Some((low, high, runs)) = f.spread {
+                row["spread"] =
+                    json!({ "lowest": rounded(low), "highest": rounded(high), "runs": runs });
+            }
             if let Some(limit) = &f.limit {
-                let share = limit.share(f.value);
-                row["limit"] = json!({ "what": limit.what, "value": rounded(limit.value) });
+                row["limit"] = json!({ "what": limit.what, "value": number(&limit.value) });
+                if let Some(why) = why(&limit.value) {
+                    row["limit"]["not_measured"] = why.into();
+                }
+                let Some(share) = limit.share(f) else { return row };
                 row["share"] = rounded(share).into();
                 if let Some(target) = limit.target {
                     row["target"] = target.to_string().into();
@@ -115,16 +191,7 @@ impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  ({})", self.name, self.how)?;
         for figure in &self.figures {
-            let value = grouped(figure.value);
-            write!(f, "  {:<46} {value:>12} {:<4}", figure.what, figure.unit)?;
-            if let Some(limit) = &figure.limit {
-                let share = limit.share(figure.value);
-                write!(f, "  {share:.2} x {} ({})", limit.what, grouped(limit.value))?;
-                if let Some(target) = limit.target {
-                    let met = if target.is_met(share) { "met" } else { "not met" };
-                    write!(f, "; target {target}: {met}")?;
-                }
-            }
+            figure.shown(f)?;
             writeln!(f)?;
         }
         Ok(())
@@ -181,6 +248,16 @@ mod tests {
         assert!(text.contains("1.50 x b (2); target at most 1.4: not met"), "{text}");
         assert!(text.contains("target at least 1.4: met"), "{text}");
         assert_eq!(section.json()["figures"][1]["met"], true);
+        let runs =
+            Figure::of_runs("a", &[3.0, 1.0, 2.0], "/s").beside("b", &Err("no b".to_owned()));
+        let missing = Figure::of_peer("c", &Err("no c".to_owned()), "/s").of("d", 1.0);
+        let section = Section { name: "n", how: String::new(), figures: vec![runs, missing] };
+        let (text, json) = (section.to_string(), section.json());
+        assert!(text.contains(" 2 /s    [1 to 3 in 3 runs]  b: not measured: no b"), "{text}");
+        assert!(text.contains("not measured: no c\n"), "{text}");
+        assert_eq!(json["figures"][0]["spread"]["highest"], 3.0);
+        assert_eq!(json["figures"][0]["limit"]["value"], Value::Null);
+        assert_eq!(json["figures"][1]["value"], Value::Null);
         let shown = [0.012_345, 12.345, 999.6, 1_234_567.0].map(grouped);
         assert_eq!(shown, ["0.0123", "12.3", "1,000", "1,234,567"]);
     }

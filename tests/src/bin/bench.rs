@@ -1,10 +1,13 @@
 //! `make bench`: prints what Symbolon costs on this machine, chapter by chapter, each figure beside
 //! its limit of the same run. `--json` gives one line of JSON a chapter, `--quick` only sees that
-//! everything works.
+//! everything works, `--stress` is `make bench-stress`: a load above what the network can take, a slow
+//! disk, a paused validator.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
-use symbolon_tests::bench::{Scale, constant, report::Section, run, status_list};
+use symbolon_tests::bench::{
+    Scale, constant, peers::ocsp, report::Section, run, status_list, stress,
+};
 
 fn main() -> std::io::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,11 +20,19 @@ fn main() -> std::io::Result<ExitCode> {
         writeln!(std::io::stdout(), "{}", status_list::memory_mib(folder.as_ref()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(other) = given.iter().find(|a| !["--json", "--quick"].contains(a)) {
-        writeln!(std::io::stderr(), "{other}: unknown; usage: bench [--json] [--quick]")?;
+    if let [ocsp::ROLE, folder, millis] = given[..] {
+        let millis = millis.parse().map_err(std::io::Error::other)?;
+        let rate = ocsp::load(folder.as_ref(), Duration::from_millis(millis));
+        writeln!(std::io::stdout(), "{}", rate.map_err(std::io::Error::other)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(other) = given.iter().find(|a| !["--json", "--quick", "--stress"].contains(a)) {
+        let usage = "usage: bench [--json] [--quick] [--stress]";
+        writeln!(std::io::stderr(), "{other}: unknown; {usage}")?;
         return Ok(ExitCode::from(2));
     }
-    let scale = if given.contains(&"--quick") { Scale::QUICK } else { Scale::FULL };
+    let is_quick = given.contains(&"--quick");
+    let scale = if is_quick { Scale::QUICK } else { Scale::FULL };
     let as_json = given.contains(&"--json");
     let mut out = std::io::stdout();
     let show = |section: &Section| {
@@ -29,6 +40,16 @@ fn main() -> std::io::Result<ExitCode> {
         // A reader that went away ends the run no sooner.
         let _ = writeln!(out, "{text}");
     };
+    if given.contains(&"--stress") {
+        let stress = if is_quick { &stress::Scale::QUICK } else { &stress::Scale::FULL };
+        let say = |table: &str| {
+            if !as_json {
+                let _ = writeln!(std::io::stdout(), "{table}");
+            }
+        };
+        let held = stress::run(stress, show, say);
+        return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     run(&scale, show);
     Ok(ExitCode::SUCCESS)
 }
