@@ -8,7 +8,7 @@ CARGO_ALL := --release --workspace --locked
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint bench soak faults demo demo-check demo-stop clean
+.PHONY: help setup build test lint bench bench-wan soak faults demo demo-check demo-stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,10 @@ lint: setup ## format and lints only
 
 bench: build ## measure speed and memory of four nodes on this machine
 	@target/release/bench
+
+bench-wan: setup ## simulate 32 and 100 validators over long lines: finality, bytes, where it saturates
+	cargo build $(CARGO_ALL) --features symbolon-sim/wide-sets --bin wan
+	@target/release/wan
 
 faults: build ## every fault of real nodes, each chain executed again after each (root; half an hour)
 	@scripts/faults.sh
