@@ -13,7 +13,11 @@ use crate::{
 
 /// Most validators: 31 provinces, the Corps, and room for the special regions and observers
 /// that are made validators later.
+#[cfg(not(feature = "wide-sets"))]
 pub const MAX_VALIDATORS: usize = 64;
+/// In a simulation of larger networks alone: one validator for every code of two digits.
+#[cfg(feature = "wide-sets")]
+pub const MAX_VALIDATORS: usize = 100;
 /// Longest peer id in bytes: an Ed25519 identity multihash has 38.
 pub const MAX_PEER_ID_LEN: usize = 64;
 

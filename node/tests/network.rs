@@ -15,7 +15,7 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use network_raw::{Dripped, Raw, blocks_answer, drip, exchange_protocol};
+use network_raw::{Dripped, Line, Raw, blocks_answer, drip, exchange_protocol};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
     hash::{BlockHash, ChainId, Digest},
@@ -317,6 +317,19 @@ async fn a_small_body_is_sent_along_with_its_announcement() {
     });
     assert_eq!(failed.await, hash);
     second.handle.blame(from);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_does_not_wait_until_the_other_side_has_agreed_to_its_stream() {
+    let mut second = node(2, TCP, &[(1, None)]).await;
+    let line = Line::to(&second.address).await;
+    let mut first = node(1, TCP, &[(2, Some(&line.address))]).await;
+    first.connected_to(2).await;
+    second.connected_to(1).await;
+    line.hold_answers();
+    let (hash, bytes) = block(7);
+    first.handle.announce_body(hash, 7, Arc::new(bytes.clone()));
+    assert_eq!(second.body().await.2, bytes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,8 @@
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use symbolon_node::network::limits;
+use symbolon_sim::wan;
 use symbolon_tests::devnet::binary;
 
 #[test]
@@ -44,4 +46,13 @@ fn every_chapter_of_the_benchmark_gives_its_figures() {
         let is_share = figure["share"].as_f64().is_none_or(|share| share.is_finite());
         assert!(is_share, "{figure}");
     }
+}
+
+/// What the simulation of long lines (`make bench-wan`) does is what the node does.
+#[test]
+fn the_wide_network_has_the_limits_of_the_node() {
+    let mesh = [wan::mesh::LOW, wan::mesh::DEGREE, wan::mesh::HIGH];
+    assert_eq!(mesh, [limits::GOSSIP_MESH_LOW, limits::GOSSIP_MESH, limits::GOSSIP_MESH_HIGH]);
+    assert_eq!(wan::PUSH_BYTES, limits::PUSH_BYTES as u64);
+    assert_eq!(wan::HAVE_IDS, limits::GOSSIP_CONTROL_IDS as u64);
 }

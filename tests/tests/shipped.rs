@@ -1,5 +1,6 @@
 //! What is shipped cannot break itself: the feature `mutants` (ledger/src/mutants.rs) is in no
-//! program but the test that is made for it.
+//! program but the test that is made for it. Nor does it take other validator sets: the feature
+//! `wide-sets` (ledger/src/validators.rs) is in no program but the simulation that is.
 
 use std::process::Command;
 
@@ -8,8 +9,8 @@ use symbolon_tests::devnet::binary;
 /// What stands in a program that can break itself; `ledger/src/mutants.rs` has the same words.
 const MARKER: &str = "deliberate breaks are compiled into this program";
 
-/// The feature's name.
-const FEATURE: &str = "mutants";
+/// The features' names.
+const FEATURES: [&str; 2] = ["mutants", "wide-sets"];
 
 /// The packages below one, each with the features that it is built with, as `cargo tree` tells them.
 fn features(arguments: &[&str]) -> String {
@@ -24,17 +25,21 @@ fn features(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn no_shipped_program_is_built_with_the_feature() {
-    for package in ["symbolon-node", "symbolon-cli"] {
-        let tree = features(&["-p", package]);
-        assert!(tree.contains("symbolon-ledger"), "{package}: {tree}");
-        assert!(!tree.contains(FEATURE), "{package} is built with mutants");
+fn no_shipped_program_is_built_with_the_features() {
+    let [node, cli] = ["symbolon-node", "symbolon-cli"].map(|package| features(&["-p", package]));
+    for (what, tree) in [("the node", node), ("the command line", cli)] {
+        assert!(tree.contains("symbolon-ledger"), "{what}: {tree}");
+        for feature in FEATURES {
+            assert!(!tree.contains(feature), "{what} is built with {feature}");
+        }
     }
     let whole = features(&["--workspace"]);
-    assert!(!whole.contains(FEATURE), "the workspace is built with mutants");
-    // And this is how it would look.
-    let broken = features(&["-p", "symbolon-sim", "--features", "mutants"]);
-    assert!(broken.contains(FEATURE), "cargo tree does not show the feature: {broken}");
+    for feature in FEATURES {
+        assert!(!whole.contains(feature), "the workspace is built with {feature}");
+        // And this is how it would look.
+        let with = features(&["-p", "symbolon-sim", "--features", feature]);
+        assert!(with.contains(feature), "cargo tree does not show the feature: {with}");
+    }
 }
 
 #[test]

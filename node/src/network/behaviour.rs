@@ -5,8 +5,8 @@
 //! validator set and from the operator's own configuration.
 
 use libp2p::{
-    PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, identity::Keypair, noise,
-    ping, swarm::NetworkBehaviour, tcp, yamux,
+    PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, core::upgrade,
+    identity::Keypair, noise, ping, swarm::NetworkBehaviour, tcp, yamux,
 };
 use symbolon_ledger::hash::ChainId;
 
@@ -75,6 +75,9 @@ pub(super) fn swarm(
         .map_err(|error| wrong(&error))?
         .with_swarm_config(|config| {
             config
+                // An exchange has one protocol, so its request goes out with the name of it and does
+                // not wait a round trip for the other side to agree: two delays less for a body.
+                .with_substream_upgrade_protocol_override(upgrade::Version::V1Lazy)
                 .with_idle_connection_timeout(IDLE_CONNECTION)
                 .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS)
         })

@@ -20,9 +20,10 @@ use symbolon_ledger::hash::{ChainId, sha256};
 use super::{
     NetworkError,
     limits::{
-        BATCH_BYTES, BATCH_TRANSACTIONS, CONSENSUS_MESSAGE_BYTES, GOSSIP_ENVELOPE_BYTES,
-        GOSSIP_FORWARD_WAIT, GOSSIP_HEARTBEAT, GOSSIP_HISTORY, GOSSIP_MESH, GOSSIP_MESH_HIGH,
-        GOSSIP_MESH_LOW, GOSSIP_PUBLISH_WAIT, GOSSIP_QUEUE, GOSSIP_SEEN,
+        BATCH_BYTES, BATCH_TRANSACTIONS, CONSENSUS_MESSAGE_BYTES, GOSSIP_CONTROL_BYTES,
+        GOSSIP_CONTROL_IDS, GOSSIP_ENVELOPE_BYTES, GOSSIP_FORWARD_WAIT, GOSSIP_HEARTBEAT,
+        GOSSIP_HISTORY, GOSSIP_MESH, GOSSIP_MESH_HIGH, GOSSIP_MESH_LOW, GOSSIP_PUBLISH_WAIT,
+        GOSSIP_QUEUE, GOSSIP_SEEN,
     },
 };
 
@@ -54,8 +55,6 @@ impl Topics {
 /// Most bytes of one gossip frame.
 const FRAME_BYTES: usize =
     BATCH_BYTES + BATCH_TRANSACTIONS * size_of::<u64>() + 2 * GOSSIP_ENVELOPE_BYTES;
-/// Most bytes of gossip control (subscriptions, requests for missed messages) in one frame.
-const CONTROL_BYTES: usize = 16 * 1024;
 /// Most messages in one frame.
 const MESSAGES_PER_FRAME: usize = 64;
 /// Bad messages are forgotten in this time.
@@ -87,7 +86,8 @@ pub(super) fn gossip(identity: &Keypair, chain_id: &ChainId) -> Result<Gossip, N
         .max_transmit_size(FRAME_BYTES)
         .max_transmit_size_for_topic(FRAME_BYTES, transactions.clone())
         .max_transmit_size_for_topic(CONSENSUS_MESSAGE_BYTES, consensus.clone())
-        .max_control_message_size(CONTROL_BYTES)
+        .max_control_message_size(GOSSIP_CONTROL_BYTES)
+        .max_control_messages_sent(GOSSIP_CONTROL_IDS)
         .max_publish_messages(MESSAGES_PER_FRAME)
         .connection_handler_queue_len(GOSSIP_QUEUE)
         .publish_queue_duration(GOSSIP_PUBLISH_WAIT)

@@ -102,6 +102,15 @@ pub const GOSSIP_FORWARD_WAIT: Duration = Duration::from_secs(1);
 pub const GOSSIP_HEARTBEAT: Duration = Duration::from_millis(700);
 /// Heartbeats for which a message waits for its verdict, and can be asked for by others.
 pub const GOSSIP_HISTORY: usize = 14;
+/// Most bytes of gossip control (subscriptions, requests for missed messages) in one frame. Whoever
+/// receives a longer one ends the stream, and gossipsub opens no more than a few of them for as long as
+/// a connection lasts.
+pub const GOSSIP_CONTROL_BYTES: usize = 16 * 1024;
+/// Most messages that a node names to a peer at once, for messages that it missed: what fits into
+/// [`GOSSIP_CONTROL_BYTES`]. A busy chain of 32 validators has thousands in [`GOSSIP_HISTORY`].
+pub const GOSSIP_CONTROL_IDS: usize = 400;
+/// Bytes of such a name: a SHA-256 with its tag and its length.
+const GOSSIP_ID_BYTES: usize = 34;
 /// How long a seen message is known as seen.
 pub const GOSSIP_SEEN: Duration = Duration::from_secs(30);
 /// Peers that a node forwards others' messages to. Its own go to every peer at once, so
@@ -235,6 +244,8 @@ const _: () = assert!(EXCHANGES_PER_CONNECTION >= 2 * REQUESTS_PER_PEER);
 const _: () = assert!(MAX_TRANSACTION_BYTES < BATCH_BYTES);
 const _: () = assert!(SYNC_SLOW.as_millis() < EXCHANGE_TIMEOUT.as_millis());
 const _: () = assert!(2 * EXCHANGES_PER_CONNECTION + 8 <= STREAMS_PER_CONNECTION);
+const _: () =
+    assert!(GOSSIP_CONTROL_IDS * GOSSIP_ID_BYTES + GOSSIP_ENVELOPE_BYTES <= GOSSIP_CONTROL_BYTES);
 const _: () = assert!(GOSSIP_MESH_LOW <= GOSSIP_MESH && GOSSIP_MESH <= GOSSIP_MESH_HIGH);
 
 /// An allowance that refills with time: so much at once, so much a second on average.

@@ -2,6 +2,7 @@
 //! transport honestly, and nothing above it.
 
 mod drip;
+mod line;
 
 use std::{io, time::Duration};
 
@@ -17,6 +18,7 @@ use libp2p::{
 use symbolon_ledger::hash::ChainId;
 
 pub(crate) use drip::{Dripped, blocks_answer, drip};
+pub(crate) use line::Line;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Bytes;

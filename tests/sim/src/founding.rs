@@ -6,10 +6,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use symbolon_genesis::presets::{DevnetKeys, devnet_from_seed};
+use symbolon_genesis::{
+    Genesis,
+    presets::{DevnetKeys, ListedProvince, MAX_DEVNET, devnet, devnet_from_seed, devnet_provinces},
+};
 use symbolon_ledger::{
     block::Header,
-    codes::{ProvinceCode, TypeCode},
+    codes::{Label, ProvinceCode, TypeCode},
     hash::{ChainId, tagged_hash},
     keys::SecretKey,
     state::StateKey,
@@ -53,7 +56,7 @@ impl Founding {
     }
 
     fn make(validators: usize) -> Self {
-        let (genesis, keys) = devnet_from_seed(validators, &KEYS, EPOCH_MS, 9_000);
+        let (genesis, keys) = network(validators);
         let changes = genesis.changes();
         let mut pages = Memory::default();
         let authenticated = changes.iter().filter(|(key, _)| key.is_authenticated());
@@ -121,6 +124,36 @@ impl Founding {
     #[must_use]
     pub fn set(&self) -> &ValidatorSet {
         &self.set
+    }
+}
+
+/// The founding document and all private keys: a development network of the presets, or, with more
+/// seats than they name provinces, one with provinces that are made up.
+fn network(validators: usize) -> (Genesis, Vec<DevnetKeys>) {
+    if validators <= MAX_DEVNET {
+        return devnet_from_seed(validators, &KEYS, EPOCH_MS, 9_000);
+    }
+    let mut provinces = devnet_provinces(MAX_DEVNET);
+    let all = (0..100).map(|n| format!("{n:02}").parse().expect("two digits"));
+    let free: Vec<ProvinceCode> =
+        all.filter(|code| provinces.iter().all(|known| known.code != *code)).collect();
+    provinces.extend(free.into_iter().map(made_up).take(validators - MAX_DEVNET));
+    let keys: Vec<DevnetKeys> =
+        provinces.iter().map(|p| DevnetKeys::from_seed(&KEYS, p.code)).collect();
+    let members: Vec<_> =
+        provinces.iter().zip(&keys).map(|(p, keys)| keys.member(p, Vec::new())).collect();
+    (devnet(EPOCH_MS, &members), keys)
+}
+
+fn made_up(code: ProvinceCode) -> ListedProvince {
+    let label = |text: String| text.parse::<Label>().expect("a short name");
+    ListedProvince {
+        code,
+        name_zh: label(format!("省{code}")),
+        name_en: label(format!("Province {code}")),
+        slug: format!("province-{code}"),
+        verified: false,
+        source: label("made up".to_owned()),
     }
 }
 

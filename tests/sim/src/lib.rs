@@ -16,7 +16,8 @@
 //! (what each effect of a host does), [`post`] (what travels), [`founding`], [`machine`] and
 //! [`shared`] (the state), [`agency`] and [`council`] (what is asked of it), [`byzantine`] (the
 //! liars, one file each), [`twins`] (their systematic cases), [`invariants`] and [`quorum`],
-//! [`sweep`] (many runs at once).
+//! [`sweep`] (many runs at once). Apart from all this stands [`wan`]: what a large network takes when
+//! nothing goes wrong.
 
 pub mod plan;
 
@@ -55,6 +56,8 @@ pub mod invariants;
 pub mod quorum;
 
 pub mod sweep;
+
+pub mod wan;
 
 pub mod dice;
 
