@@ -20,6 +20,7 @@ use crate::encoding::to_base64url;
 
 mod issue;
 mod key_binding;
+mod memory;
 mod parse;
 
 pub(crate) use issue::sign;
@@ -27,6 +28,7 @@ pub(crate) use issue::sign;
 pub(crate) use issue::sign_with;
 pub use issue::{Issue, IssueError, Issued, disclosure_count, issue};
 pub use key_binding::{KeyBinding, KeyBindingError, bind};
+pub use memory::{NoMemory, SignatureMemory};
 pub use parse::{
     Disclosed, DisclosureError, IssuerName, ParseError, Parsed, SignatureChecked, SignatureError,
     StatusReference,

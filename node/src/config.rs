@@ -11,7 +11,7 @@ use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::Validato
 use thiserror::Error;
 
 use crate::{
-    http::{NotAnOrigin, PublicOrigin},
+    http::{MAX_HTTP_WORKERS, NotAnOrigin, PublicOrigin},
     key_files::{self, KeyFileError},
     sign_state::{self, Owner},
     snapshot::SNAPSHOTS_KEPT,
@@ -149,6 +149,24 @@ pub struct HttpConfig {
     /// node gives out. Needed behind a proxy.
     #[serde(default)]
     pub public_origin: Option<String>,
+    /// Threads that serve it and the operator's listener, 1 to [`MAX_HTTP_WORKERS`]; as many as the
+    /// machine has cores when absent.
+    #[serde(default)]
+    pub workers: Option<usize>,
+}
+
+impl HttpConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        match self.workers {
+            Some(workers) if !(1..=MAX_HTTP_WORKERS).contains(&workers) => {
+                let problem = format!(
+                    "{workers} is not from 1 to {MAX_HTTP_WORKERS}; give the number of threads that may serve HTTP, or remove it for one of each core"
+                );
+                Err(ConfigError::Value { key: "http.workers", problem })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A listener.
@@ -270,6 +288,7 @@ impl Loaded {
 pub fn read_without_keys(path: &Path) -> Result<(NodeConfig, Genesis), ConfigError> {
     let config = read_config(path)?;
     config.history.check()?;
+    config.http.check()?;
     let genesis = read_genesis(&config.genesis)?;
     Ok((config, genesis))
 }
@@ -334,6 +353,7 @@ pub fn read(path: &Path) -> Result<Read, ConfigError> {
     let config = read_config(path)?;
     let mut problems = Vec::new();
     problems.extend(config.history.check().err());
+    problems.extend(config.http.check().err());
     let genesis = noting(&mut problems, read_genesis(&config.genesis));
     let province = config
         .province
@@ -530,5 +550,19 @@ mod tests {
         check("keep_blocks = 40\nsnapshot_every = 21", false);
         check("keep_blocks = 40\nsnapshot_every = 0", false);
         assert!(toml::from_str::<HistoryConfig>("keep = 1").is_err());
+    }
+
+    #[test]
+    fn http_has_some_threads_and_not_any_number_of_them() {
+        let check = |text: &str, good: bool| {
+            let text = format!("listen = \"127.0.0.1:1\"\n{text}");
+            let config: HttpConfig = toml::from_str(&text).unwrap();
+            assert_eq!(config.check().is_ok(), good, "{text}");
+        };
+        check("", true);
+        check("workers = 1", true);
+        check("workers = 256", true);
+        check("workers = 0", false);
+        check("workers = 257", false);
     }
 }

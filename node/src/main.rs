@@ -23,7 +23,7 @@ use symbolon_node::{
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-/// Threads that serve HTTP and the network. Heavy work is done on other threads, and four nodes
+/// Threads that serve the network. Heavy work and HTTP are done on other threads, and four nodes
 /// share a small machine in the demonstration network.
 const WORKER_THREADS: usize = 2;
 

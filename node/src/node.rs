@@ -25,7 +25,9 @@ use crate::{
     config::{Loaded, NodeConfig},
     engine::{self, Clock, EngineError, EngineHandle, EngineParts, Outside},
     execution,
-    http::{HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, TlsFiles},
+    http::{
+        HttpAddresses, HttpContext, HttpError, HttpLimits, HttpListeners, HttpThreads, TlsFiles,
+    },
     join::{self, JoinParts, Joiner},
     keeper::Keeper,
     metrics::Metrics,
@@ -133,6 +135,7 @@ pub async fn run(
     check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded.config, insecure_public)?)?;
+    let threads = HttpThreads::start(loaded.config.http.workers)?;
     let store = open_store(&loaded)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
@@ -179,8 +182,7 @@ pub async fn run(
         public_origin: loaded.public_origin,
     };
     let (stop_http, http_stopped) = watch::channel(false);
-    let server = listeners.serve(context, http_stopped);
-    tokio::pin!(server);
+    let mut server = threads.serve(listeners, context, http_stopped);
     let (mut status, mut serving) = (engine.status(), true);
     let outcome = tokio::select! {
         result = &mut server => {

@@ -29,6 +29,9 @@ mod serving;
 #[path = "http/trust.rs"]
 mod trust;
 
+#[path = "http/kept.rs"]
+mod kept;
+
 #[path = "http/waiting.rs"]
 mod waiting;
 

@@ -12,7 +12,7 @@
 
 use symbolon_credential::{
     date,
-    sd_jwt::{Disclosed, ParseError, Parsed, SignatureChecked},
+    sd_jwt::{Disclosed, NoMemory, ParseError, Parsed, SignatureChecked, SignatureMemory},
 };
 use symbolon_ledger::{
     catalogue::{Disclosure, LicenceTypeRecord},
@@ -21,6 +21,7 @@ use symbolon_ledger::{
     records::{AgencyRecord, AgencyStatus, KeyRecord, LicenceRecord, LicenceStatus, slot_list},
 };
 
+pub use crate::view::{Ledger, Unavailable};
 use crate::{
     listed::{Listed, Ruling, listed},
     message::{Holder, answer, joined, late, lead, with_holder},
@@ -78,56 +79,6 @@ impl Request {
     }
 }
 
-/// Why the ledger could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unavailable {
-    /// The node is catching up.
-    NodeBehind,
-    /// Too few provinces answer to make blocks.
-    NoQuorum,
-    /// No node answered.
-    Unreachable,
-    /// The state of that height is not kept any more.
-    Pruned,
-    /// Offline: the pinned block of the trust bundle is too old to rely on.
-    TrustTooOld,
-    /// Offline: this machine's clock is behind the pinned block.
-    ClockBehind,
-    /// Offline: the proofs at hand do not cover what the answer rests on.
-    NotProven,
-    /// Offline: a proven record has a form that this program does not know.
-    UnknownForm,
-}
-
-impl Unavailable {
-    pub(crate) fn detail(self) -> &'static str {
-        match self {
-            Self::NodeBehind => "this node is catching up with the chain",
-            Self::NoQuorum => "too few provinces answer to make new blocks",
-            Self::Unreachable => "no node answered",
-            Self::Pruned => "the state of that height is not kept any more",
-            Self::TrustTooOld => "the trust bundle is too old to rely on",
-            Self::ClockBehind => "the clock of this machine is behind the trust bundle",
-            Self::NotProven => {
-                "the proofs at hand do not cover this licence with its issuer and type"
-            }
-            Self::UnknownForm => "a proven record has a form that this program does not know",
-        }
-    }
-}
-
-/// What is known of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ledger {
-    /// Its records at one height.
-    At(Box<LedgerView>),
-    /// The same, from a node that knows why it has no newer block. What the records prove counts
-    /// as always; where they are too old, the verdict says why, and what helps.
-    Late(Box<LedgerView>, Unavailable),
-    /// Nothing.
-    Unavailable(Unavailable),
-}
-
 /// Judges a well-formed presentation, for a verifier that remembers nothing.
 ///
 /// ```
@@ -153,13 +104,24 @@ pub fn judge(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Verdi
 /// memory about [`Judged::showing`] and closes with [`Judged::verdict`].
 #[must_use]
 pub fn hear(presentation: &Parsed, ledger: &Ledger, request: &Request) -> Judged {
+    hear_again(presentation, ledger, request, &NoMemory)
+}
+
+/// The same, for a verifier that also remembers which issuers' signatures it has checked.
+#[must_use]
+pub fn hear_again(
+    presentation: &Parsed,
+    ledger: &Ledger,
+    request: &Request,
+    signatures: &dyn SignatureMemory,
+) -> Judged {
     let mut bench = Bench::default();
     bench.pass(CheckName::Format, "a presentation of a licence in SD-JWT form");
     match ledger {
-        Ledger::At(view) => Case { presentation, view, request }.hear(bench),
+        Ledger::At(view) => Case { presentation, view, request, signatures }.hear(bench),
         Ledger::Late(view, why) => {
             bench.late = Some(*why);
-            Case { presentation, view, request }.hear(bench)
+            Case { presentation, view, request, signatures }.hear(bench)
         }
         Ledger::Unavailable(why) => {
             bench.doubt(CheckName::IssuerKey, Reason::LedgerUnavailable, why.detail());
@@ -276,6 +238,7 @@ struct Case<'c> {
     presentation: &'c Parsed,
     view: &'c LedgerView,
     request: &'c Request,
+    signatures: &'c dyn SignatureMemory,
 }
 
 impl<'c> Case<'c> {
@@ -284,7 +247,7 @@ impl<'c> Case<'c> {
     fn hear(&self, mut bench: Bench) -> Judged {
         self.issuer_key(&mut bench);
         let checked = self.signature(&mut bench);
-        let licence_type = self.view.licence_type.as_ref();
+        let licence_type = self.view.licence_type.as_deref();
         let disclosed = checked.and_then(|c| disclosures(c, licence_type, &mut bench));
         let absent = self.ledger(&mut bench);
         self.compromise(&mut bench);
@@ -374,7 +337,7 @@ impl<'c> Case<'c> {
             bench.skip(CheckName::Signature, "the issuer's key is not known");
             return None;
         };
-        match self.presentation.check_signature(&key.key) {
+        match self.presentation.check_signature_once(&key.key, self.signatures) {
             Ok(checked) => {
                 bench.pass(CheckName::Signature, "the issuer's key signed it");
                 Some(checked)

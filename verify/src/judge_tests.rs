@@ -53,7 +53,7 @@ const NO_AGENCY: Change = |s| {
 const NO_KEY: Change = |s| s.view.key = None;
 const OTHER_KEY: Change = |s| {
     let holder = key_record(&s.holder, KeyPurpose::Credential);
-    s.view.key = Some(holder);
+    s.view.key = Some(holder.into());
 };
 const OTHER_PURPOSE: Change = |s| {
     s.view.key.as_mut().unwrap().purpose = KeyPurpose::Transaction;
@@ -515,9 +515,9 @@ fn the_view_asks_for_every_record_once() {
         Ok(match key {
             StateKey::Licence(_) => known.licence.as_ref().map(Record::to_bytes),
             StateKey::Agency(_) => known.agency.as_ref().map(Record::to_bytes),
-            StateKey::Key(_, 3) => known.key.as_ref().map(Record::to_bytes),
-            StateKey::Key(_, _) => known.transaction_key.as_ref().map(Record::to_bytes),
-            StateKey::LicenceType(_) => known.licence_type.as_ref().map(Record::to_bytes),
+            StateKey::Key(_, 3) => known.key.as_deref().map(Record::to_bytes),
+            StateKey::Key(_, _) => known.transaction_key.as_deref().map(Record::to_bytes),
+            StateKey::LicenceType(_) => known.licence_type.as_deref().map(Record::to_bytes),
             StateKey::Province(p) if p.as_str() == "44" => {
                 known.province.as_ref().map(Record::to_bytes)
             }

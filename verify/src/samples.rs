@@ -204,12 +204,11 @@ impl Scene {
             licence: Some(licence()),
             agency: Some(agency_record(agency)),
             province: Some(home),
-            key: Some(key_record(&issuer, KeyPurpose::Credential)),
-            transaction_key: Some(key_record(
-                &SecretKey::from_seed(&[23; 32]),
-                KeyPurpose::Transaction,
-            )),
-            licence_type: Some(licence_type()),
+            key: Some(key_record(&issuer, KeyPurpose::Credential).into()),
+            transaction_key: Some(
+                key_record(&SecretKey::from_seed(&[23; 32]), KeyPurpose::Transaction).into(),
+            ),
+            licence_type: Some(licence_type().into()),
             asking_province: Some(province("11", "北京市", "Beijing")),
             recognition: None,
             recognition_known: true,

@@ -281,6 +281,11 @@ impl Parsed {
         Ok(SignatureChecked(self))
     }
 
+    /// This, of which it is known that the issuer's key signed it.
+    pub(super) fn held(&self) -> SignatureChecked<'_> {
+        SignatureChecked(self)
+    }
+
     /// The presentation with only the disclosures of the claims named in `show`, and without a
     /// key binding. For the holder, who trusts the credential in hand.
     ///

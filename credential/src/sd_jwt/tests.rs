@@ -1,12 +1,16 @@
 //! A credential's way from an agency to a verifier, and what may go wrong on it.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     codes::{Origin, ProvinceCode, Uscc},
+    hash::Digest,
     keys::SecretKey,
 };
 
@@ -512,4 +516,51 @@ proptest! {
             let _ = parsed.check_signature(&key).map(|c| (c.disclose().is_ok(), c.key_binding()));
         }
     }
+}
+
+/// Names of signatures that hold.
+#[derive(Default)]
+struct Names(RefCell<BTreeSet<Digest>>);
+
+impl SignatureMemory for Names {
+    fn holds(&self, name: &Digest) -> bool {
+        self.0.borrow().contains(name)
+    }
+
+    fn keep(&self, name: Digest) {
+        self.0.borrow_mut().insert(name);
+    }
+}
+
+#[test]
+fn a_remembered_signature_vouches_for_no_other_text_and_no_other_key() {
+    let desk = driving_desk();
+    let text = desk.issue().text;
+    let (key, other) = (desk.issuer.public_key(), desk.holder.public_key());
+    let memory = Names::default();
+    let check = |text: &str, key| {
+        let parsed = Parsed::parse(text).unwrap();
+        let once = parsed.check_signature_once(key, &memory).is_ok();
+        assert_eq!(once, parsed.check_signature(key).is_ok(), "{text}");
+        once
+    };
+    assert!(!check(&text, &other));
+    assert!(memory.0.borrow().is_empty(), "a signature that does not hold is remembered");
+    for _ in 0..2 {
+        assert!(check(&text, &key));
+        assert!(!check(&text, &other));
+    }
+    // Each character of what was signed and of the signature, where that leaves a credential.
+    let (mut tried, end) = (0, text.find('~').unwrap());
+    for at in 0..end {
+        let letter = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let mut changed = text.clone();
+        changed.replace_range(at..=at, letter);
+        if Parsed::parse(&changed).is_ok() {
+            assert!(!check(&changed, &key), "character {at}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 80, "only {tried} of them were credentials");
+    assert_eq!(memory.0.borrow().len(), 1);
 }

@@ -250,7 +250,7 @@ fn slots_of(
     asked: &SlotPage,
 ) -> Result<List<SlotBlock>, Problem> {
     let size = page_size(asked.limit)?;
-    let mut proof = Proof::start(asked.proof, view)?;
+    let mut proof = Proof::start(asked.proof, view);
     proof.cover(&Shown::at(StateKey::Agency(agency.uscc), ()), true)?;
     let (mut items, mut looked_at, mut next) = (Vec::new(), None, None);
     let blocks = view.slot_blocks(agency.province, asked.after);

@@ -21,6 +21,7 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{APPLICATION_CBOR, Asked, HeightPart, Named, to_base64url, wants_cbor},
+    kept::unchanging,
     registries::{List, page_size},
     words::{hex, instant},
 };
@@ -231,7 +232,7 @@ pub(super) async fn get_block(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let cbor = wants_cbor(&headers);
-    server.read(move |view| block_answer(view, height, cbor)).await
+    server.read(move |view| block_answer(view, height, cbor)).await.map(unchanging)
 }
 
 /// A precommit in a certificate.
@@ -295,7 +296,7 @@ pub(super) async fn get_certificate(
         };
         Ok(Json(body).into_response())
     };
-    server.read(look).await
+    server.read(look).await.map(unchanging)
 }
 
 /// What a validator said last, in a vote or proposal that this node has checked. All null when it

@@ -148,7 +148,7 @@ pub(super) async fn verify_cert_info(
     };
     let (reply, data, verdict) = server.check(compare).await?;
     if let Some(verdict) = verdict {
-        count(&server, &verdict);
+        count(&server, verdict.outcome);
     }
     Ok(Json(VerifyCertReply { head: (&reply).into(), data }))
 }

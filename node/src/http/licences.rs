@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::{Deserialize, Serialize};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     hash::Cid,
     operation::Actor,
     records::{
-        AgencyIndexRecord, AgencyRecord, LicenceRecord, LicenceStatus, ProvinceRecord,
+        AgencyIndexRecord, AgencyRecord, LicenceRecord, LicenceStatus, ProvinceRecord, Record,
         TypeIndexRecord, slot_list,
     },
     state::StateKey,
@@ -22,6 +22,7 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{Asked, CidPart, Named, to_base64url},
+    kept::Tag,
     registries::page_size,
     words::{AsOf, hex, instant, month, record},
 };
@@ -112,19 +113,22 @@ pub(super) struct Licence {
 
 /// What a licence refers to by number, and where all of it stands.
 pub(super) struct Context {
-    pub(super) licence_type: LicenceTypeRecord,
-    pub(super) agency: AgencyRecord,
+    pub(super) licence_type: Arc<LicenceTypeRecord>,
+    pub(super) agency: Arc<AgencyRecord>,
     places: Vec<StateKey>,
 }
 
 /// Reads a record that another one refers to: it must be there.
-fn referred<R: symbolon_ledger::records::Record>(
+fn referred<R>(
     view: &View<'_>,
     places: &mut Vec<StateKey>,
     key: StateKey,
-) -> Result<R, StorageError> {
+) -> Result<Arc<R>, StorageError>
+where
+    R: Record + Send + Sync + 'static,
+{
     let record =
-        view.record(&key)?.ok_or_else(|| StorageError::damaged(format!("{key:?} is missing")))?;
+        view.shared(&key)?.ok_or_else(|| StorageError::damaged(format!("{key:?} is missing")))?;
     places.push(key);
     Ok(record)
 }
@@ -137,22 +141,22 @@ pub(super) fn context(
 ) -> Result<Context, StorageError> {
     let mut places = vec![StateKey::Licence(cid)];
     let number = StateKey::LicenceTypeByIndex(licence.type_index);
-    let TypeIndexRecord { code, .. } = referred(view, &mut places, number)?;
-    let licence_type = referred(view, &mut places, StateKey::LicenceType(code))?;
+    let index: Arc<TypeIndexRecord> = referred(view, &mut places, number)?;
+    let licence_type = referred(view, &mut places, StateKey::LicenceType(index.code.clone()))?;
     let number = StateKey::AgencyByIndex(licence.agency_index);
-    let AgencyIndexRecord { uscc, .. } = referred(view, &mut places, number)?;
-    let agency = referred(view, &mut places, StateKey::Agency(uscc))?;
+    let index: Arc<AgencyIndexRecord> = referred(view, &mut places, number)?;
+    let agency = referred(view, &mut places, StateKey::Agency(index.uscc))?;
     Ok(Context { licence_type, agency, places })
 }
 
 fn show(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Licence, StorageError> {
     let Context { licence_type, agency, mut places } = context(view, cid, licence)?;
-    let province: ProvinceRecord =
+    let province: Arc<ProvinceRecord> =
         referred(view, &mut places, StateKey::Province(agency.province))?;
     let transfer_to = match licence.status {
         LicenceStatus::TransferPending { to } => {
             let key = StateKey::AgencyByIndex(to);
-            let target: AgencyIndexRecord = referred(view, &mut places, key)?;
+            let target: Arc<AgencyIndexRecord> = referred(view, &mut places, key)?;
             Some(target.uscc.to_string())
         }
         _ => None,
@@ -212,16 +216,28 @@ fn find(view: &View<'_>, cid: Cid) -> Result<LicenceRecord, Problem> {
 }
 
 /// A licence: record, status and state proof. The 404 proves the absence.
+///
+/// It may be kept, and with `If-None-Match` be asked for again: 304 until the next block.
 #[utoipa::path(get, path = "/v1/licences/{cid}", tag = "licences",
-    params(("cid" = String, Path, description = "64 hexadecimal digits")),
-    responses((status = 200, body = Licence), (status = 400, body = ProblemDocument),
+    params(("cid" = String, Path, description = "64 hexadecimal digits"),
+        ("if-none-match" = Option<String>, Header, description = "ETag of the answer at hand")),
+    responses((status = 200, body = Licence),
+        (status = 304, description = "There is no newer block than that of the answer at hand"),
+        (status = 400, body = ProblemDocument),
         (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
 pub(super) async fn get_licence(
     State(server): State<Arc<Server>>,
     Named(CidPart(cid)): Named<CidPart>,
-) -> Result<Json<Licence>, Problem> {
-    let look = move |view: &View<'_>| Ok(show(view, cid, &find(view, cid)?)?);
-    server.read(look).await.map(Json)
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let look = move |view: &View<'_>| {
+        let licence = find(view, cid)?;
+        let tag = Tag::of(&view.mark(), &cid);
+        let shown = if tag.is_known(&headers) { None } else { Some(show(view, cid, &licence)?) };
+        Ok((tag, shown))
+    };
+    let (tag, shown) = server.glance(look).await?;
+    Ok(tag.on(shown.map(Json)))
 }
 
 /// One event of a licence.
@@ -306,12 +322,13 @@ fn name_actor(view: &View<'_>, actor: Actor) -> Result<ActorName, StorageError> 
     let mut places = Vec::new();
     Ok(match actor {
         Actor::Agency(uscc) => {
-            let agency: AgencyRecord = referred(view, &mut places, StateKey::Agency(uscc))?;
+            let agency: Arc<AgencyRecord> = referred(view, &mut places, StateKey::Agency(uscc))?;
             let province = agency.province.to_string();
             ActorName { uscc: Some(uscc.to_string()), name: agency.name.to_string(), province }
         }
         Actor::Province(code) => {
-            let record: ProvinceRecord = referred(view, &mut places, StateKey::Province(code))?;
+            let record: Arc<ProvinceRecord> =
+                referred(view, &mut places, StateKey::Province(code))?;
             ActorName { uscc: None, name: record.name_zh.to_string(), province: code.to_string() }
         }
     })

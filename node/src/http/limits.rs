@@ -2,8 +2,8 @@
 //!
 //! Every request passes [`guard`] or [`guard_operator`]: it has a place or is told to come back, it ends in time, a
 //! panic does not end the connection, and it is counted. Work that reads the database or checks
-//! signatures runs on blocking threads behind a [`Gate`], so that it never holds up the tasks of
-//! network and consensus. A request that was given up keeps its place until its work ends.
+//! signatures takes a place at a [`Gate`]; what may be long or wait for a disk runs on blocking
+//! threads ([`super::reading`]). A request that was given up keeps its place until its work ends.
 
 use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use axum::{
 use futures::FutureExt as _;
 use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::Instant,
 };
 
@@ -218,6 +218,11 @@ impl Gate {
         }
     }
 
+    /// A place, if there is one now.
+    pub(super) fn enter_at_once(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
+    }
+
     /// Runs `work` on a blocking thread once there is a place.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Problem>
     where
@@ -273,9 +278,9 @@ struct Places<'s> {
 async fn pass(server: &Server, places: Places<'_>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_name(request.method());
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("none".into(), |p| p.as_str().to_owned());
-    let mut response = answer(places, &route, method, request, next).await;
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let mut response = answer(places, route, method, request, next).await;
     let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
     if response.status() == StatusCode::NOT_FOUND && is_bare {
         // The pages under /docs know no problem documents.
@@ -285,7 +290,7 @@ async fn pass(server: &Server, places: Places<'_>, request: Request, next: Next)
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let (status, elapsed) = (response.status(), started.elapsed());
-    server.context.metrics.http_answered(&route, method, status.as_u16(), elapsed);
+    server.context.metrics.http_answered(route, method, status.as_u16(), elapsed);
     // The route's pattern, never the address: an address may be copied from a person's licence.
     tracing::debug!(method, route, status = status.as_u16(), ?elapsed, "answered");
     response

@@ -2,13 +2,14 @@
 //!
 //! It reads snapshots and hands transactions to the pool; it never writes the chain. Read
 //! [`limits`] and [`callers`] for what a caller may take, [`error`] for how a refusal looks,
-//! [`extract`], [`queries`] and [`bodies`] for how requests are read, [`memory`] for what is remembered between
-//! them, then the modules of the addresses: [`transactions`], [`licences`], [`staple`], [`verify`],
-//! [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`], [`blocks`],
-//! [`evidence`], [`trust`], [`events`]; then [`status_lists`], [`well_known`] and
-//! [`type_metadata`], which are read without any knowledge of the ledger; and [`admin`] for the
-//! operator. The shapes are described at `/docs` of a running node and in
-//! `docs/reference/http-api.md`.
+//! [`extract`], [`queries`] and [`bodies`] for how requests are read, [`reading`] for how the
+//! database is, [`kept`] for what callers may keep, [`memory`] for what is remembered between
+//! requests, then the modules of the addresses: [`transactions`], [`licences`], [`staple`],
+//! [`verify`], [`tickets`], [`compat`], [`agencies`], [`reversals`], [`registries`], [`proposals`],
+//! [`blocks`], [`evidence`], [`trust`], [`events`]; then [`status_lists`], [`well_known`] and
+//! [`type_metadata`], which are read without any knowledge of the ledger; [`admin`] for the
+//! operator; and [`threads`] for who serves all of it. The shapes are described at `/docs` of a
+//! running node and in `docs/reference/http-api.md`.
 
 mod limits;
 
@@ -21,6 +22,10 @@ mod extract;
 mod bodies;
 
 mod words;
+
+mod reading;
+
+mod kept;
 
 mod memory;
 
@@ -78,11 +83,14 @@ mod admin;
 
 mod tls;
 
+mod threads;
+
 pub use admin::CHECKPOINT_PATH;
 pub use callers::Share;
 pub use limits::{CHECKPOINT_TIMEOUT, HttpLimits};
 pub use operator::operator_authorization;
 pub use origin::{NotAnOrigin, PublicOrigin};
+pub use threads::{HttpThreads, MAX_HTTP_WORKERS, Serving};
 pub use tls::TlsFiles;
 
 use std::{
@@ -117,7 +125,7 @@ use crate::{
     metrics::Metrics,
     pool::Pool,
     status_signer::StatusSigner,
-    storage::{Store, View},
+    storage::Store,
 };
 use bodies::Budget;
 use callers::Callers;
@@ -130,7 +138,7 @@ use limits::{
 use operator::OperatorToken;
 use tickets::Tickets;
 use tls::Doorkeeper;
-use verify::recall::Recall;
+use verify::{recall::Recall, signatures::Signatures};
 
 /// How long open requests may go on after the node was told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -226,6 +234,9 @@ pub enum HttpError {
     /// The system gives no threads.
     #[error("cannot start the verification threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The system gives no threads.
+    #[error("cannot start the threads that serve HTTP: {0}")]
+    Workers(io::Error),
     /// A listener failed.
     #[error("the HTTP listener failed: {0}")]
     Serve(io::Error),
@@ -264,6 +275,8 @@ struct Server {
     batches: Gate,
     /// What was shown here, and the challenges given here.
     recall: Recall,
+    /// Issuers' signatures that were found to hold.
+    signatures: Signatures,
     /// Presentations that are left here for a minute.
     tickets: Tickets,
     /// Answers to requests that may be sent again.
@@ -307,6 +320,7 @@ impl Server {
             large: Budget::new(MAX_LARGE_BODIES),
             batches: Gate::new(limits.batches, "batches"),
             recall,
+            signatures: Signatures::default(),
             tickets: Tickets::new(limits.tickets_of_one),
             answers: Answers::new(limits.keys_of_one, limits.answer_bytes_of_one),
             encrypted,
@@ -316,49 +330,6 @@ impl Server {
             stopping: watch::Sender::new(false),
         }))
     }
-
-    /// As [`Server::read`], in the operator's own places.
-    async fn read_for_operator<T, F>(&self, look: F) -> Result<T, Problem>
-    where
-        T: Send + 'static,
-        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
-    {
-        let store = self.context.store.clone();
-        self.operator_reads.run(move || noting(&store, look)).await
-    }
-
-    /// Reads from one snapshot, on a blocking thread.
-    async fn read<T, F>(&self, look: F) -> Result<T, Problem>
-    where
-        T: Send + 'static,
-        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
-    {
-        let store = self.context.store.clone();
-        self.reads.run(move || noting(&store, look)).await
-    }
-
-    /// As [`Server::read`], for verifying presentations.
-    async fn check<T, F>(&self, look: F) -> Result<T, Problem>
-    where
-        T: Send + 'static,
-        F: FnOnce(&View<'_>) -> Result<T, Problem> + Send + 'static,
-    {
-        let store = self.context.store.clone();
-        self.checks.run(move || noting(&store, look)).await
-    }
-}
-
-/// Reads from one snapshot. A database that fails stops the node, also when a caller meets it
-/// first.
-fn noting<T>(
-    store: &Store,
-    look: impl FnOnce(&View<'_>) -> Result<T, Problem>,
-) -> Result<T, Problem> {
-    let answer = store.view().map_err(Problem::from).and_then(|view| look(&view));
-    if let Err(Problem { fault: Some(fault), .. }) = &answer {
-        store.note_fault(fault);
-    }
-    answer
 }
 
 /// The outside interface.

@@ -296,7 +296,7 @@ pub(super) async fn list_proposals(
     let answer = move |view: &View<'_>| {
         let first = asked.after.map_or(Some(0), |after| after.checked_add(1));
         let mut numbers = numbers(view, first.unwrap_or(u32::MAX), asked.open)?.peekable();
-        let mut proof = Proof::start(asked.proof, view)?;
+        let mut proof = Proof::start(asked.proof, view);
         let mut items: Vec<Proposal> = Vec::new();
         while items.len() < size
             && let Some(number) = numbers.peek().copied()

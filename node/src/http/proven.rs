@@ -32,9 +32,8 @@ pub(super) struct Proof<'a, 'v> {
 
 impl<'a, 'v> Proof<'a, 'v> {
     /// A proof of nothing yet.
-    pub(super) fn start(asked: bool, view: &'a View<'v>) -> Result<Self, StorageError> {
-        let builder = asked.then(|| ProofBuilder::new(view)).transpose()?;
-        Ok(Self { builder, ended: Vec::new() })
+    pub(super) fn start(asked: bool, view: &'a View<'v>) -> Self {
+        Self { builder: asked.then(|| ProofBuilder::new(view)), ended: Vec::new() }
     }
 
     /// Covers an item; false when there is no room for it. The first one gets what room there is.

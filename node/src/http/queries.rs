@@ -49,8 +49,7 @@ pub(super) async fn refuse_unread(
     next: Next,
 ) -> Response {
     let is_asked = request.uri().query().is_some_and(|query| !query.is_empty());
-    let takes_none = pattern.is_some_and(|p| without.has(p.as_str(), request.method()));
-    if is_asked && takes_none {
+    if is_asked && pattern.is_some_and(|p| without.has(p.as_str(), request.method())) {
         let detail = "this address takes nothing after the ?";
         let hint = "leave it out; /docs shows what belongs into the path or the body here";
         return Problem::bad("bad_query", detail, hint).into_response();

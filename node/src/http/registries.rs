@@ -146,7 +146,7 @@ pub(super) fn page<R, T>(
     let mut rest: Vec<_> = items.iter().map(|record| (name(record), record)).collect();
     rest.retain(|(name, _)| page.after.as_ref().is_none_or(|after| name > after));
     rest.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut proof = Proof::start(page.proof, view)?;
+    let mut proof = Proof::start(page.proof, view);
     let mut items = Vec::new();
     for (_, record) in rest.iter().take(size) {
         let shown = show(record)?;
@@ -177,7 +177,7 @@ pub(super) fn beginning<R>(
 
 /// An answer of one item.
 pub(super) fn one<T>(view: &View<'_>, proof: bool, shown: Shown<T>) -> Result<One<T>, Problem> {
-    let mut proof = Proof::start(proof, view)?;
+    let mut proof = Proof::start(proof, view);
     proof.cover(&shown, true)?;
     Ok(One { item: shown.item, height: view.tip().height, proof: proof.finish()? })
 }
@@ -475,8 +475,8 @@ fn features(view: &View<'_>) -> Result<Vec<Feature>, StorageError> {
 }
 
 /// Reads the chain's parameters.
-pub(super) fn find_parameters(view: &View<'_>) -> Result<ParametersRecord, StorageError> {
-    view.record(&StateKey::Parameters)?
+pub(super) fn find_parameters(view: &View<'_>) -> Result<Arc<ParametersRecord>, StorageError> {
+    view.shared(&StateKey::Parameters)?
         .ok_or_else(|| StorageError::damaged("the parameters are missing"))
 }
 
@@ -494,7 +494,7 @@ pub(super) async fn get_parameters(
             max_staleness_ms: parameters.max_staleness_ms,
             bundle_max_age_ms: parameters.bundle_max_age_ms,
             features: features(view)?,
-            record: record(&parameters),
+            record: record(&*parameters),
         };
         let places = vec![StateKey::Parameters, StateKey::Features];
         one(view, asked.proof, Shown { item, places, ended: Vec::new() })

@@ -136,8 +136,11 @@ impl Places<'_, '_> {
         }
     }
 
-    fn read<R: Record>(&mut self, key: StateKey) -> Result<Option<R>, StorageError> {
-        let record = self.view.record(&key)?;
+    fn read<R>(&mut self, key: StateKey) -> Result<Option<Arc<R>>, StorageError>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        let record = self.view.shared(&key)?;
         self.add(key);
         Ok(record)
     }
@@ -152,7 +155,7 @@ impl Places<'_, '_> {
         let agency = issuer.map(StateKey::Agency).map(|key| self.read::<AgencyRecord>(key));
         let home = agency.transpose()?.flatten().map(|agency| agency.province);
         if let Some(home) = home {
-            let province: Option<ProvinceRecord> = self.read(StateKey::Province(home))?;
+            let province: Option<Arc<ProvinceRecord>> = self.read(StateKey::Province(home))?;
             let status_key = province.and_then(|province| province.status_key);
             if let Some(id) = status_key.filter(|_| wanted.status) {
                 self.add(StateKey::Key(Actor::Province(home), id));
@@ -173,8 +176,11 @@ impl Places<'_, '_> {
 }
 
 /// What a number in a record stands for: it must be there.
-fn named<R: Record>(view: &View<'_>, key: &StateKey) -> Result<R, StorageError> {
-    view.record(key)?.ok_or_else(|| StorageError::damaged(format!("{key:?} is missing")))
+fn named<R>(view: &View<'_>, key: &StateKey) -> Result<Arc<R>, StorageError>
+where
+    R: Record + Send + Sync + 'static,
+{
+    view.shared(key)?.ok_or_else(|| StorageError::damaged(format!("{key:?} is missing")))
 }
 
 /// Every place that a verdict about the licence rests on, and whether the ledger has it.
@@ -184,17 +190,17 @@ fn places(
     wanted: &Wanted,
 ) -> Result<(Vec<StateKey>, bool), StorageError> {
     let mut places = Places { view, keys: Vec::new() };
-    let licence: Option<LicenceRecord> = places.read(StateKey::Licence(cid))?;
+    let licence: Option<Arc<LicenceRecord>> = places.read(StateKey::Licence(cid))?;
     match &licence {
         Some(licence) => {
             let agency = StateKey::AgencyByIndex(licence.agency_index);
-            let AgencyIndexRecord { uscc, .. } = named(view, &agency)?;
+            let uscc = named::<AgencyIndexRecord>(view, &agency)?.uscc;
             let number = StateKey::LicenceTypeByIndex(licence.type_index);
-            let TypeIndexRecord { code, .. } = named(view, &number)?;
+            let index = named::<TypeIndexRecord>(view, &number)?;
             for id in [licence.credential_key, licence.transaction_key] {
                 places.add(StateKey::Key(Actor::Agency(uscc), id));
             }
-            places.add_issuer(Some(uscc), Some(&code), wanted)?;
+            places.add_issuer(Some(uscc), Some(&index.code), wanted)?;
         }
         None => {
             if let (Some(uscc), Some(id)) = (wanted.issuer, wanted.key_id) {
@@ -247,5 +253,5 @@ pub(super) async fn get_staple(
         };
         Ok(Json(body).into_response())
     };
-    server.read(look).await
+    server.glance(look).await
 }

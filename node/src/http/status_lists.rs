@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{FromRequestParts, Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ use super::{
     blocks::{header as header_at, unknown_block},
     error::{Problem, ProblemDocument},
     extract::{Asked, PathPart},
+    kept::{is_known, tagged},
     words::{hex, instant},
 };
 use crate::{
@@ -130,21 +131,12 @@ fn sign(server: &Server, part: ListPart) -> Result<shelf::Token, Problem> {
 }
 
 fn token_answer(token: &shelf::Token, headers: &HeaderMap) -> Response {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    let unchanged = known.is_some_and(|tags| {
-        tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == token.tag)
-    });
-    let mut response = if unchanged {
+    let response = if is_known(headers, &token.tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, MEDIA_TYPE)], token.bytes.clone()).into_response()
     };
-    let cached = format!("public, max-age={TTL_S}");
-    for (name, value) in [(header::CACHE_CONTROL, &cached), (header::ETAG, &token.tag)] {
-        let value = HeaderValue::from_str(value).expect("digits and hexadecimal digits");
-        response.headers_mut().insert(name, value);
-    }
-    response
+    tagged(response, &token.tag, &format!("public, max-age={TTL_S}"))
 }
 
 /// Which height is asked for.

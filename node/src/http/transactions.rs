@@ -27,6 +27,7 @@ use super::{
         APPLICATION_CBOR, APPLICATION_COSE, Asked, Body, JsonBody, Named, TransactionPart,
         from_base64url, is_type, takes_at_most, to_base64url, unsupported, wants_cbor,
     },
+    kept::unchanging,
     limits::{DEFAULT_COMMIT_WAIT, MAX_COMMIT_WAIT, MAX_TRANSACTION_BODY},
     words::hex,
 };
@@ -350,19 +351,19 @@ pub(super) async fn get_transaction(
     // The pool is asked first: what leaves it for a block is in the snapshot taken after.
     let waiting = server.context.pool.status(&id);
     let look = move |view: &View<'_>| {
-        let standing = match (view.transaction(&id)?, waiting) {
+        let standing = match (view.transaction(&id)?, &waiting) {
             (Some(at), _) => Standing::Committed { height: at.height, index: at.index },
             (None, Some(PoolStatus::Pending { last_failure })) => {
                 Standing::Pending { last_failure: last_failure.as_ref().map(Failure::from) }
             }
-            (None, Some(PoolStatus::Rejected(why))) => Standing::Rejected(Failure::from(&why)),
+            (None, Some(PoolStatus::Rejected(why))) => Standing::Rejected(Failure::from(why)),
             (None, Some(PoolStatus::Expired)) => Standing::Expired,
             (None, None) => Standing::Unknown,
         };
         let known_from = view.kept()?.headers;
         Ok(TransactionStanding { id: hex(&id), tip: view.tip().height, known_from, standing })
     };
-    server.read(look).await.map(Json)
+    server.glance(look).await.map(Json)
 }
 
 /// The receipt of a committed transaction. Its bytes, once given, never change.
@@ -383,10 +384,10 @@ pub(super) async fn get_receipt(
     };
     let (height, index, receipt) = server.read(look).await?;
     if wants_cbor(&headers) {
-        return Ok(([(header::CONTENT_TYPE, APPLICATION_CBOR)], receipt).into_response());
+        return Ok(unchanging(([(header::CONTENT_TYPE, APPLICATION_CBOR)], receipt)));
     }
     let receipt = to_base64url(&receipt);
-    Ok(Json(ReceiptBody { id: hex(&id), height, index, receipt }).into_response())
+    Ok(unchanging(Json(ReceiptBody { id: hex(&id), height, index, receipt })))
 }
 
 fn no_receipt(id: TransactionId, known: bool) -> Problem {

@@ -27,6 +27,7 @@ use super::{
     extract::{
         APPLICATION_CBOR, APPLICATION_JSON, Asked, HeightPart, Named, to_base64url, wants_cbor,
     },
+    kept::unchanging,
     words::{hex, instant},
 };
 use crate::storage::{StorageError, View};
@@ -224,7 +225,7 @@ pub(super) async fn get_inclusion(
     Asked(asked): Asked<Under>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let cbor = wants_cbor(&headers);
+    let (cbor, is_fixed) = (wants_cbor(&headers), asked.head.is_some());
     let look = move |view: &View<'_>| {
         let head = asked.head.unwrap_or(view.tip().height);
         if let Some(unknown) = [height, head].into_iter().find(|h| *h > view.tip().height) {
@@ -249,5 +250,6 @@ pub(super) async fn get_inclusion(
         };
         Ok(Json(body).into_response())
     };
-    server.read(look).await
+    let answer = server.read(look).await?;
+    Ok(if is_fixed { unchanging(answer) } else { answer })
 }

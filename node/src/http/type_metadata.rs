@@ -26,11 +26,12 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{Named, PathPart},
+    kept::UNCHANGING,
 };
 use crate::storage::View;
 
-/// How long it may be kept: an entry changes by a vote of the provinces, and then has another
-/// version.
+/// How long the entry that stands may be kept: it changes by a vote of the provinces, and then has
+/// another version.
 const CACHE: &str = "public, max-age=3600";
 const ZH: &str = "zh-CN";
 const EN: &str = "en";
@@ -183,7 +184,9 @@ pub(super) async fn get_type_metadata(
     };
     let metadata = server.read(look).await?;
     let mut response = Json(metadata).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
+    // Whatever has changed has another version, and so another address.
+    let cache = if version.is_some() { UNCHANGING } else { CACHE };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     Ok(response)
 }
 

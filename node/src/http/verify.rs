@@ -13,6 +13,8 @@ mod challenges;
 
 pub(super) mod recall;
 
+pub(super) mod signatures;
+
 use std::sync::Arc;
 
 use axum::{
@@ -74,7 +76,8 @@ pub(super) struct Verdicts {
     /// Height at which all were judged.
     height: u64,
     /// One for each item.
-    verdicts: Vec<Answer>,
+    #[schema(value_type = Vec<Answer>)]
+    verdicts: Vec<Box<RawValue>>,
 }
 
 /// A verdict, or why there is none.
@@ -135,8 +138,9 @@ async fn judge_one(server: Arc<Server>, caller: Caller, bytes: Bytes) -> Result<
     let body: VerifyBody = parse_json(&bytes)?;
     let worker = server.clone();
     let judge = move |view: &View<'_>| Court::open(&worker, view, (caller, true))?.verdict(&body);
-    let verdict = server.check(judge).await?;
-    count(&server, &verdict);
+    // Nothing is remembered before everything was read, so it may be called again.
+    let verdict = server.check_at_once(judge).await?;
+    count(&server, verdict.outcome);
     Ok(json_bytes(&verdict))
 }
 
@@ -181,16 +185,25 @@ async fn judge_batch(
         let court = Court::open(&worker, view, (caller, batch.proof))?;
         let hear = || items.par_iter().map(|item| hear_item(&court, item)).collect();
         let heard: Result<Vec<HeardItem>, Problem> = worker.workers.install(hear);
-        let verdicts = close_items(&court, heard?)?;
-        Ok(Verdicts { height: view.tip().height, verdicts })
+        let answers = close_items(&court, heard?)?;
+        // A verdict with its proof has a dozen kilobytes, so this is spread as well.
+        let write = || answers.into_par_iter().map(write_answer).unzip();
+        let (outcomes, verdicts): (Vec<_>, _) = worker.workers.install(write);
+        Ok((outcomes, json_bytes(&Verdicts { height: view.tip().height, verdicts })))
     };
-    let verdicts = server.check(judge).await?;
-    for answer in &verdicts.verdicts {
-        if let Answer::Verdict(verdict) = answer {
-            count(&server, verdict);
-        }
-    }
-    Ok(json_bytes(&verdicts))
+    let (outcomes, bytes) = server.check(judge).await?;
+    outcomes.into_iter().flatten().for_each(|outcome| count(&server, outcome));
+    Ok(bytes)
+}
+
+/// The outcome, if there is a verdict, and the JSON.
+fn write_answer(answer: Answer) -> (Option<Outcome>, Box<RawValue>) {
+    let outcome = match &answer {
+        Answer::Verdict(verdict) => Some(verdict.outcome),
+        Answer::Refused { .. } => None,
+    };
+    let written = serde_json::value::to_raw_value(&answer);
+    (outcome, written.expect("text and numbers always serialise"))
 }
 
 /// An item that was judged, or what is wrong with the item itself.
@@ -222,8 +235,8 @@ fn close_items(court: &Court<'_, '_>, items: Vec<HeardItem>) -> Result<Vec<Answe
 }
 
 /// Counts a verdict that was given.
-pub(super) fn count(server: &Server, verdict: &Verdict) {
-    let kind = match verdict.outcome {
+pub(super) fn count(server: &Server, outcome: Outcome) {
+    let kind = match outcome {
         Outcome::Valid => "valid",
         Outcome::Invalid => "invalid",
         Outcome::Unknown => "unknown",

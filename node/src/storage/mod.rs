@@ -19,6 +19,7 @@ mod proof;
 mod prune;
 mod recent;
 mod restore;
+mod standing;
 mod status_pages;
 mod validator_sets;
 mod view;
@@ -55,6 +56,8 @@ use tokio::sync::watch;
 use pages::Pages;
 use recent::RecentTrees;
 use schema::{MAGIC, SCHEMA_VERSION, cf, meta};
+use standing::Newest;
+use view::Depth;
 
 /// Memory for blocks of the database read lately. Four nodes share a small machine in the
 /// demonstration network.
@@ -83,6 +86,7 @@ pub struct Store {
     fault: watch::Sender<Option<String>>,
     recent: RecentTrees,
     pages: Pages,
+    newest: Newest,
     folder: PathBuf,
     /// Whoever holds it is the only one who makes a checkpoint.
     checkpoints: Mutex<()>,
@@ -123,9 +127,20 @@ impl Store {
         let (commits, _) = watch::channel(0);
         let (fault, _) = watch::channel(None);
         let (chain_id, folder) = (genesis.chain_id(), folder.to_owned());
-        let (recent, pages) = (RecentTrees::default(), Pages::default());
+        let (recent, pages, newest) = (RecentTrees::default(), Pages::default(), Newest::default());
         let checkpoints = Mutex::default();
-        Self { db, chain_id, commits, fault, recent, pages, folder, checkpoints, _lock: lock }
+        Self {
+            db,
+            chain_id,
+            commits,
+            fault,
+            recent,
+            pages,
+            newest,
+            folder,
+            checkpoints,
+            _lock: lock,
+        }
     }
 
     /// As [`Store::open`], and never founds.
@@ -181,7 +196,17 @@ impl Store {
     ///
     /// [`StorageError`] when the tip cannot be read.
     pub fn view(&self) -> Result<View<'_>, StorageError> {
-        View::new(self)
+        View::new(self, Depth::Disk)
+    }
+
+    /// The same, of which nothing is read that the database does not have in memory: it never
+    /// waits for a disk, and its errors mean nothing where [`View::has_missed`].
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when the tip is not in memory, or cannot be read.
+    pub fn view_of_memory(&self) -> Result<View<'_>, StorageError> {
+        View::new(self, Depth::Memory)
     }
 
     /// Keeps a proposed block, durably: host contract 5, a body is on disk before consensus

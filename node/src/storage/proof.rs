@@ -8,45 +8,29 @@ use std::collections::BTreeSet;
 use symbolon_ledger::{
     codec,
     state::StateKey,
-    state_proof::{
-        MAX_ENTRIES, MAX_STATE_PROOF_BYTES, ProofEntry, STATE_PROOF_VERSION, StateProof,
-    },
+    state_proof::{MAX_ENTRIES, MAX_STATE_PROOF_BYTES, ProofEntry},
     tree,
 };
 
 use super::{StorageError, View};
 
-/// Bytes by which the head of the list of entries may grow.
-const LIST_HEAD_BYTES: usize = 8;
+/// Bytes that the head of the list of entries may take.
+const LIST_HEAD_BYTES: usize = 9;
 
 /// A state proof at the tip of a view, as far as it is put together.
 #[derive(Debug)]
 pub struct ProofBuilder<'a, 'v> {
     view: &'a View<'v>,
-    proof: StateProof,
     places: BTreeSet<StateKey>,
-    bytes: usize,
+    /// The entries, encoded, one after the other.
+    entries: Vec<u8>,
 }
 
 impl<'a, 'v> ProofBuilder<'a, 'v> {
     /// A proof of nothing yet.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub fn new(view: &'a View<'v>) -> Result<Self, StorageError> {
-        let height = view.tip().height;
-        let header = view
-            .header_bytes(height)?
-            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
-        let proof = StateProof {
-            version: STATE_PROOF_VERSION,
-            header: header.into(),
-            certificate: view.certificate_bytes(height)?.map(Into::into),
-            entries: Vec::new(),
-        };
-        let bytes = codec::encode(&proof).len().saturating_add(LIST_HEAD_BYTES);
-        Ok(Self { view, proof, places: BTreeSet::new(), bytes })
+    #[must_use]
+    pub fn new(view: &'a View<'v>) -> Self {
+        Self { view, places: BTreeSet::new(), entries: Vec::new() }
     }
 
     /// Adds all of `keys` that are not in it yet, or none of them: false when it would be larger
@@ -56,22 +40,21 @@ impl<'a, 'v> ProofBuilder<'a, 'v> {
     ///
     /// [`StorageError`].
     pub fn add(&mut self, keys: &[StateKey]) -> Result<bool, StorageError> {
-        let (mut places, mut entries, mut bytes) = (BTreeSet::new(), Vec::new(), self.bytes);
+        let head = self.view.standing().head.as_bytes().len().saturating_add(LIST_HEAD_BYTES);
+        let (before, mut places) = (self.entries.len(), BTreeSet::new());
         for key in keys {
             if self.places.contains(key) || !places.insert(key.clone()) {
                 continue;
             }
-            let entry = self.prove(key)?;
-            bytes = bytes.saturating_add(codec::encode(&entry).len());
-            entries.push(entry);
-            let count = self.places.len().saturating_add(entries.len());
+            self.prove(key)?;
+            let bytes = head.saturating_add(self.entries.len());
+            let count = self.places.len().saturating_add(places.len());
             if bytes > MAX_STATE_PROOF_BYTES || count > MAX_ENTRIES {
+                self.entries.truncate(before);
                 return Ok(false);
             }
         }
-        self.proof.entries.append(&mut entries);
         self.places.append(&mut places);
-        self.bytes = bytes;
         Ok(true)
     }
 
@@ -92,13 +75,32 @@ impl<'a, 'v> ProofBuilder<'a, 'v> {
     /// The proof's bytes.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
-        codec::encode(&self.proof)
+        self.view.standing().head.proof(self.places.len(), &self.entries)
     }
 
-    fn prove(&self, key: &StateKey) -> Result<ProofEntry, StorageError> {
-        let root = self.view.tip().header.state_root;
-        let path = tree::prove(self.view, root, key.map_key()).map_err(StorageError::damaged)?;
-        let record = self.view.raw(key)?.map(Into::into);
-        Ok(ProofEntry { key: key.encode().into(), record, path })
+    /// Appends the entry of `key`. That of a place on which many answers rest is made once a
+    /// height.
+    fn prove(&mut self, key: &StateKey) -> Result<(), StorageError> {
+        let view = self.view;
+        match view.place(key)? {
+            Some(place) => {
+                let entry = place.entry(|record| entry(view, key, record.map(<[u8]>::to_vec)))?;
+                self.entries.extend_from_slice(entry);
+            }
+            None => self.entries.append(&mut entry(view, key, view.raw(key)?)?),
+        }
+        Ok(())
     }
+}
+
+/// The encoded entry of a place with this record.
+fn entry(
+    view: &View<'_>,
+    key: &StateKey,
+    record: Option<Vec<u8>>,
+) -> Result<Vec<u8>, StorageError> {
+    let root = view.tip().header.state_root;
+    let path = tree::prove(view, root, key.map_key()).map_err(StorageError::damaged)?;
+    let entry = ProofEntry { key: key.encode().into(), record: record.map(Into::into), path };
+    Ok(codec::encode(&entry))
 }

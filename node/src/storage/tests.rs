@@ -8,6 +8,8 @@ use symbolon_ledger::{
     inclusion::Inclusion,
     log,
     state::StateKey,
+    state_proof::StateProof,
+    tree,
     validators::ValidatorSet,
 };
 use tempfile::TempDir;
@@ -324,4 +326,64 @@ fn lists_of_long_ago_are_not_shown() {
     let view = store.view().unwrap();
     let list = view.status_list_at("44".parse().unwrap(), 0, height - 1);
     assert!(matches!(list, Err(RewindError::TooMuch)), "{list:?}");
+}
+
+#[test]
+fn what_is_not_in_memory_is_an_error_and_never_an_absence() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    grow(&store, None);
+    drop(store);
+    // What was in memory is in files now, and none of it was read again.
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let absent = StateKey::Licence(Digest([3; 32]));
+    let keys: Vec<_> = genesis.changes().into_iter().map(|(key, _)| key).collect();
+    let mut missed = 0;
+    for key in keys.iter().chain([&absent]) {
+        let view = store.view_of_memory().unwrap();
+        let found = view.raw(key);
+        let expected = store.view().unwrap().raw(key).unwrap();
+        assert_eq!(expected.is_none(), *key == absent);
+        match found {
+            Ok(found) => assert_eq!(found, expected, "{key:?}"),
+            Err(error) => {
+                assert!(view.has_missed(), "{key:?}: {error}");
+                missed += 1;
+            }
+        }
+        let again = store.view_of_memory().unwrap();
+        assert_eq!((again.raw(key).unwrap(), again.has_missed()), (expected, false), "{key:?}");
+    }
+    assert!(missed > 0, "all of it was in memory");
+}
+
+#[test]
+fn a_reader_stays_at_its_height_and_the_next_one_is_at_the_newest() {
+    let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
+    let store = Store::open(folder.path(), &genesis).unwrap();
+    let keys = [StateKey::Parameters, StateKey::Province("44".parse().unwrap())];
+    let check = |view: &View<'_>, height: u64| {
+        assert_eq!(view.tip().height, height);
+        let proof: StateProof = codec::decode(&view.state_proof(&keys).unwrap(), 65_536).unwrap();
+        assert_eq!(&proof.header[..], view.header_bytes(height).unwrap().unwrap());
+        assert_eq!(proof.certificate.is_some(), height > 0);
+        for (entry, key) in proof.entries.iter().zip(&keys) {
+            assert_eq!(&entry.key[..], key.encode());
+            let record = view.raw(key).unwrap().unwrap();
+            assert_eq!(entry.record.as_ref().map(|bytes| &bytes[..]), Some(&record[..]));
+            let path = tree::prove(view, height, key.map_key()).unwrap();
+            assert_eq!(entry.path, path, "{key:?}");
+        }
+        view.mark()
+    };
+    let (first, early) = (store.view().unwrap(), store.view().unwrap());
+    let mark = check(&first, 0);
+    grow(&store, None);
+    let second = store.view().unwrap();
+    assert_ne!(check(&second, 1), mark);
+    // Whoever has read nothing so far reads as of its own height, too.
+    assert_eq!(check(&early, 0), mark);
+    grow(&store, None);
+    check(&second, 1);
+    check(&store.view().unwrap(), 2);
 }

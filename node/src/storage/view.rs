@@ -1,9 +1,16 @@
 //! Reading: everything through one [`View`] is at one height.
 
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions, SnapshotWithThreadMode};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use rocksdb::{
+    DB, Direction, ErrorKind, IteratorMode, ReadOptions, ReadTier, SnapshotWithThreadMode,
+};
 use symbolon_contracts::{StateFault, StateView};
 use symbolon_ledger::{
-    block::{Block, Header, header_hash},
+    block::{Block, Header},
     codec,
     codes::ProvinceCode,
     hash::{BlockHash, ChainId, Cid, Digest, TransactionId},
@@ -19,6 +26,7 @@ use symbolon_ledger::{
 use super::{
     ProofBuilder, StorageError, Store,
     schema::{self, EventPlace, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
+    standing::{Place, Standing},
 };
 
 /// Most bytes of the frontier: 64 peaks.
@@ -61,30 +69,68 @@ pub struct HistoryEntry {
 pub struct View<'a> {
     store: &'a Store,
     snapshot: SnapshotWithThreadMode<'a, DB>,
-    tip: Tip,
+    standing: Arc<Standing>,
+    depth: Depth,
+    missed: AtomicBool,
+}
+
+/// How far a view reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// To the disk, where it must.
+    Disk,
+    /// No further than what the database has in memory.
+    Memory,
+}
+
+impl Depth {
+    fn options(self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        if self == Self::Memory {
+            options.set_read_tier(ReadTier::BlockCache);
+        }
+        options
+    }
 }
 
 impl std::fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("tip", &self.tip).finish_non_exhaustive()
+        f.debug_struct("View").field("tip", self.tip()).finish_non_exhaustive()
     }
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(store: &'a Store) -> Result<Self, StorageError> {
+    pub(super) fn new(store: &'a Store, depth: Depth) -> Result<Self, StorageError> {
         let snapshot = store.db.snapshot();
-        let get = |family: &str, key: &[u8]| snapshot.get_cf(store.cf(family), key);
+        let get =
+            |family: &str, key: &[u8]| snapshot.get_cf_opt(store.cf(family), key, depth.options());
         let height = get(cf::META, meta::TIP)?
             .ok_or_else(|| StorageError::damaged("it has no tip"))?
             .try_into()
             .map(u64::from_be_bytes)
             .map_err(|_| StorageError::damaged("its tip is no height"))?;
-        let bytes = get(cf::HEADERS, &height_key(height))?
-            .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
-        let header = Header::decode(&bytes)
-            .map_err(|e| StorageError::damaged(format!("header {height}: {e}")))?;
-        let tip = Tip { height, hash: header_hash(&bytes), header };
-        Ok(Self { store, snapshot, tip })
+        let read = || {
+            let header = get(cf::HEADERS, &height_key(height))?
+                .ok_or_else(|| StorageError::damaged(format!("header {height} is missing")))?;
+            let certificate = get(cf::CERTIFICATES, &height_key(height))?;
+            Standing::of(height, &header, certificate.as_deref())
+        };
+        let standing = store.newest.at(height, read)?;
+        Ok(Self { store, snapshot, standing, depth, missed: AtomicBool::new(false) })
+    }
+
+    /// Whether something was not in memory, of a view that reads no further: then what it gave
+    /// was an error, and says nothing about the database.
+    #[must_use]
+    pub fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// Digest of the newest block's header and of its certificate as this node has it: the same as
+    /// long as all that this node says of the state is the same.
+    #[must_use]
+    pub fn mark(&self) -> Digest {
+        self.standing.mark
     }
 
     /// The chain.
@@ -96,7 +142,7 @@ impl<'a> View<'a> {
     /// The newest block.
     #[must_use]
     pub fn tip(&self) -> &Tip {
-        &self.tip
+        &self.standing.tip
     }
 
     /// The exact bytes of a header; none past the tip.
@@ -170,6 +216,31 @@ impl<'a> View<'a> {
         R::from_bytes(&bytes)
             .map(Some)
             .map_err(|e| StorageError::damaged(format!("record {key:?}: {e}")))
+    }
+
+    /// A record, which is read and decoded once for all who ask at this height where it is one of
+    /// the registries.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub fn shared<R>(&self, key: &StateKey) -> Result<Option<Arc<R>>, StorageError>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        match self.place(key)? {
+            Some(place) => place.record(),
+            None => Ok(self.record(key)?.map(Arc::new)),
+        }
+    }
+
+    /// What is remembered of a place at this height; none when nothing ever is.
+    pub(super) fn place(&self, key: &StateKey) -> Result<Option<Arc<Place>>, StorageError> {
+        self.standing.place(key, || self.raw(key))
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// All records of one kind of key, given by its number. For the registries, which are small.
@@ -288,7 +359,7 @@ impl<'a> View<'a> {
     ///
     /// When the proof would be larger than its readers take, which a few places cannot make it.
     pub fn state_proof(&self, keys: &[StateKey]) -> Result<Vec<u8>, StorageError> {
-        let mut proof = ProofBuilder::new(self)?;
+        let mut proof = ProofBuilder::new(self);
         assert!(proof.add(keys)?, "a proof of {} places is too large to be read", keys.len());
         Ok(proof.finish())
     }
@@ -332,7 +403,15 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.snapshot.get_cf(self.store.cf(family), key)?)
+        let found = self.snapshot.get_cf_opt(self.store.cf(family), key, self.depth.options());
+        found.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: rocksdb::Error) -> StorageError {
+        if error.kind() == ErrorKind::Incomplete {
+            self.missed.store(true, Ordering::Relaxed);
+        }
+        error.into()
     }
 
     pub(super) fn scan_prefix<'s>(
@@ -352,10 +431,10 @@ impl<'a> View<'a> {
     ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s, 'a> {
         let prefix = prefix.to_vec();
         let mode = IteratorMode::From(from, Direction::Forward);
-        let items =
-            self.snapshot.iterator_cf_opt(self.store.cf(family), ReadOptions::default(), mode);
+        let options = self.depth.options();
+        let items = self.snapshot.iterator_cf_opt(self.store.cf(family), options, mode);
         items
-            .map(|item| item.map_err(StorageError::from))
+            .map(move |item| item.map_err(|error| self.failed(error)))
             .take_while(move |item| item.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
     }
 }
@@ -390,7 +469,7 @@ impl StateView for View<'_> {
 
     fn committed_at(&self, id: &TransactionId) -> Result<Option<u64>, StateFault> {
         let location = self.transaction(id).map_err(|e| StateFault(e.to_string()))?;
-        let oldest = (self.tip.height + 1).saturating_sub(VALIDITY_WINDOW);
+        let oldest = (self.tip().height + 1).saturating_sub(VALIDITY_WINDOW);
         Ok(location.map(|l| l.height).filter(|height| *height >= oldest))
     }
 }

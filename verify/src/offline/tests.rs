@@ -58,13 +58,13 @@ impl Desk {
         }
         map.put(StateKey::Agency(uscc), view.agency.as_ref().unwrap());
         let key = |id| StateKey::Key(Actor::Agency(uscc), id);
-        map.put(key(3), view.key.as_ref().unwrap());
-        map.put(key(1), view.transaction_key.as_ref().unwrap());
+        map.put(key(3), view.key.as_deref().unwrap());
+        map.put(key(1), view.transaction_key.as_deref().unwrap());
         for province in [&view.province, &view.asking_province] {
             let province = province.as_ref().unwrap();
             map.put(StateKey::Province(province.code), province);
         }
-        let licence_type = view.licence_type.as_ref().unwrap();
+        let licence_type = view.licence_type.as_deref().unwrap();
         map.put(StateKey::LicenceType(licence_type.code.clone()), licence_type);
         let mut chain = Chain::with_changes(2, 2);
         let at = chain.block_of(sha256(b""), map.root());

@@ -173,7 +173,7 @@ fn answer(
         Asked::Cid(cid) => by_cid(server, view, *cid)?,
         Asked::Presentation(body) => {
             let verdict = Court::open(server, view, (caller, false))?.verdict(body)?;
-            count(server, &verdict);
+            count(server, verdict.outcome);
             by_presentation(view, &verdict)
         }
     };

@@ -1,14 +1,20 @@
 //! One question to the judge: what was asked, read from one snapshot, proven, and held against
 //! what this node remembers.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use symbolon_credential::sd_jwt::Parsed;
-use symbolon_ledger::{codes::ProvinceCode, state::StateKey};
+use symbolon_ledger::{
+    codes::ProvinceCode,
+    records::{ProvinceRecord, Record},
+    state::StateKey,
+};
 use symbolon_verify::{
     instant,
-    judge::{Ledger, Request as Question, Unavailable, hear},
+    judge::{Ledger, Request as Question, Unavailable, hear_again},
     verdict::Verdict,
-    view::{AsOf, LedgerView, ReadError},
+    view::{AsOf, LedgerView, ReadError, Records},
 };
 use utoipa::ToSchema;
 
@@ -16,6 +22,7 @@ use super::{
     MAX_BINDING_TEXT,
     challenges::{OwnNonce, bad_audience, default_audience},
     recall::{Heard, Recall},
+    signatures::Signatures,
     unpack,
 };
 use crate::{
@@ -61,6 +68,7 @@ impl VerifyBody {
 pub(in crate::http) struct Court<'a, 'v> {
     view: &'a View<'v>,
     recall: &'a Recall,
+    signatures: &'a Signatures,
     /// Who asks.
     caller: Caller,
     max_staleness_ms: u64,
@@ -87,6 +95,7 @@ impl<'a, 'v> Court<'a, 'v> {
         Ok(Self {
             view,
             recall: &server.recall,
+            signatures: &server.signatures,
             caller,
             max_staleness_ms: find_parameters(view)?.max_staleness_ms,
             now_ms: (server.context.clock)(),
@@ -100,8 +109,8 @@ impl<'a, 'v> Court<'a, 'v> {
     pub(in crate::http) fn hear(&self, body: &VerifyBody) -> Result<Heard, Problem> {
         let Case { presentation, question, nonce } = self.prepare(body)?;
         let as_of = AsOf::of(&self.view.tip().header);
-        let get = |key: &StateKey| self.view.raw(key);
-        let records = LedgerView::read(as_of, &presentation, question.recognising_province, get)
+        let asking = question.recognising_province;
+        let records = LedgerView::read_from(AtTip(self.view), as_of, &presentation, asking)
             .map_err(|error| match error {
                 ReadError::Source(error) => error,
                 record @ ReadError::Record { .. } => StorageError::damaged(record),
@@ -111,7 +120,7 @@ impl<'a, 'v> Court<'a, 'v> {
             Some(why) => Ledger::Late(Box::new(records), why),
             None => Ledger::At(Box::new(records)),
         };
-        let judged = hear(&presentation, &ledger, &question);
+        let judged = hear_again(&presentation, &ledger, &question, self.signatures);
         Ok(Heard { judged, nonce, proof: proof.as_deref().map(to_base64url) })
     }
 
@@ -181,11 +190,25 @@ impl<'a, 'v> Court<'a, 'v> {
     fn province(&self, text: &str) -> Result<ProvinceCode, Problem> {
         let hint = "GET /v1/provinces lists the provinces of this chain";
         let province: ProvinceCode = code(text, "bad_province", hint)?;
-        if self.view.raw(&StateKey::Province(province))?.is_none() {
+        if self.view.shared::<ProvinceRecord>(&StateKey::Province(province))?.is_none() {
             let detail = format!("recognising_province: no province {province}");
             return Err(Problem::bad("bad_province", detail, hint));
         }
         Ok(province)
+    }
+}
+
+/// The records of a snapshot, those of the registries decoded once a height.
+struct AtTip<'a, 'v>(&'a View<'v>);
+
+impl Records for AtTip<'_, '_> {
+    type Error = StorageError;
+
+    fn record<R>(&mut self, key: &StateKey) -> Result<Option<Arc<R>>, ReadError<StorageError>>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        self.0.shared(key).map_err(ReadError::Source)
     }
 }
 
