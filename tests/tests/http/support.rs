@@ -519,12 +519,13 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
     let head = std::str::from_utf8(&bytes[..end]).unwrap().to_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers: BTreeMap<String, String> = lines
-        .map(|line| {
-            let (name, value) = line.split_once(": ").unwrap();
-            (name.to_ascii_lowercase(), value.to_owned())
-        })
-        .collect();
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in lines.map(|line| line.split_once(": ").unwrap()) {
+        // What stands in several lines is one list.
+        let list = headers.entry(name.to_ascii_lowercase()).or_default();
+        list.push_str(if list.is_empty() { "" } else { ", " });
+        list.push_str(value);
+    }
     let body = bytes[end + 4..].to_vec();
     let chunked = headers.get("transfer-encoding").is_some_and(|v| v == "chunked");
     Answer { status, headers, body: if chunked { unchunk(&body) } else { body } }
