@@ -165,6 +165,38 @@ async fn hostile_yamux_frames_end_at_most_their_own_connection() {
     assert_eq!(first.handle.counters().bodies_received.load(Relaxed), 0);
 }
 
+/// Whether an answer to a ping comes next, or a good-bye.
+async fn ping_or_good_bye<S: futures::AsyncRead + Unpin>(stream: &mut S) -> u8 {
+    loop {
+        let mut head = vec![0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        if head[1] == DATA {
+            let length = u32::from_be_bytes(head[8..].try_into().unwrap());
+            stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        } else if head[1] == GO_AWAY || head[..4] == frame(PING, ACK, 0, 0)[..4] {
+            return head[1];
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_has_so_many_streams_and_no_more() {
+    const ALL: u32 = limits::STREAMS_PER_CONNECTION as u32;
+    let first = node(1, TCP, &[(66, None)]).await;
+    let attack = async {
+        let mut stream = up_to_yamux(66, &first.address).await;
+        // The node's own take their places as well.
+        for (opened, expected) in [(0..ALL / 2, PING), (ALL / 2..ALL + 1, GO_AWAY)] {
+            let streams = opened.clone().flat_map(|n| frame(WINDOW, SYN, 2 * n + 1, 0));
+            let frames: Vec<u8> = streams.chain(frame(PING, SYN, 0, 7)).collect();
+            stream.write_all(&frames).await.unwrap();
+            stream.flush().await.unwrap();
+            assert_eq!(ping_or_good_bye(&mut stream).await, expected, "{opened:?}");
+        }
+    };
+    tokio::time::timeout(HANG, attack).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handshakes_that_break_off_or_go_wrong_are_dropped() {
     let mut first = node(1, TCP, &[(2, None)]).await;
