@@ -37,6 +37,9 @@ fn socket_address(address: &Multiaddr) -> SocketAddr {
 /// A TCP connection from an address of this machine.
 async fn connect_from(from: &str, to: &Multiaddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    // A node dials from the port that it listens on, whatever the address. Of so many sockets one
+    // may have that number by chance, and would keep the node from it.
+    socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
     socket.connect(socket_address(to)).await
 }
