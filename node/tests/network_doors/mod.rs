@@ -37,6 +37,9 @@ fn socket_address(address: &Multiaddr) -> SocketAddr {
 /// A TCP connection from an address of this machine.
 async fn connect_from(from: &str, to: &Multiaddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    // A node dials from the port that it listens on, whatever the address. Of so many sockets one
+    // may have that number by chance, and would keep the node from it.
+    socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
     socket.connect(socket_address(to)).await
 }
@@ -163,6 +166,38 @@ async fn hostile_yamux_frames_end_at_most_their_own_connection() {
         drop(stream);
     }
     assert_eq!(first.handle.counters().bodies_received.load(Relaxed), 0);
+}
+
+/// Whether an answer to a ping comes next, or a good-bye.
+async fn ping_or_good_bye<S: futures::AsyncRead + Unpin>(stream: &mut S) -> u8 {
+    loop {
+        let mut head = vec![0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        if head[1] == DATA {
+            let length = u32::from_be_bytes(head[8..].try_into().unwrap());
+            stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        } else if head[1] == GO_AWAY || head[..4] == frame(PING, ACK, 0, 0)[..4] {
+            return head[1];
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_has_so_many_streams_and_no_more() {
+    const ALL: u32 = limits::STREAMS_PER_CONNECTION as u32;
+    let first = node(1, TCP, &[(66, None)]).await;
+    let attack = async {
+        let mut stream = up_to_yamux(66, &first.address).await;
+        // The node's own take their places as well.
+        for (opened, expected) in [(0..ALL / 2, PING), (ALL / 2..ALL + 1, GO_AWAY)] {
+            let streams = opened.clone().flat_map(|n| frame(WINDOW, SYN, 2 * n + 1, 0));
+            let frames: Vec<u8> = streams.chain(frame(PING, SYN, 0, 7)).collect();
+            stream.write_all(&frames).await.unwrap();
+            stream.flush().await.unwrap();
+            assert_eq!(ping_or_good_bye(&mut stream).await, expected, "{opened:?}");
+        }
+    };
+    tokio::time::timeout(HANG, attack).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

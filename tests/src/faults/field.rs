@@ -15,14 +15,14 @@ use symbolon_genesis::{
     peer_id::PeerId,
     presets::{DevnetKeys, devnet, devnet_provinces},
 };
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{keys::SecretKey, transaction::SignedTransaction};
 use symbolon_verify::trust::Trust;
 use tempfile::TempDir;
 
 use super::{
     cage::{Cage, Kind},
     ear::Ear,
-    load::Load,
+    load::{self, Load},
     machine::Machine,
     preload,
     relay::{Lateness, Relay},
@@ -114,6 +114,14 @@ impl Field {
     pub fn load(&self) -> Load {
         let spaces = self.nodes.iter().map(|node| node.space.clone()).collect();
         Load::start(spaces, self.genesis.chain_id(), &self.keys[0])
+    }
+
+    /// A transaction with as many licences as one may hold, of the province of node `n`. No node
+    /// has it yet. The load is the first province's.
+    #[must_use]
+    pub fn large_transaction(&self, n: usize) -> SignedTransaction {
+        let spaces = self.nodes.iter().map(|node| node.space.clone()).collect();
+        load::large(spaces, self.genesis.chain_id(), &self.keys[n])
     }
 
     /// What an outsider pins of this network.

@@ -21,7 +21,7 @@ use symbolon_ledger::{
     codes::{TypeCode, Uscc, cid},
     hash::{ChainId, Cid, Digest, TransactionId},
     operation::{Actor, NewLicence, Operation, RevocationClass},
-    transaction::{PAYLOAD_VERSION, Payload, SignedTransaction},
+    transaction::{MAX_OPERATIONS, PAYLOAD_VERSION, Payload, SignedTransaction},
 };
 
 use super::{machine::HTTP, space::Space};
@@ -94,19 +94,7 @@ impl Load {
     /// Begins to load nodes in these namespaces, as the agency of the province of `keys`.
     #[must_use]
     pub fn start(spaces: Vec<Space>, chain: ChainId, keys: &DevnetKeys) -> Self {
-        let shared = Arc::new(Shared {
-            spaces,
-            chain,
-            agency: devnet_uscc(keys.province),
-            seed: *keys.transaction.to_seed(),
-            licence_type: "local:driving-licence".parse().expect("a type of the devnet"),
-            slots: AtomicU32::new(0),
-            order: Mutex::new(Order::Work),
-            changed: Condvar::new(),
-            done: AtomicU64::new(0),
-            acknowledged: Mutex::default(),
-            wrongs: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(spaces, chain, keys));
         Client::new(shared.clone(), 0).reserve();
         let client = |n| {
             let shared = shared.clone();
@@ -159,6 +147,22 @@ impl Drop for Load {
 }
 
 impl Shared {
+    fn new(spaces: Vec<Space>, chain: ChainId, keys: &DevnetKeys) -> Self {
+        Self {
+            spaces,
+            chain,
+            agency: devnet_uscc(keys.province),
+            seed: *keys.transaction.to_seed(),
+            licence_type: "local:driving-licence".parse().expect("a type of the devnet"),
+            slots: AtomicU32::new(0),
+            order: Mutex::new(Order::Work),
+            changed: Condvar::new(),
+            done: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
+            wrongs: Mutex::default(),
+        }
+    }
+
     fn order(&self) -> MutexGuard<'_, Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,6 +186,15 @@ impl Shared {
     }
 }
 
+/// A transaction with as many licences as one may hold, of the agency of the province of `keys`: no
+/// node has it yet. Slots for them are reserved, so nobody else may sign for this agency.
+pub(super) fn large(spaces: Vec<Space>, chain: ChainId, keys: &DevnetKeys) -> SignedTransaction {
+    let mut client = Client::new(Arc::new(Shared::new(spaces, chain, keys)), 0);
+    client.reserve();
+    let issues = (0..MAX_OPERATIONS).map(|_| Operation::Issue { licence: client.licence() });
+    client.sign(issues.collect())
+}
+
 struct Client {
     shared: Arc<Shared>,
     /// The node that it asks first.
@@ -199,11 +212,11 @@ impl Client {
     }
 
     /// The load has slots of its own from the start of the agency's lists.
-    fn reserve(mut self) {
+    fn reserve(&mut self) {
         std::thread::scope(|scope| {
             let agency = self.shared.agency;
             let operation = Operation::ReserveSlots { agency, blocks: SLOT_BLOCKS };
-            scope.spawn(move || self.commit(operation, None, false));
+            scope.spawn(|| self.commit(operation, None, false));
         });
     }
 
@@ -241,8 +254,7 @@ impl Client {
         }
     }
 
-    /// Has an operation committed; false when the load was stopped first, or it was refused.
-    fn commit(&mut self, operation: Operation, licence: Option<Cid>, revoked: bool) -> bool {
+    fn sign(&self, operations: Vec<Operation>) -> SignedTransaction {
         let payload = Payload {
             version: PAYLOAD_VERSION,
             chain_id: self.shared.chain,
@@ -250,10 +262,15 @@ impl Client {
             key_id: 0,
             nonce: rand::rng().random(),
             valid_until_height: self.height + 5_000,
-            operations: vec![operation],
+            operations,
         };
         let key = symbolon_ledger::keys::SecretKey::from_seed(&self.shared.seed);
-        let transaction = SignedTransaction::sign(&payload, &key).expect("it fits");
+        SignedTransaction::sign(&payload, &key).expect("it fits")
+    }
+
+    /// Has an operation committed; false when the load was stopped first, or it was refused.
+    fn commit(&mut self, operation: Operation, licence: Option<Cid>, revoked: bool) -> bool {
+        let transaction = self.sign(vec![operation]);
         let id = transaction.id();
         while !self.shared.stopped_within(Duration::ZERO) {
             match self.submit(transaction.as_bytes()) {

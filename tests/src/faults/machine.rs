@@ -16,10 +16,10 @@ use nix::{
 };
 use serde_json::Value;
 use symbolon_genesis::presets::DevnetKeys;
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{hash::TransactionId, keys::SecretKey, transaction::SignedTransaction};
 
 use super::{preload::Page, space::Space, wires::PEER_PORT};
-use crate::devnet::{await_that, binary, get, json_of};
+use crate::devnet::{PATIENCE, await_that, binary, get, json_of};
 
 /// Where every node serves, in its own namespace.
 pub const HTTP: &str = "http://127.0.0.1:8100";
@@ -163,6 +163,27 @@ impl Machine {
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, Value)> {
         self.space.within(|| get(&format!("{HTTP}{path}"))).ok()
+    }
+
+    /// Gives it a transaction, and does not wait for the commit.
+    ///
+    /// # Panics
+    ///
+    /// When it does not take it.
+    pub fn take(&self, transaction: &SignedTransaction) {
+        let post = || {
+            let post = super::agent_of(PATIENCE).post(format!("{HTTP}/v1/transactions"));
+            let sent = post.header("content-type", "application/cose").send(transaction.as_bytes());
+            sent.map(|answer| answer.status().as_u16())
+        };
+        let status = self.space.within(post).expect("the node answers");
+        assert_eq!(status, 202, "node {} does not take a transaction", self.number);
+    }
+
+    /// Whether it says that a transaction is `state`: "pending", "committed".
+    #[must_use]
+    pub fn says_of(&self, id: TransactionId, state: &str) -> bool {
+        self.get(&format!("/v1/transactions/{id}")).is_some_and(|(_, said)| said["state"] == state)
     }
 
     /// Its height; none when it does not answer.
