@@ -57,11 +57,6 @@ pub const QUIC_STREAM_WINDOW: u32 = MAX_BLOCK_BYTES as u32;
 /// Receive window of one QUIC connection.
 pub const QUIC_CONNECTION_WINDOW: u32 = 4 * QUIC_STREAM_WINDOW;
 
-/// A connection over which a peer has not subscribed to both topics after so long is closed, and
-/// made anew. The gossip protocol says its subscriptions on the first of several connections only:
-/// when that one breaks off within its handshake, the next would stay mute for ever.
-pub const SUBSCRIPTION_WAIT: Duration = Duration::from_secs(10);
-
 // Redial.
 
 /// Pause before the first redial.

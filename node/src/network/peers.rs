@@ -21,7 +21,7 @@ use super::{
         EXCHANGE_BYTES_PER_SECOND, GOSSIP_BYTES_BURST, GOSSIP_BYTES_PER_SECOND,
         GOSSIP_MESSAGES_BURST, GOSSIP_MESSAGES_PER_SECOND, MAX_ADDRESSES_PER_PEER, MAX_ADMITTED,
         REDIAL_COURTESY, REDIAL_FIRST, REDIAL_LONGEST, REQUESTS_BURST, REQUESTS_PER_SECOND,
-        SERVING_PER_PEER, SUBSCRIPTION_WAIT,
+        SERVING_PER_PEER,
     },
 };
 
@@ -48,8 +48,6 @@ pub(super) struct Peer {
     /// The topics it has joined on this connection.
     pub(super) in_consensus: bool,
     pub(super) in_transactions: bool,
-    /// When it last came to be connected.
-    pub(super) connected_at: Instant,
     /// The engine was told that it is connected.
     pub(super) told: bool,
     /// The tip it last claimed.
@@ -85,7 +83,6 @@ impl Peer {
             connected: false,
             in_consensus: false,
             in_transactions: false,
-            connected_at: now,
             told: false,
             height: 0,
             announced: VecDeque::new(),
@@ -147,12 +144,6 @@ impl Peer {
         (self.connected, self.in_consensus, self.in_transactions) = (false, false, false);
         self.redial_pause = REDIAL_FIRST;
         self.schedule_redial(now);
-    }
-
-    /// Whether it is connected and has not said for too long what it wants to hear.
-    pub(super) fn is_deaf(&self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.connected_at);
-        self.connected && !self.told && since >= SUBSCRIPTION_WAIT
     }
 
     /// Forgives one blame when it is old enough; true when something changed.
@@ -303,11 +294,6 @@ impl Peers {
         self.iter().filter(|(_, peer)| peer.connected)
     }
 
-    /// Those whose connections carry nothing.
-    pub(super) fn deaf(&self, now: Instant) -> Vec<PeerId> {
-        self.by_id.iter().filter(|(_, peer)| peer.is_deaf(now)).map(|(id, _)| *id).collect()
-    }
-
     /// Those to dial now, with their addresses.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut due = Vec::new();
@@ -349,20 +335,6 @@ mod tests {
         let change = peers.replace_validators(&[entry(2)], Instant::now());
         assert_eq!(change.added, vec![id(2)]);
         assert_eq!(peers.id_of(number), Some(id(3)), "a number is never given again");
-    }
-
-    #[test]
-    fn a_connection_without_subscriptions_has_its_time() {
-        let mut peers = Peers::new(id(1), &[entry(2)], &[]).unwrap();
-        let now = Instant::now();
-        let late = now + SUBSCRIPTION_WAIT;
-        assert!(peers.deaf(late).is_empty(), "it is not connected");
-        let peer = peers.get_mut(&id(2)).unwrap();
-        (peer.connected, peer.connected_at) = (true, now);
-        assert!(peers.deaf(late - Duration::from_millis(1)).is_empty());
-        assert_eq!(peers.deaf(late), vec![id(2)]);
-        peers.get_mut(&id(2)).unwrap().told = true;
-        assert!(peers.deaf(late).is_empty());
     }
 
     #[test]

@@ -276,10 +276,6 @@ impl Task {
                 }
             }
         }
-        for id in self.peers.deaf(now) {
-            debug!(peer = %id, "it has subscribed to nothing, closing the connection");
-            let _ = self.swarm.disconnect_peer_id(id);
-        }
         for (id, addresses) in self.peers.due(now) {
             let dial = DialOpts::peer_id(id)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -310,7 +306,7 @@ impl Task {
                 if num_established.get() == 1
                     && let Some(peer) = self.peers.get_mut(&peer_id)
                 {
-                    (peer.connected, peer.connected_at) = (true, Instant::now());
+                    peer.connected = true;
                     count(&self.counters.connected_peers);
                 }
             }

@@ -371,7 +371,7 @@ fn a_reader_stays_at_its_height_and_the_next_one_is_at_the_newest() {
             assert_eq!(&entry.key[..], key.encode());
             let record = view.raw(key).unwrap().unwrap();
             assert_eq!(entry.record.as_ref().map(|bytes| &bytes[..]), Some(&record[..]));
-            let path = tree::prove(view, height, key.map_key()).unwrap();
+            let path = tree::prove(view, view.tip().header.state_root, key.map_key()).unwrap();
             assert_eq!(entry.path, path, "{key:?}");
         }
         view.mark()

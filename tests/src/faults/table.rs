@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use symbolon_ledger::validators::may_fail;
 
 use super::{checks, field::Field, load::Load, say, wanted, whole};
 use crate::devnet::await_that;
@@ -31,7 +33,8 @@ pub enum Meanwhile {
     Stall,
     /// This node ends, saying one of these words; the others go on.
     Ends(usize, &'static [&'static str]),
-    /// All nodes end, each saying one of these words.
+    /// All nodes end, each saying one of these words. Without a quorum the last may have nothing to
+    /// write any more, and so meet no fault: they stand still, and say so.
     AllEnd(&'static [&'static str]),
     /// This node ends, saying one of these words, or it goes on with all others and has the same
     /// blocks as they: it never tells anything else. The others go on.
@@ -142,7 +145,7 @@ impl Round<'_> {
             }
             Meanwhile::AllEnd(words) => {
                 let rate = self.load.rate(window());
-                all.for_each(|node| self.await_end(node, words));
+                self.await_all_end(words);
                 rate
             }
             Meanwhile::EndsOrAgrees(node, words) => {
@@ -173,6 +176,26 @@ impl Round<'_> {
         let ended = ended.expect("it was awaited");
         say(&format!("  node {} said: {}", node.number, last_line(&node.said())));
         checks::it_says_why_it_stopped(node, ended, words);
+    }
+
+    fn await_all_end(&self, words: &[&str]) {
+        let mut left: Vec<_> = self.field.nodes.iter().collect();
+        let quorum = left.len() - may_fail(left.len());
+        await_that("all nodes end by themselves, or stand still", || {
+            left.retain(|node| {
+                let ended = node.ended();
+                if let Some(status) = ended {
+                    say(&format!("  node {} said: {}", node.number, last_line(&node.said())));
+                    checks::it_says_why_it_stopped(node, status, words);
+                }
+                ended.is_none()
+            });
+            left.len() < quorum && self.field.stands()
+        });
+        for node in left {
+            say(&format!("  node {} stands still and has nothing to write", node.number));
+            node.end(Signal::SIGTERM);
+        }
     }
 
     fn ends_or_agrees(&self, n: usize, words: &[&str]) {
