@@ -8,7 +8,7 @@ CARGO_ALL := --release --workspace --locked
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint bench bench-stress bench-wan profile soak faults demo demo-check demo-stop clean
+.PHONY: help setup build test lint bench bench-growth bench-stress bench-wan profile soak faults demo demo-check demo-stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,9 @@ bench-stress: build ## more load than the network can take, a slow disk, a pause
 
 profile: build ## what a node spends its time on under load, in target/profile (needs perf)
 	@scripts/profile.sh
+
+bench-growth: build ## a node with 10,000, a million and five million licences, once, as long as it takes
+	@target/release/bench growth
 
 bench-wan: setup ## simulate 32 and 100 validators over long lines: finality, bytes, where it saturates
 	cargo build $(CARGO_ALL) --features symbolon-sim/wide-sets --bin wan

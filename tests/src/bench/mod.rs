@@ -27,6 +27,8 @@ pub mod busy;
 
 pub mod stress;
 
+pub mod growth;
+
 pub mod offline;
 
 pub mod codes;

@@ -1,12 +1,12 @@
 //! `make bench`: prints what Symbolon costs on this machine, chapter by chapter, each figure beside
 //! its limit of the same run. `--json` gives one line of JSON a chapter, `--quick` only sees that
 //! everything works, `--stress` is `make bench-stress`: a load above what the network can take, a slow
-//! disk, a paused validator.
+//! disk, a paused validator. `bench growth` is `make bench-growth`: the same node at several sizes.
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use symbolon_tests::bench::{
-    Scale, constant, peers::ocsp, report::Section, run, status_list, stress,
+    Scale, constant, growth, peers::ocsp, report::Section, run, status_list, stress,
 };
 
 fn main() -> std::io::Result<ExitCode> {
@@ -26,8 +26,17 @@ fn main() -> std::io::Result<ExitCode> {
         writeln!(std::io::stdout(), "{}", rate.map_err(std::io::Error::other)?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let ["growth", sizes @ ..] = &given[..] {
+        let sizes: Result<Vec<u64>, _> = sizes.iter().map(|size| size.parse()).collect();
+        let sizes = sizes.map_err(std::io::Error::other)?;
+        let sizes = if sizes.is_empty() { growth::SIZES.to_vec() } else { sizes };
+        growth::run(&sizes, &Scale::FULL, |section| {
+            let _ = writeln!(std::io::stdout(), "{section}");
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(other) = given.iter().find(|a| !["--json", "--quick", "--stress"].contains(a)) {
-        let usage = "usage: bench [--json] [--quick] [--stress]";
+        let usage = "usage: bench [--json] [--quick] [--stress], or bench growth [SIZE...]";
         writeln!(std::io::stderr(), "{other}: unknown; {usage}")?;
         return Ok(ExitCode::from(2));
     }
