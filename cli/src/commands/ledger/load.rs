@@ -127,13 +127,13 @@ pub(super) fn run(args: &LoadArgs, context: &Context) -> Outcome {
     let plan = Plan { in_flight: args.in_flight_over(wires.len()), ..plan };
     if plan.kind == Kind::Revoke {
         let prepared = Load::new(plan.preparing(), wires.clone(), agencies.clone());
-        let work = drive::drive(prepared, Arc::clone(&stop), None);
+        let work = drive::drive(&prepared, Arc::clone(&stop), None);
         let totals = local.block_on(&runtime, work)?;
         enough_prepared(&plan, &totals)?;
     }
     let load = Load::new(plan.clone(), wires, agencies.clone());
     let cpu = tally::cpu_seconds();
-    let totals = local.block_on(&runtime, drive::drive(load, stop, Some(&mut curve)))?;
+    let totals = local.block_on(&runtime, drive::drive(&load, stop, Some(&mut curve)))?;
     let cpu = tally::cpu_seconds() - cpu;
     curve.finish();
     for agency in agencies.iter() {

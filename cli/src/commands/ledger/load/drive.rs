@@ -202,7 +202,7 @@ impl Load {
 ///
 /// When something cannot be signed, or the curve cannot be written.
 pub(super) async fn drive(
-    load: Rc<Load>,
+    load: &Rc<Load>,
     stop: Arc<AtomicBool>,
     curve: Option<&mut Curve>,
 ) -> Result<Totals, Failure> {
@@ -210,7 +210,7 @@ pub(super) async fn drive(
     let (plan, begun) = (load.plan.clone(), load.begun);
     thread::spawn(move || keep_time(&plan, begun, &stop, &say));
     let work = async {
-        arrive(&load, due).await?;
+        arrive(load, due).await?;
         while load.in_flight.get() > 0 {
             load.quiet.notified().await;
         }
@@ -221,9 +221,9 @@ pub(super) async fn drive(
         Some(curve) => {
             tokio::select! {
                 ended = work => ended?,
-                failure = curve.draw(&load) => return Err(failure),
+                failure = curve.draw(load) => return Err(failure),
             }
-            curve.line(&load)?;
+            curve.line(load)?;
         }
     }
     Ok(load.totals.replace(Totals::new(&load.plan)))
