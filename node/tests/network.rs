@@ -440,6 +440,7 @@ async fn beside_one_that_drips(pause: Duration) -> Vec<(u64, bool)> {
             _ => {}
         }
     }
+    assert_eq!(happens.try_recv().ok(), None, "it is asked again");
     dripper.abort();
     came
 }
