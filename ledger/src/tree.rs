@@ -134,7 +134,7 @@ fn bucket<S: PageStore>(
     at: PageKey,
     count: u8,
     hash: &Digest,
-) -> Result<Arc<Bucket>, TreeError> {
+) -> Result<Bucket, TreeError> {
     match load(store, at, hash)? {
         Page::Bucket(page) if page.leaves().len() == usize::from(count) => Ok(page),
         _ => Err(TreeError::OtherKind(at)),

@@ -78,14 +78,14 @@ pub fn update_with<S: PageStore>(
     }
     let mut grower = Grower::new(store);
     let (at, mut above) = (PageKey::ROOT, Vec::new());
-    let part = match &topmost {
+    let part = match topmost {
         None => grower.build(at, &fresh(&changes), &mut above)?,
         Some(Page::Bucket(old)) => grower.refill(at, old, &changes, &mut above)?,
         Some(Page::Inner(page)) => {
             if changes.len() >= SPREAD_FROM {
-                grower.ahead(page, &changes, hands)?;
+                grower.ahead(&page, &changes, hands)?;
             }
-            grower.turn(at, page, &changes)?
+            grower.turn(at, &page, &changes)?
         }
     };
     let mut node = Node::EMPTY;
@@ -98,7 +98,7 @@ pub fn update_with<S: PageStore>(
 fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
     // The sort keeps the order of equal keys, and the first of them stays.
     changes.reverse();
-    changes.sort_by_key(|change| change.key);
+    changes.sort_by(|a, b| a.key.cmp(&b.key));
     changes.dedup_by_key(|change| change.key);
     changes
 }
@@ -253,7 +253,7 @@ impl<'a, S: PageStore> Grower<'a, S> {
     fn turn(&mut self, at: PageKey, page: &Inner, changes: &[Change]) -> Result<Part, TreeError> {
         let nodes = page.nodes();
         // A bucket that is split takes the place of a node.
-        let mut now = Vec::with_capacity(nodes.len() + 8);
+        let mut now = Vec::with_capacity(nodes.len() + 4);
         let part = self.node(at, nodes, changes, &mut now)?;
         match part {
             Part::Many(hash) if hash == page.hash() => {}
@@ -286,7 +286,7 @@ impl<'a, S: PageStore> Grower<'a, S> {
             }
             Kind::Bucket(count) => {
                 let old = bucket(self.store, at, count, &node.hash)?;
-                self.refill(at, &old, changes, out)
+                self.refill(at, old, changes, out)
             }
             Kind::Below | Kind::Fork(_) if changes.is_empty() => {
                 out.extend_from_slice(nodes);
@@ -318,13 +318,13 @@ impl<'a, S: PageStore> Grower<'a, S> {
     fn refill(
         &mut self,
         at: PageKey,
-        old: &Bucket,
+        old: Bucket,
         changes: &[Change],
         out: &mut Vec<Node>,
     ) -> Result<Part, TreeError> {
         let leaves = changed(old.leaves(), changes);
         if leaves == old.leaves() {
-            return Ok(Part::Few(Few::kept(old)));
+            return Ok(Part::Few(Few::kept(&old)));
         }
         if leaves.is_empty() {
             self.pages.gone.push(at);
@@ -419,7 +419,7 @@ impl<'a, S: PageStore> Grower<'a, S> {
             Few::Nothing => Ok(Vec::new()),
             Few::Kept { count, hash } => {
                 self.pages.gone.push(at);
-                Ok(bucket(self.store, at, count, &hash)?.leaves().to_vec())
+                Ok(bucket(self.store, at, count, &hash)?.into_leaves())
             }
             Few::Made { leaves, over } => {
                 if over {
@@ -441,7 +441,7 @@ impl<'a, S: PageStore> Grower<'a, S> {
             Few::Nothing => return PLACEHOLDER,
             Few::Kept { hash, .. } => hash,
             Few::Made { leaves, .. } => {
-                let page = Page::Bucket(Arc::new(Bucket::new(leaves, at.depth())));
+                let page = Page::Bucket(Bucket::new(leaves, at.depth()));
                 let hash = page.hash();
                 self.pages.put.push((at, page));
                 hash

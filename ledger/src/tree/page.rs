@@ -171,6 +171,10 @@ impl Bucket {
         &self.leaves
     }
 
+    pub(super) fn into_leaves(self) -> Vec<Hashed> {
+        self.leaves
+    }
+
     pub(super) fn hash(&self) -> Digest {
         self.hash
     }
@@ -202,12 +206,12 @@ impl Node {
 
 /// The upper levels of a large subtree: its nodes, each before what is under it, the first a fork.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inner(Box<[Node]>);
+pub struct Inner(Vec<Node>);
 
 impl Inner {
     /// The nodes are those of a whole page.
     pub(super) fn new(nodes: Vec<Node>) -> Self {
-        Self(nodes.into())
+        Self(nodes)
     }
 
     pub(super) fn nodes(&self) -> &[Node] {
@@ -223,7 +227,7 @@ impl Inner {
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.0)
+        size_of::<Self>() + self.0.capacity() * size_of::<Node>()
     }
 }
 
@@ -231,7 +235,7 @@ impl Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Page {
     /// All leaves of a small subtree.
-    Bucket(Arc<Bucket>),
+    Bucket(Bucket),
     /// The upper levels of a large one.
     Inner(Arc<Inner>),
 }
@@ -287,30 +291,37 @@ impl Page {
     /// The page's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.encode_to(&mut bytes);
+        bytes
+    }
+
+    /// The same in place of what is in `bytes`: a block writes thousands of pages, and one piece of
+    /// memory does for all of them.
+    pub fn encode_to(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
         match self {
             Self::Bucket(bucket) => {
-                let mut bytes = Vec::with_capacity(1 + LEAF_BYTES * bucket.leaves.len());
+                bytes.reserve(1 + LEAF_BYTES * bucket.leaves.len());
                 bytes.push(BUCKET);
                 for Hashed { leaf, .. } in &bucket.leaves {
                     bytes.extend_from_slice(&leaf.key.0);
                     bytes.extend_from_slice(&leaf.value.0);
                 }
-                bytes
             }
             Self::Inner(inner) => {
                 // Every second node, and one more, is the end of a way.
                 let nodes = inner.0.len();
-                let mut bytes = Vec::with_capacity(1 + nodes + (nodes / 2 + 1) * DIGEST_LEN);
+                bytes.reserve(1 + nodes + (nodes / 2 + 1) * DIGEST_LEN);
                 bytes.push(INNER);
                 for node in &inner.0 {
                     match node.kind {
                         Kind::Empty => bytes.push(EMPTY),
                         Kind::Fork(_) => bytes.push(FORK),
-                        Kind::Bucket(count) => put(&mut bytes, count, &node.hash),
-                        Kind::Below => put(&mut bytes, BELOW, &node.hash),
+                        Kind::Bucket(count) => put(bytes, count, &node.hash),
+                        Kind::Below => put(bytes, BELOW, &node.hash),
                     }
                 }
-                bytes
             }
         }
     }
@@ -323,7 +334,7 @@ impl Page {
     pub fn decode(at: &PageKey, bytes: &[u8]) -> Result<Self, PageFlaw> {
         match bytes.split_first() {
             None => Err(PageFlaw::Cut),
-            Some((&BUCKET, leaves)) => Ok(Self::Bucket(Arc::new(read_bucket(at, leaves)?))),
+            Some((&BUCKET, leaves)) => Ok(Self::Bucket(read_bucket(at, leaves)?)),
             Some((&INNER, nodes)) => Ok(Self::Inner(Arc::new(read_inner(at, nodes)?))),
             Some((&other, _)) => Err(PageFlaw::Kind(other)),
         }
