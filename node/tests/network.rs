@@ -227,7 +227,12 @@ async fn pair(listen: &str) -> (Node, Node) {
 
 /// Three nodes of which the first and the last know only the middle one.
 async fn line() -> (Node, Node, Node) {
-    let mut middle = node(2, TCP, &[(1, None), (3, None)]).await;
+    line_of(&[(1, None), (3, None)]).await
+}
+
+/// The same, with a node in the middle that knows these validators.
+async fn line_of(peers: &[(u8, Option<&Multiaddr>)]) -> (Node, Node, Node) {
+    let mut middle = node(2, TCP, peers).await;
     let mut first = node(1, TCP, &[(2, Some(&middle.address))]).await;
     let mut last = node(3, TCP, &[(2, Some(&middle.address))]).await;
     first.connected_to(2).await;
@@ -286,6 +291,32 @@ async fn nothing_is_forwarded_before_it_is_accepted() {
     assert_eq!(last.consensus().await.0, b"accepted");
     middle.handle.report(unjudged, Acceptance::Accept);
     assert_eq!(last.consensus().await.0, b"unjudged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_are_passed_on_where_a_validator_is_missing() {
+    for (peers, is_missing) in
+        [(&[(1, None), (3, None), (4, None)][..], true), (&[(1, None), (3, None)], false)]
+    {
+        let (first, mut middle, mut last) = line_of(peers).await;
+        first.handle.publish_transactions(vec![vec![7]]);
+        let id = middle.until(|event| match event {
+            NetworkEvent::Transactions { id, .. } => Some(id),
+            _ => None,
+        });
+        let id = id.await;
+        middle.handle.report(id, Acceptance::Accept);
+        if is_missing {
+            assert_eq!(last.transactions().await, vec![vec![7]]);
+        }
+        // What is passed on is ahead of the second of these at the latest.
+        for word in [&b"first"[..], b"second"] {
+            middle.handle.publish_consensus(word.to_vec());
+            assert_eq!(last.consensus().await.0, word);
+        }
+        let batches = last.handle.counters().batches_received.load(Relaxed);
+        assert_eq!(batches, u64::from(is_missing), "a validator is missing: {is_missing}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,8 @@ pub(super) type Gossip =
 pub struct GossipId {
     pub(super) message: MessageId,
     pub(super) from: PeerId,
+    /// Whether others may not have it, so that it is to be passed on once it is accepted.
+    pub(super) travels: bool,
 }
 
 /// The two topics of a chain.

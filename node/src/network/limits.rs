@@ -86,7 +86,7 @@ pub const GOSSIP_ENVELOPE_BYTES: usize = 1_024;
 pub const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Shortest pause between two batches; what arrives meanwhile shares the next one. Every message
 /// costs each peer the check of a signature, and every transaction waits for this at most.
-pub const BATCH_SHORTEST: Duration = Duration::from_millis(5);
+pub const BATCH_SHORTEST: Duration = Duration::from_millis(10);
 /// Messages waiting for one slow peer. More are dropped and count against it.
 pub const GOSSIP_QUEUE: usize = 512;
 /// A message of our own that could not be sent for so long is dropped: the round repeats it.

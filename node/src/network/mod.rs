@@ -465,7 +465,7 @@ pub(crate) mod detached {
     /// Names a message that nobody gossiped.
     pub(crate) fn gossip_id() -> GossipId {
         let from = keypair([0xde; 32]).public().to_peer_id();
-        GossipId { message: libp2p::gossipsub::MessageId::new(b"none"), from }
+        GossipId { message: libp2p::gossipsub::MessageId::new(b"none"), from, travels: true }
     }
 
     impl NetworkHandle {

@@ -294,6 +294,11 @@ impl Peers {
         self.iter().filter(|(_, peer)| peer.connected)
     }
 
+    /// Whether all validators are connected.
+    pub(super) fn has_all_validators(&self) -> bool {
+        self.by_id.values().filter(|peer| peer.role == Role::Validator).all(|peer| peer.told)
+    }
+
     /// Those to dial now, with their addresses.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut due = Vec::new();

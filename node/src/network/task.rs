@@ -219,8 +219,8 @@ impl Task {
 
     pub(super) fn report(&mut self, id: &GossipId, verdict: Acceptance) {
         let verdict = match verdict {
-            Acceptance::Accept => MessageAcceptance::Accept,
-            Acceptance::Ignore => MessageAcceptance::Ignore,
+            Acceptance::Accept if id.travels => MessageAcceptance::Accept,
+            Acceptance::Accept | Acceptance::Ignore => MessageAcceptance::Ignore,
             Acceptance::Reject => MessageAcceptance::Reject,
         };
         let gossip = &mut self.swarm.behaviour_mut().gossip;
@@ -372,7 +372,8 @@ impl Task {
     fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
-                let id = GossipId { message: message_id, from: propagation_source };
+                let travels = self.travels(&message, propagation_source);
+                let id = GossipId { message: message_id, from: propagation_source, travels };
                 self.on_message(id, message);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
@@ -391,6 +392,14 @@ impl Task {
             }
             gossipsub::Event::Unsubscribed { .. } => {}
         }
+    }
+
+    /// Transactions that come from their author itself went to everybody at once, and a copy costs
+    /// each peer the check of a signature: they are passed on only where a validator is missing
+    /// here, and so perhaps there. What somebody did not hear is offered again by all who have it.
+    fn travels(&self, message: &gossipsub::Message, from: PeerId) -> bool {
+        let is_own = message.source == Some(from);
+        message.topic != self.transactions_topic || !is_own || !self.peers.has_all_validators()
     }
 
     /// A peer counts as connected once it hears both topics.
