@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -109,9 +110,10 @@ fn open(parts: EngineParts) -> Result<Engine, EngineError> {
 
 /// Drops an engine and waits until the workers have let its database go.
 fn end(engine: Engine) {
-    let store = Arc::downgrade(&engine.parts.store);
+    let lock = engine.parts.store.folder().join("node.lock");
     drop(engine);
-    while store.strong_count() > 0 {
+    // It is closed when its lock is free, and not yet when the last worker lets it go.
+    while File::open(&lock).unwrap().try_lock().is_err() {
         std::thread::yield_now();
     }
 }
