@@ -98,7 +98,7 @@ pub fn update_with<S: PageStore>(
 fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
     // The sort keeps the order of equal keys, and the first of them stays.
     changes.reverse();
-    changes.sort_by(|a, b| a.key.cmp(&b.key));
+    changes.sort_by_key(|change| change.key);
     changes.dedup_by_key(|change| change.key);
     changes
 }
@@ -286,7 +286,7 @@ impl<'a, S: PageStore> Grower<'a, S> {
             }
             Kind::Bucket(count) => {
                 let old = bucket(self.store, at, count, &node.hash)?;
-                self.refill(at, old, changes, out)
+                self.refill(at, &old, changes, out)
             }
             Kind::Below | Kind::Fork(_) if changes.is_empty() => {
                 out.extend_from_slice(nodes);
@@ -318,13 +318,13 @@ impl<'a, S: PageStore> Grower<'a, S> {
     fn refill(
         &mut self,
         at: PageKey,
-        old: Bucket,
+        old: &Bucket,
         changes: &[Change],
         out: &mut Vec<Node>,
     ) -> Result<Part, TreeError> {
         let leaves = changed(old.leaves(), changes);
         if leaves == old.leaves() {
-            return Ok(Part::Few(Few::kept(&old)));
+            return Ok(Part::Few(Few::kept(old)));
         }
         if leaves.is_empty() {
             self.pages.gone.push(at);

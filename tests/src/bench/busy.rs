@@ -69,7 +69,7 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
             Figure::new("GET /v1/licences/{cid} with its proof", records, "/s")
                 .of("a constant answer of that size, nothing else running", constant)
                 .with(Target::AtLeast(LEAST_OF_CONSTANT)),
-            Figure::new("POST /v1/verify, issuer and holder checked", verdicts, "/s")
+            Figure::new("POST /v1/verify, a licence that was shown before", verdicts, "/s")
                 .of("what its signature checks alone allow, all cores", allowed),
             Figure::new(
                 "licences committed meanwhile",
