@@ -80,7 +80,7 @@ pub fn update_with<S: PageStore>(
     let (at, mut above) = (PageKey::ROOT, Vec::new());
     let part = match topmost {
         None => grower.build(at, &fresh(&changes), &mut above)?,
-        Some(Page::Bucket(old)) => grower.refill(at, old, &changes, &mut above)?,
+        Some(Page::Bucket(old)) => grower.refill(at, &old, &changes, &mut above)?,
         Some(Page::Inner(page)) => {
             if changes.len() >= SPREAD_FROM {
                 grower.ahead(&page, &changes, hands)?;

@@ -187,7 +187,7 @@ async fn judge_batch(
         let heard: Result<Vec<HeardItem>, Problem> = worker.workers.install(hear);
         let answers = close_items(&court, heard?)?;
         // A verdict with its proof has a dozen kilobytes, so this is spread as well.
-        let write = || answers.into_par_iter().map(write_answer).unzip();
+        let write = || answers.par_iter().map(write_answer).unzip();
         let (outcomes, verdicts): (Vec<_>, _) = worker.workers.install(write);
         Ok((outcomes, json_bytes(&Verdicts { height: view.tip().height, verdicts })))
     };
@@ -197,12 +197,12 @@ async fn judge_batch(
 }
 
 /// The outcome, if there is a verdict, and the JSON.
-fn write_answer(answer: Answer) -> (Option<Outcome>, Box<RawValue>) {
-    let outcome = match &answer {
+fn write_answer(answer: &Answer) -> (Option<Outcome>, Box<RawValue>) {
+    let outcome = match answer {
         Answer::Verdict(verdict) => Some(verdict.outcome),
         Answer::Refused { .. } => None,
     };
-    let written = serde_json::value::to_raw_value(&answer);
+    let written = serde_json::value::to_raw_value(answer);
     (outcome, written.expect("text and numbers always serialise"))
 }
 

@@ -337,7 +337,7 @@ fn what_is_not_in_memory_is_an_error_and_never_an_absence() {
     // What was in memory is in files now, and none of it was read again.
     let store = Store::open(folder.path(), &genesis).unwrap();
     let absent = StateKey::Licence(Digest([3; 32]));
-    let keys: Vec<_> = genesis.changes().into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<_> = genesis.changes().into_keys().collect();
     let mut missed = 0;
     for key in keys.iter().chain([&absent]) {
         let view = store.view_of_memory().unwrap();

@@ -161,21 +161,21 @@ impl World {
             Effect::EvidenceFound(found) => {
                 return Err(format!("node {id} convicts {}", found.province));
             }
-            other => self.wait(id, other, *at_ns),
+            other => self.wait(id, &other, *at_ns),
         }
         Ok(())
     }
 
     /// The effects that move timers, and those that change nothing here.
-    fn wait(&mut self, node: usize, effect: Effect, at_ns: u64) {
+    fn wait(&mut self, node: usize, effect: &Effect, at_ns: u64) {
         match effect {
             Effect::ScheduleTimer { timer, after } => {
                 let after_ns = u64::try_from(after.as_nanos()).expect("a short wait");
-                self.nodes[node].timers.insert(timer, at_ns + after_ns);
-                self.at(at_ns + after_ns, Event::Engine { node, work: Work::Timer(timer) });
+                self.nodes[node].timers.insert(*timer, at_ns + after_ns);
+                self.at(at_ns + after_ns, Event::Engine { node, work: Work::Timer(*timer) });
             }
             Effect::CancelTimer(timer) => {
-                self.nodes[node].timers.remove(&timer);
+                self.nodes[node].timers.remove(timer);
             }
             Effect::CancelAllTimers => self.nodes[node].timers.clear(),
             Effect::WakeAt { time_ms } => {
