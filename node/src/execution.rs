@@ -251,7 +251,7 @@ pub(crate) struct AllCores;
 
 impl Hands for AllCores {
     fn spread<T: Send, R: Send>(&self, parts: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-        parts.into_par_iter().map(work).collect()
+        parts.into_par_iter().map(&work).collect()
     }
 }
 
