@@ -7,6 +7,7 @@
 //! `ledger/src/tree/tests.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::print_stdout, reason = "the seed of a history is printed")]
 
 use std::{collections::BTreeMap, thread};
 
@@ -52,7 +53,7 @@ impl History {
     fn new(seed: u64) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
-            crowded: seed % CROWDED == 0,
+            crowded: seed.is_multiple_of(CROWDED),
             ours: Memory::default(),
             root: PLACEHOLDER,
             oracle: Oracle::default(),
