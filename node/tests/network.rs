@@ -22,8 +22,8 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
 };
 use symbolon_node::network::{
-    Acceptance, ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle,
-    PeerIndex, limits, peer_id_of_seed, prepare,
+    ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, PeerIndex, limits,
+    peer_id_of_seed, prepare,
 };
 use tokio::sync::mpsc::Receiver;
 
