@@ -152,13 +152,13 @@ impl Pool {
         let mut received = Received::OfNoUse;
         for transaction in decoded {
             match self.admit(&view, &mut trial, transaction) {
-                Ok(Admitted::New { applies: true, .. }) => received = Received::PassOn,
+                Ok(Admitted::New { applies: true, .. }) => {
+                    received = Received::PassOn;
+                    let _ = self.outlets.work.try_send(());
+                }
                 Err(error) if error.code == BAD_SIGNATURE => return Received::Bad,
                 _ => {}
             }
-        }
-        if received == Received::PassOn {
-            let _ = self.outlets.work.try_send(());
         }
         received
     }
@@ -427,4 +427,53 @@ enum Admitted {
     /// It waits; with itself when it did not fail.
     Known(Option<Arc<Verified>>),
     Committed(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use symbolon_genesis::{
+        founding::TRANSACTION_KEY_ID,
+        presets::{DevnetKeys, devnet_from_seed, devnet_uscc},
+    };
+    use symbolon_ledger::{
+        keys::SecretKey,
+        operation::{Actor, Operation},
+        transaction::{PAYLOAD_VERSION, Payload},
+    };
+
+    use super::*;
+
+    /// A reservation of slots by the agency of these keys' province, signed with `key`.
+    fn reservation(store: &Store, keys: &DevnetKeys, key: &SecretKey, nonce: u8) -> Vec<u8> {
+        let agency = devnet_uscc(keys.province);
+        let payload = Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: store.chain_id(),
+            actor: Actor::Agency(agency),
+            key_id: TRANSACTION_KEY_ID,
+            nonce: [nonce; 16],
+            valid_until_height: 10,
+            operations: vec![Operation::ReserveSlots { agency, blocks: 1 }],
+        };
+        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
+    }
+
+    #[test]
+    fn what_is_bad_in_a_batch_keeps_nobody_from_what_came_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (genesis, keys) = devnet_from_seed(4, &[5; 32], 1_800_000_000_000, 1);
+        let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
+        let (gossip, _) = mpsc::channel(1);
+        let (work, mut worked) = mpsc::channel(1);
+        let pool = Pool::new(store.clone(), PoolOutlets { gossip, work });
+        let own = &keys[0];
+        let good = reservation(&store, own, &own.transaction, 1);
+        let forged = reservation(&store, own, &keys[1].transaction, 2);
+        assert_eq!(pool.receive(&[good.clone(), forged]), Received::Bad);
+        assert_eq!((pool.len(), worked.try_recv()), (1, Ok(())));
+        // Again, or no transaction at all.
+        assert_eq!(pool.receive(std::slice::from_ref(&good)), Received::OfNoUse);
+        assert_eq!(pool.receive(&[good, vec![0]]), Received::Bad);
+        assert!(worked.try_recv().is_err());
+    }
 }

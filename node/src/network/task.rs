@@ -396,7 +396,8 @@ impl Task {
 
     /// Transactions that come from their author itself went to everybody at once, and a copy costs
     /// each peer the check of a signature: they are passed on only where a validator is missing
-    /// here, and so perhaps there. What somebody did not hear is offered again by all who have it.
+    /// here, and so perhaps there. Whoever did not hear of one leaves it out of the block of its turn,
+    /// and the next who has it does not.
     fn travels(&self, message: &gossipsub::Message, from: PeerId) -> bool {
         let is_own = message.source == Some(from);
         message.topic != self.transactions_topic || !is_own || !self.peers.has_all_validators()
