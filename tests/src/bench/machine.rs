@@ -41,7 +41,8 @@ pub fn idle(net: &Devnet, span: Duration) -> Section {
     let cpu = cpu_seconds(net);
     std::thread::sleep(span);
     let used = (cpu_seconds(net) - cpu) / span.as_secs_f64() / nodes.len() as f64;
-    let most = |name| nodes.iter().map(|n| memory_mib(n.pid, name)).fold(0.0, f64::max);
+    let most =
+        |name| nodes.iter().map(|n| memory_mib(net.pid(&n.province), name)).fold(0.0, f64::max);
     let height = net.height(super::ISSUER).unwrap_or(0);
     Section {
         name: "idle network",
@@ -68,7 +69,7 @@ pub fn cpu_seconds(net: &Devnet) -> f64 {
         let ticks = after.split_whitespace().skip(11).take(2);
         ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / TICKS
     };
-    net.file.nodes.iter().map(|n| used(n.pid)).sum()
+    net.file.nodes.iter().map(|n| used(net.pid(&n.province))).sum()
 }
 
 /// Bytes in all nodes' data folders.

@@ -50,7 +50,7 @@ impl Peers {
     #[must_use]
     pub fn measure(scale: &Scale) -> Self {
         let Some(span) = scale.peer else {
-            let none = || Err("a quick run leaves peers out".to_owned());
+            let none = || Err("this run leaves peers out".to_owned());
             return Self { inserts: none(), lookups: none(), puts: none(), answers: none() };
         };
         let (inserts, lookups) = postgres::measure(scale.runs, span);
