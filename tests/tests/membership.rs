@@ -141,16 +141,27 @@ fn says(net: &Devnet, new: &Newcomer, by: &str, line: &str) -> Value {
     answer
 }
 
-/// One province proposes, the others approve until it takes effect.
+/// One province proposes, the others approve until it takes effect, and the nodes of all of them
+/// have executed it: that of the last approval answers as soon as it has.
 fn decide(net: &Devnet, new: &Newcomer, by: &[&str], change: &str) -> Value {
     let answer = says(net, new, by[0], &format!("gov propose {change}"));
     let number = answer["proposal"].as_u64().unwrap();
+    let mut decided = None;
     for (i, province) in by.iter().enumerate().skip(1) {
         let vote = says(net, new, province, &format!("gov approve {number}"));
         let expected = if i + 1 == by.len() { "executed" } else { "open" };
         assert_eq!(vote["state"], expected, "{change}: {vote}");
+        decided = vote["height"].as_u64();
     }
+    let decided = decided.unwrap();
+    await_that("all who decided it have executed it", || {
+        by.iter().all(|province| height_at(net, new, province).is_some_and(|h| h >= decided))
+    });
     answer
+}
+
+fn height_at(net: &Devnet, new: &Newcomer, province: &str) -> Option<u64> {
+    if province == NEW { new.height() } else { net.height(province) }
 }
 
 fn voters(net: &Devnet, at: &str) -> Vec<String> {
