@@ -7,10 +7,11 @@ cd "$(dirname "$0")/.."
 ALL=(--release --workspace --locked)
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 LOG=$(mktemp "${TMPDIR:-/tmp}/symbolon-test.XXXXXX")
+INTEROP=$LOG.interop
 SIMULATED=$LOG.simulated
 LINTS=$LOG.lints
 BEHIND=
-trap 'rm -f "$LOG" "$SIMULATED" "$LINTS"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
+trap 'rm -f "$LOG" "$INTEROP" "$SIMULATED" "$LINTS"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
 STARTED=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
@@ -35,18 +36,31 @@ count() {
         END { print sum + 0 }' "$LOG"
 }
 
+# Starts a step that goes on while others do, in a process group of its own, so that it ends with
+# this script. What it says is kept in the file until its turn comes.
+behind() { # FILE COMMAND...
+    local file=$1 && shift
+    set -m
+    "$@" > "$file" 2>&1 &
+    BEHIND=$!
+    set +m
+}
+# Waits for it. Its exit status is this one's.
+joined() { wait "$BEHIND"; local status=$?; BEHIND=; cat "$1"; return "$status"; }
+
 step "this machine"
 must scripts/setup.sh
-step "stock software for the interop tests (npm and PyPI, into target/interop)"
-must scripts/setup-interop.sh
+behind "$INTEROP" scripts/setup-interop.sh # it mostly waits for others
 step "format"
 check cargo fmt --all --check
-step "build (the first one compiles RocksDB, which takes a while)"
-must cargo build "${ALL[@]}"
+step "build, tests included (the first one compiles RocksDB, which takes a while)"
+must cargo build "${ALL[@]}" --all-targets
+step "stock software for the interop tests (npm and PyPI, into target/interop)"
+must joined "$INTEROP"
 
 # The tests of real nodes mostly wait. What needs the processor alone has what they leave: the
 # simulator, the deliberate breaks, which are built for it once more, and the lints.
-behind() {
+for_the_processor() {
     local programs=(--test simulation --test twins --test byzantine --test write_points --test parts)
     nice -n 19 cargo test "${ALL[@]}" --no-fail-fast "${programs[@]}"
     local status=$?
@@ -58,17 +72,13 @@ behind() {
 }
 
 step "tests of everything but the simulator, which runs meanwhile"
-must cargo test "${ALL[@]}" --no-run --quiet
-set -m # a process group of its own, so that it ends with this script
-behind > "$SIMULATED" 2>&1 &
-BEHIND=$!
-set +m
+behind "$SIMULATED" for_the_processor
 cargo test "${ALL[@]}" --exclude symbolon-sim --no-fail-fast 2>&1 | tee "$LOG"
 STATUS=${PIPESTATUS[0]}
 step "simulated networks, and deliberate breaks, each of which must be caught"
-wait "$BEHIND"
+joined "$SIMULATED"
 STATUS=$((STATUS + $?))
-tee -a "$LOG" < "$SIMULATED"
+cat "$SIMULATED" >> "$LOG"
 PASSED=$(count passed)
 FAILED=$(count failed)
 # A test program that did not build or was killed has no result line of its own.
