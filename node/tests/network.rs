@@ -228,12 +228,12 @@ async fn pair(listen: &str) -> (Node, Node) {
 
 /// Three nodes of which the first and the last know only the middle one.
 async fn line() -> (Node, Node, Node) {
-    line_of(&[(1, None), (3, None)]).await
+    line_over(config(2, TCP, &[(1, None), (3, None)])).await
 }
 
-/// The same, with a node in the middle that knows these validators.
-async fn line_of(peers: &[(u8, Option<&Multiaddr>)]) -> (Node, Node, Node) {
-    let mut middle = node(2, TCP, peers).await;
+/// The same, with this one in the middle.
+async fn line_over(middle: NetworkConfig) -> (Node, Node, Node) {
+    let mut middle = run(2, middle, Arc::new(Chain::default())).await;
     let mut first = node(1, TCP, &[(2, Some(&middle.address))]).await;
     let mut last = node(3, TCP, &[(2, Some(&middle.address))]).await;
     first.connected_to(2).await;

@@ -12,6 +12,7 @@ use super::{
     Engine, EngineError, EngineParts, EngineStatus, Event, height_start,
     queue::Queue,
     router::{self, Checks, Router, ToCheck},
+    withheld::WITHHELD,
 };
 use crate::network::NetworkEvent;
 
@@ -93,7 +94,7 @@ impl Outside {
         network_events: mpsc::Receiver<NetworkEvent>,
         work: mpsc::Receiver<()>,
     ) -> std::io::Result<()> {
-        router::start(self.router, self.edge, self.to_check, network_events, work)
+        router::start(self.router, self.edge, self.to_check, network_events, work, WITHHELD)
     }
 }
 

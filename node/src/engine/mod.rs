@@ -22,6 +22,7 @@ mod sites;
 mod status;
 mod sync;
 mod voice;
+mod withheld;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

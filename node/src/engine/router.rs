@@ -8,9 +8,9 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use symbolon_consensus::{
@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::{
     Event,
     queue::{Gone, Place, Places, Queue},
+    withheld::Withheld,
 };
 use crate::{
     network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
@@ -38,7 +39,9 @@ const MAX_MESSAGES_IN_CHECK: usize = 512;
 /// worker that is also needed for blocks. Past it they are neither checked nor forwarded; a
 /// proposer hears of a transaction from the node that took it.
 const MAX_BATCHES_IN_CHECK: usize = 4;
-/// Name of the thread that checks consensus messages.
+/// Longest wait of the thread that checks consensus messages while it keeps nothing back.
+const LONG: Duration = Duration::from_secs(3_600);
+/// Name of that thread.
 const CHECKER: &str = "consensus-check";
 
 /// What the thread that checks consensus messages has to hear.
@@ -81,17 +84,19 @@ pub(super) struct Router {
 }
 
 /// Starts the threads that drain the network's events and the pool's wake-ups. They end when
-/// their channels close; while the engine runs, it stops with them.
+/// their channels close; while the engine runs, it stops with them. Votes and proposals that
+/// everybody has are kept back for `withheld`.
 ///
 /// # Errors
 ///
 /// When the system gives no more threads.
 pub(super) fn start(
     router: Router,
-    mut edge: Edge,
+    edge: Edge,
     to_check: Receiver<ToCheck>,
     mut network: mpsc::Receiver<NetworkEvent>,
     mut work: mpsc::Receiver<()>,
+    withheld: Duration,
 ) -> std::io::Result<()> {
     let (events, watch) = (router.events.clone(), router.watch("the pool's wake-up"));
     let thread = |name: &str| std::thread::Builder::new().name(name.into());
@@ -103,18 +108,18 @@ pub(super) fn start(
             }
         }
     })?;
-    let checker = Checker {
+    let mut checker = Checker {
         events: router.events.clone(),
         network: router.network.clone(),
         store: router.store.clone(),
+        edge,
+        started: Instant::now(),
+        withheld: Withheld::new(withheld),
     };
     let watch = router.watch("the check of consensus messages");
     thread(CHECKER).spawn(move || {
         let _watch = watch;
-        let started = Instant::now();
-        for next in to_check {
-            checker.check(&mut edge, started, next);
-        }
+        checker.run(&to_check);
     })?;
     let messages = Places::new(MAX_MESSAGES_IN_CHECK);
     let batches = Places::new(MAX_BATCHES_IN_CHECK);
@@ -162,6 +167,9 @@ impl Router {
                 let router = self.clone();
                 rayon::spawn(move || {
                     let verdict = match router.pool.receive(&txs) {
+                        // Whoever did not hear of it leaves it out of the block of its turn, and
+                        // the next who has it does not.
+                        Received::PassOn if id.is_everywhere() => Acceptance::Ignore,
                         Received::PassOn => Acceptance::Accept,
                         Received::OfNoUse => Acceptance::Ignore,
                         Received::Bad => Acceptance::Reject,
@@ -181,29 +189,64 @@ struct Checker {
     events: Queue,
     network: NetworkHandle,
     store: Arc<Store>,
+    edge: Edge,
+    started: Instant,
+    withheld: Withheld,
 }
 
 impl Checker {
-    fn check(&self, edge: &mut Edge, started: Instant, next: ToCheck) {
-        // Not the wall clock, which may be set back.
-        let now = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match next {
-            ToCheck::Gossiped { bytes, from, id, _place } => {
-                let verdict = self.check_message(edge, now, &bytes, from);
-                self.network.report(id, verdict);
+    fn run(&mut self, to_check: &Receiver<ToCheck>) {
+        loop {
+            let deadline = self.withheld.deadline();
+            let wait = deadline.map_or(LONG, |at| at.saturating_duration_since(Instant::now()));
+            match to_check.recv_timeout(wait) {
+                Ok(next) => self.check(next),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            ToCheck::Moved(start) => {
-                for (message, from) in edge.move_to(now, &start) {
-                    self.events.offer(Event::Checked { message, from });
-                }
+            while let Some(id) = self.withheld.due(Instant::now()) {
+                self.network.report(id, Acceptance::Accept);
             }
-            ToCheck::Entered { height, round } => edge.enter(height, round),
         }
     }
 
-    fn check_message(&self, edge: &mut Edge, now: u64, bytes: &[u8], from: Peer) -> Acceptance {
-        let Ok(message) = Message::decode(bytes) else { return self.check_evidence(bytes) };
-        match edge.weigh(now, message, from) {
+    fn check(&mut self, next: ToCheck) {
+        match next {
+            ToCheck::Gossiped { bytes, from, id, _place } => self.judge(&bytes, from, id),
+            ToCheck::Moved(start) => {
+                for id in self.withheld.clear() {
+                    self.network.report(id, Acceptance::Ignore);
+                }
+                for (message, from) in self.edge.move_to(self.now_ms(), &start) {
+                    self.events.offer(Event::Checked { message, from });
+                }
+            }
+            ToCheck::Entered { height, round } => self.edge.enter(height, round),
+        }
+    }
+
+    /// Not the wall clock, which may be set back.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn judge(&mut self, bytes: &[u8], from: Peer, id: GossipId) {
+        let (verdict, may_wait) = match Message::decode(bytes) {
+            Ok(message) => {
+                let may_wait = matches!(message, Message::Vote(_) | Message::Proposal(_));
+                (self.check_message(message, from), may_wait)
+            }
+            Err(_) => (self.check_evidence(bytes), false),
+        };
+        if verdict != Acceptance::Accept || !may_wait || !id.is_everywhere() {
+            self.network.report(id, verdict);
+        } else if let Some(id) = self.withheld.keep(Instant::now(), id) {
+            self.network.report(id, Acceptance::Accept);
+        }
+    }
+
+    fn check_message(&mut self, message: Message, from: Peer) -> Acceptance {
+        match self.edge.weigh(self.now_ms(), message, from) {
             Passage::Pass(message) => {
                 self.events.offer(Event::Checked { message, from });
                 Acceptance::Accept

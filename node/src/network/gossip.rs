@@ -36,8 +36,18 @@ pub(super) type Gossip =
 pub struct GossipId {
     pub(super) message: MessageId,
     pub(super) from: PeerId,
-    /// Whether others may not have it, so that it is to be passed on once it is accepted.
-    pub(super) travels: bool,
+    pub(super) is_everywhere: bool,
+}
+
+impl GossipId {
+    /// Whether everybody presumably has it: it came from its author himself, who gave it to all
+    /// his peers at once; every validator is connected here, and so perhaps there; and nobody is
+    /// connected here who may be nowhere else. Passing it on would cost each peer the check of one
+    /// more signature.
+    #[must_use]
+    pub const fn is_everywhere(&self) -> bool {
+        self.is_everywhere
+    }
 }
 
 /// The two topics of a chain.

@@ -294,9 +294,10 @@ impl Peers {
         self.iter().filter(|(_, peer)| peer.connected)
     }
 
-    /// Whether all validators are connected.
-    pub(super) fn has_all_validators(&self) -> bool {
-        self.by_id.values().filter(|peer| peer.role == Role::Validator).all(|peer| peer.told)
+    /// Whether all validators are connected and nobody else is. An observer may hear of the others'
+    /// messages from this node alone.
+    pub(super) fn are_the_validators(&self) -> bool {
+        self.by_id.values().all(|peer| peer.told == (peer.role == Role::Validator))
     }
 
     /// Those to dial now, with their addresses.

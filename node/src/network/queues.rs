@@ -266,7 +266,7 @@ mod tests {
 
     fn id(n: u8) -> GossipId {
         let peer = PeerId::from_bytes(&super::super::peer_id_of_seed([1; 32])).unwrap();
-        GossipId { message: MessageId::new(&[n]), from: peer, travels: true }
+        GossipId { message: MessageId::new(&[n]), from: peer, is_everywhere: false }
     }
 
     fn consensus(n: u8) -> NetworkEvent {

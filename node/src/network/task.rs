@@ -219,8 +219,8 @@ impl Task {
 
     pub(super) fn report(&mut self, id: &GossipId, verdict: Acceptance) {
         let verdict = match verdict {
-            Acceptance::Accept if id.travels => MessageAcceptance::Accept,
-            Acceptance::Accept | Acceptance::Ignore => MessageAcceptance::Ignore,
+            Acceptance::Accept => MessageAcceptance::Accept,
+            Acceptance::Ignore => MessageAcceptance::Ignore,
             Acceptance::Reject => MessageAcceptance::Reject,
         };
         let gossip = &mut self.swarm.behaviour_mut().gossip;
@@ -372,8 +372,9 @@ impl Task {
     fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
-                let travels = self.travels(&message, propagation_source);
-                let id = GossipId { message: message_id, from: propagation_source, travels };
+                let is_own = message.source == Some(propagation_source);
+                let is_everywhere = is_own && self.peers.are_the_validators();
+                let id = GossipId { message: message_id, from: propagation_source, is_everywhere };
                 self.on_message(id, message);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
@@ -392,15 +393,6 @@ impl Task {
             }
             gossipsub::Event::Unsubscribed { .. } => {}
         }
-    }
-
-    /// Transactions that come from their author itself went to everybody at once, and a copy costs
-    /// each peer the check of a signature: they are passed on only where a validator is missing
-    /// here, and so perhaps there. Whoever did not hear of one leaves it out of the block of its turn,
-    /// and the next who has it does not.
-    fn travels(&self, message: &gossipsub::Message, from: PeerId) -> bool {
-        let is_own = message.source == Some(from);
-        message.topic != self.transactions_topic || !is_own || !self.peers.has_all_validators()
     }
 
     /// A peer counts as connected once it hears both topics.

@@ -1,10 +1,8 @@
 //! What is passed on, and when: over three nodes in a line.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use symbolon_node::network::{Acceptance, NetworkEvent};
 
-use super::{line, line_of};
+use super::{TCP, config, line, line_over, peer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_forwarded_before_it_is_accepted() {
@@ -28,27 +26,32 @@ async fn nothing_is_forwarded_before_it_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transactions_are_passed_on_where_a_validator_is_missing() {
-    for (peers, is_missing) in
-        [(&[(1, None), (3, None), (4, None)][..], true), (&[(1, None), (3, None)], false)]
-    {
-        let (first, mut middle, mut last) = line_of(peers).await;
+async fn what_an_author_gave_is_everywhere_where_no_validator_is_missing_and_nobody_else_listens() {
+    let of = |validators: &[u8], observers: &[u8]| {
+        let validators: Vec<_> = validators.iter().map(|seed| (*seed, None)).collect();
+        let mut config = config(2, TCP, &validators);
+        config.observers = observers.iter().map(|seed| peer(*seed)).collect();
+        config
+    };
+    let all = of(&[1, 3], &[]);
+    let (one_is_missing, one_looks_on) = (of(&[1, 3, 4], &[]), of(&[1], &[3]));
+    for (config, expected) in [(all, true), (one_is_missing, false), (one_looks_on, false)] {
+        let (first, mut middle, mut last) = line_over(config).await;
         first.handle.publish_transactions(vec![vec![7]]);
-        let id = middle.until(|event| match event {
+        let transactions = middle.until(|event| match event {
             NetworkEvent::Transactions { id, .. } => Some(id),
             _ => None,
         });
-        let id = id.await;
-        middle.handle.report(id, Acceptance::Accept);
-        if is_missing {
-            assert_eq!(last.transactions().await, vec![vec![7]]);
+        let transactions = transactions.await;
+        first.handle.publish_consensus(b"vote".to_vec());
+        let (_, vote) = middle.consensus().await;
+        for id in [&transactions, &vote] {
+            assert_eq!(id.is_everywhere(), expected);
         }
-        // What is passed on is ahead of the second of these at the latest.
-        for word in [&b"first"[..], b"second"] {
-            middle.handle.publish_consensus(word.to_vec());
-            assert_eq!(last.consensus().await.0, word);
-        }
-        let batches = last.handle.counters().batches_received.load(Relaxed);
-        assert_eq!(batches, u64::from(is_missing), "a validator is missing: {is_missing}");
+        // What somebody else has passed on need not have come to everybody.
+        middle.handle.report(vote, Acceptance::Accept);
+        let (bytes, passed_on) = last.consensus().await;
+        assert_eq!(bytes, b"vote");
+        assert!(!passed_on.is_everywhere());
     }
 }

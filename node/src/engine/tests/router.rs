@@ -20,11 +20,12 @@ use super::{
         Event,
         queue::{Queue, Queued},
         router::{self, Checks, Router},
+        withheld::WITHHELD,
     },
     evidence::evidence,
     rig::{PEER, Rig},
 };
-use crate::network::{Acceptance, NetworkEvent, NetworkHandle, detached};
+use crate::network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, detached};
 
 /// A hang, not a slow machine.
 const HANG: Duration = Duration::from_secs(60);
@@ -33,11 +34,16 @@ struct Routed {
     network: NetworkHandle,
     gossip: tokio::sync::mpsc::Sender<NetworkEvent>,
     events: mpsc::Receiver<Queued>,
+    checks: Checks,
     _work: tokio::sync::mpsc::Sender<()>,
 }
 
 /// A router over the rig's chain.
 fn routed(rig: &Rig) -> Routed {
+    routed_keeping_back(rig, WITHHELD)
+}
+
+fn routed_keeping_back(rig: &Rig, withheld: Duration) -> Routed {
     let (queue, events) = Queue::new();
     let (gossip, from_network) = tokio::sync::mpsc::channel(64);
     let (work, from_pool) = tokio::sync::mpsc::channel(1);
@@ -45,14 +51,14 @@ fn routed(rig: &Rig) -> Routed {
     let (checks, to_check) = Checks::new();
     let router = Router {
         events: queue,
-        checks,
+        checks: checks.clone(),
         pool: rig.engine.parts.pool.clone(),
         store: rig.engine.parts.store.clone(),
         network: network.clone(),
     };
     let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
-    router::start(router, edge, to_check, from_network, from_pool).unwrap();
-    Routed { network, gossip, events, _work: work }
+    router::start(router, edge, to_check, from_network, from_pool, withheld).unwrap();
+    Routed { network, gossip, events, checks, _work: work }
 }
 
 impl Routed {
@@ -61,16 +67,25 @@ impl Routed {
     }
 
     fn gossip_bytes(&self, bytes: Vec<u8>) {
-        let id = detached::gossip_id();
+        self.gossip_as(bytes, detached::gossip_id());
+    }
+
+    fn gossip_as(&self, bytes: Vec<u8>, id: GossipId) {
         self.gossip.blocking_send(NetworkEvent::Consensus { bytes, from: PEER, id }).unwrap();
     }
 
     /// The next verdict on a gossiped message.
     fn verdict(&self) -> Acceptance {
+        self.verdicts().pop().expect("there is one")
+    }
+
+    /// The next ones, in their order.
+    fn verdicts(&self) -> Vec<Acceptance> {
         let begun = Instant::now();
         loop {
-            if let Some(verdict) = self.network.wishes().verdicts.pop() {
-                return verdict;
+            let verdicts = self.network.wishes().verdicts;
+            if !verdicts.is_empty() {
+                return verdicts;
             }
             assert!(begun.elapsed() < HANG, "no verdict");
             std::thread::yield_now();
@@ -140,6 +155,25 @@ fn an_old_vote_wrapped_anew_is_not_passed_on_again() {
     assert_eq!(verdicts[0], Acceptance::Accept);
     assert!(verdicts[1..].iter().all(|v| *v == Acceptance::Ignore), "{verdicts:?}");
     assert_eq!(routed.events.try_iter().count(), 1);
+}
+
+#[test]
+fn what_everybody_has_is_passed_on_only_when_its_height_lasts() {
+    let rig = Rig::begun();
+    let vote = Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)).encode();
+    let routed = routed_keeping_back(&rig, Duration::ZERO);
+    routed.gossip_as(vote.clone(), detached::gossip_id_of_everybody());
+    assert_eq!(routed.verdict(), Acceptance::Accept);
+
+    let routed = routed_keeping_back(&rig, Duration::from_secs(3_600));
+    routed.gossip_as(vote, detached::gossip_id_of_everybody());
+    let queued = routed.events.recv_timeout(HANG).expect("the engine hears of it at once");
+    assert!(matches!(queued.event, Event::Checked { .. }));
+    // Behind it, so that its verdict would have come first.
+    routed.gossip(&Message::Vote(rig.vote(2, VoteKind::Prevote, 0, None)));
+    assert_eq!(routed.verdicts(), [Acceptance::Accept]);
+    routed.checks.move_to(rig.engine.host.start().clone());
+    assert_eq!(routed.verdicts(), [Acceptance::Ignore]);
 }
 
 #[test]
