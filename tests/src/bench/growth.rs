@@ -73,6 +73,29 @@ pub fn run(sizes: &[u64], scale: &Scale, mut show: impl FnMut(&Section)) {
     }
 }
 
+/// Stops the network and weighs the issuing node's database, all in, once it is compacted.
+///
+/// # Panics
+///
+/// When the database cannot be opened.
+#[must_use]
+pub fn weighed(net: &Devnet) -> Section {
+    net.stop();
+    let chain = open(net);
+    chain.store.compact().expect("the database can be compacted");
+    let bytes = chain.store.disk_bytes().expect("the database's files") as f64;
+    let many = count(&chain) as f64;
+    let figures = vec![
+        Figure::new("licences", many, ""),
+        Figure::new("disk for a licence, compacted", bytes / many, "B")
+            .of("allowed", MOST_BYTES)
+            .with(Target::AtMost(1.0)),
+    ];
+    let how =
+        "the issuing node's database, stopped, compacted; everything above is in it".to_owned();
+    Section { name: "disk", how, figures }
+}
+
 /// What loading to a size took and gave.
 struct Loaded {
     licences: u64,

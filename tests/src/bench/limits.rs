@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use symbolon_ledger::keys::SecretKey;
+use symbolon_ledger::{hash::sha256, keys::SecretKey};
+use symbolon_node::storage::Measured;
 
 use super::report::{Figure, Section, quantile};
 
@@ -14,6 +15,11 @@ use super::report::{Figure, Section, quantile};
 const MESSAGE: usize = 300;
 /// Synced appends that are timed.
 const APPENDS: usize = 200;
+/// Synced batches of the database that are timed, the records of one, and the bytes of a record:
+/// about a licence's.
+const BATCHES: u64 = 50;
+const RECORDS: u64 = 1_000;
+const RECORD: usize = 110;
 
 /// The machine's limits.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub struct Limits {
     pub cores: f64,
     /// Median time of a synced append of 4 KiB, in milliseconds.
     pub append_ms: f64,
+    /// Median time of a synced batch of new records in RocksDB, in milliseconds.
+    pub batch_ms: f64,
 }
 
 impl Limits {
@@ -43,6 +51,7 @@ impl Limits {
             checks_per_second: 1e3 / millis(span, check),
             cores: cores as f64,
             append_ms: append_ms(),
+            batch_ms: batch_ms(),
         }
     }
 
@@ -57,10 +66,15 @@ impl Limits {
     pub fn section(&self) -> Section {
         Section {
             name: "limits of this machine",
-            how: format!("{} cores; {MESSAGE}-byte messages; {APPENDS} appends", self.cores),
+            how: format!(
+                "{} cores; {MESSAGE}-byte messages; {APPENDS} appends; {BATCHES} batches of \
+                 {RECORDS} new keys with {RECORD} bytes each, with the node's own settings",
+                self.cores
+            ),
             figures: vec![
                 Figure::new("strict signature checks, one core", self.checks_per_second, "/s"),
                 Figure::new("synced append of 4 KiB, p50", self.append_ms, "ms"),
+                Figure::new("synced batch of RocksDB, p50", self.batch_ms, "ms"),
             ],
         }
     }
@@ -85,5 +99,19 @@ fn append_ms() -> f64 {
         begun.elapsed().as_secs_f64() * 1e3
     };
     let mut times: Vec<f64> = (0..APPENDS).map(append).collect();
+    quantile(&mut times, 0.5)
+}
+
+fn batch_ms() -> f64 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let table = Measured::open(folder.path()).expect("an empty folder");
+    let record = |n: u64| (sha256(&n.to_be_bytes()).0.to_vec(), vec![7_u8; RECORD]);
+    let batch = |n: u64| {
+        let records: Vec<_> = (n * RECORDS..(n + 1) * RECORDS).map(record).collect();
+        let begun = Instant::now();
+        table.write(records, Vec::new()).expect("a synced batch");
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    let mut times: Vec<f64> = (0..BATCHES).map(batch).collect();
     quantile(&mut times, 0.5)
 }

@@ -13,7 +13,7 @@ use super::report::{Figure, Section, Target};
 /// Longest start of a network, in seconds.
 const START_SECONDS: f64 = 10.0;
 /// Most of a core that an idle node may use, in percent.
-const IDLE_PERCENT: f64 = 3.0;
+const IDLE_PERCENT: f64 = 1.0;
 /// Most memory that an idle node may hold, in MiB.
 const IDLE_MIB: f64 = 200.0;
 /// Clock ticks a second, as `sysconf(_SC_CLK_TCK)` says on every Linux.

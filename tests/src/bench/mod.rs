@@ -129,6 +129,7 @@ pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     show(&reading::section(&net, &wallet, scale, &limits, &peers));
     show(&busy::section(&net, &wallet, scale, &limits));
     show(&offline::section(&net, &wallet, scale.phase));
+    show(&growth::weighed(&net));
 }
 
 /// The chapters of issuing: full transactions come first, on an empty ledger, and last, on a full one.
