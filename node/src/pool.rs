@@ -76,9 +76,10 @@ pub enum PoolStatus {
 /// What to do with transactions that another node has sent together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// One of them is new and applies: the others should hear of it.
+    /// One of them is new and applies, and no signature in the batch is bad: the others should hear
+    /// of it.
     PassOn,
-    /// Known, or not to be committed now. Nobody is to blame.
+    /// Nothing new, or nothing that this node could vouch for as a whole. Nobody is to blame.
     OfNoUse,
     /// No honest node passes it on.
     Bad,
@@ -118,14 +119,18 @@ impl Pool {
         let transaction = SignedTransaction::decode(bytes).map_err(|e| malformed(&e))?;
         let id = transaction.id();
         let view = self.store.view().map_err(|e| self.fault(id, &e))?;
-        match self.admit(&view, &mut Overlay::new(&view), transaction)? {
-            Admitted::Committed(height) => Ok(Submitted::Committed { id, height }),
-            Admitted::Known(waiting) => {
+        match self.look_at(&view, transaction)? {
+            Standing::Committed(height) => Ok(Submitted::Committed { id, height }),
+            Standing::Waits { transaction, applies } => {
                 // Its submitter has doubts, so perhaps nobody heard of it.
-                waiting.into_iter().for_each(|transaction| self.offer(transaction));
+                if applies {
+                    self.offer(transaction);
+                }
                 Ok(Submitted::Pending(id))
             }
-            Admitted::New { transaction, applies } => {
+            Standing::New(transaction) => {
+                let (transaction, applies) =
+                    self.take(&view, &mut Overlay::new(&view), transaction)?;
                 if applies {
                     self.offer(transaction);
                 }
@@ -135,6 +140,10 @@ impl Pool {
     }
 
     /// Takes transactions that another node has sent together.
+    ///
+    /// A batch is passed on as it came, and whoever passes on a bad signature is blamed for it. So
+    /// it is passed on only when every signature in it was checked here, byte by byte; what is good
+    /// of another one goes out in a batch of this node's own.
     pub fn receive(&self, batch: &[Vec<u8>]) -> Received {
         let Ok(decoded) =
             batch.iter().map(|b| SignedTransaction::decode(b)).collect::<Result<Vec<_>, _>>()
@@ -149,18 +158,30 @@ impl Pool {
             }
         };
         let mut trial = Overlay::new(&view);
-        let mut received = Received::OfNoUse;
-        for transaction in decoded {
-            match self.admit(&view, &mut trial, transaction) {
-                Ok(Admitted::New { applies: true, .. }) => {
-                    received = Received::PassOn;
-                    let _ = self.outlets.work.try_send(());
+        let (mut fresh, mut vouched) = (Vec::new(), true);
+        for (bytes, transaction) in batch.iter().zip(decoded) {
+            match self.look_at(&view, transaction) {
+                Ok(Standing::New(transaction)) => {
+                    if let Ok((transaction, true)) = self.take(&view, &mut trial, transaction) {
+                        fresh.push(transaction);
+                        let _ = self.outlets.work.try_send(());
+                    }
+                }
+                Ok(Standing::Waits { transaction, .. }) => {
+                    vouched &= transaction.transaction().as_bytes() == bytes.as_slice();
                 }
                 Err(error) if error.code == BAD_SIGNATURE => return Received::Bad,
-                _ => {}
+                Ok(Standing::Committed(_)) | Err(_) => vouched = false,
             }
         }
-        received
+        if fresh.is_empty() {
+            return Received::OfNoUse;
+        }
+        if vouched {
+            return Received::PassOn;
+        }
+        fresh.into_iter().for_each(|transaction| self.offer(transaction));
+        Received::OfNoUse
     }
 
     /// What this node knows of a transaction that is not committed.
@@ -327,26 +348,37 @@ impl Pool {
         }
     }
 
-    fn admit<'v>(
+    /// What a transaction is here. Its signature was checked only if it is new.
+    fn look_at(
         &self,
-        view: &View<'v>,
-        trial: &mut Overlay<'_, View<'v>>,
+        view: &View<'_>,
         transaction: SignedTransaction,
-    ) -> Result<Admitted, SubmitError> {
+    ) -> Result<Standing, SubmitError> {
         let id = transaction.id();
         if let Some(location) = view.transaction(&id).map_err(|e| self.fault(id, &e))? {
-            return Ok(Admitted::Committed(location.height));
+            return Ok(Standing::Committed(location.height));
         }
         if let Some(waiting) = self.lock().waiting.get(&id) {
             let applies = waiting.failure.is_none();
-            return Ok(Admitted::Known(applies.then(|| waiting.transaction.clone())));
+            return Ok(Standing::Waits { transaction: waiting.transaction.clone(), applies });
         }
         check_window(view, &transaction)?;
-        let transaction = Arc::new(self.check_signature(view, transaction)?);
+        Ok(Standing::New(self.check_signature(view, transaction)?))
+    }
+
+    /// Lets a new one wait, and says whether it applies at the tip.
+    fn take<'v>(
+        &self,
+        view: &View<'v>,
+        trial: &mut Overlay<'_, View<'v>>,
+        transaction: Verified,
+    ) -> Result<(Arc<Verified>, bool), SubmitError> {
+        let id = transaction.transaction().id();
+        let transaction = Arc::new(transaction);
         let failure = self.try_at_tip(trial, view, &transaction)?;
         let applies = failure.is_none();
         self.lock().insert(id, transaction.clone(), failure, view.tip().height)?;
-        Ok(Admitted::New { transaction, applies })
+        Ok((transaction, applies))
     }
 
     fn check_signature(
@@ -419,14 +451,14 @@ fn apply_at_tip<'v>(
     try_transaction(trial, &context, transaction)
 }
 
-enum Admitted {
-    New {
-        transaction: Arc<Verified>,
-        applies: bool,
-    },
-    /// It waits; with itself when it did not fail.
-    Known(Option<Arc<Verified>>),
+/// What a transaction is to this node.
+enum Standing {
+    /// It was committed at this height.
     Committed(u64),
+    /// It waits, perhaps under other bytes: its name does not depend on its signature.
+    Waits { transaction: Arc<Verified>, applies: bool },
+    /// It was not seen before, and its signature holds.
+    New(Verified),
 }
 
 #[cfg(test)]
@@ -443,8 +475,38 @@ mod tests {
 
     use super::*;
 
-    /// A reservation of slots by the agency of these keys' province, signed with `key`.
+    struct Pooled {
+        _folder: tempfile::TempDir,
+        store: Arc<Store>,
+        keys: Vec<DevnetKeys>,
+        pool: Pool,
+        offered: mpsc::Receiver<Arc<Verified>>,
+        worked: mpsc::Receiver<()>,
+    }
+
+    /// An empty pool over a new chain.
+    fn pooled() -> Pooled {
+        let folder = tempfile::tempdir().unwrap();
+        let (genesis, keys) = devnet_from_seed(4, &[5; 32], 1_800_000_000_000, 1);
+        let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
+        let (gossip, offered) = mpsc::channel(1);
+        let (work, worked) = mpsc::channel(1);
+        let pool = Pool::new(store.clone(), PoolOutlets { gossip, work });
+        Pooled { _folder: folder, store, keys, pool, offered, worked }
+    }
+
     fn reservation(store: &Store, keys: &DevnetKeys, key: &SecretKey, nonce: u8) -> Vec<u8> {
+        signed(store, keys, key, nonce, 10)
+    }
+
+    /// A reservation of slots by the agency of these keys' province, signed with `key`.
+    fn signed(
+        store: &Store,
+        keys: &DevnetKeys,
+        key: &SecretKey,
+        nonce: u8,
+        valid_until_height: u64,
+    ) -> Vec<u8> {
         let agency = devnet_uscc(keys.province);
         let payload = Payload {
             version: PAYLOAD_VERSION,
@@ -452,7 +514,7 @@ mod tests {
             actor: Actor::Agency(agency),
             key_id: TRANSACTION_KEY_ID,
             nonce: [nonce; 16],
-            valid_until_height: 10,
+            valid_until_height,
             operations: vec![Operation::ReserveSlots { agency, blocks: 1 }],
         };
         SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
@@ -460,12 +522,7 @@ mod tests {
 
     #[test]
     fn what_is_bad_in_a_batch_keeps_nobody_from_what_came_before_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (genesis, keys) = devnet_from_seed(4, &[5; 32], 1_800_000_000_000, 1);
-        let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
-        let (gossip, _) = mpsc::channel(1);
-        let (work, mut worked) = mpsc::channel(1);
-        let pool = Pool::new(store.clone(), PoolOutlets { gossip, work });
+        let Pooled { store, keys, pool, mut worked, .. } = pooled();
         let own = &keys[0];
         let good = reservation(&store, own, &own.transaction, 1);
         let forged = reservation(&store, own, &keys[1].transaction, 2);
@@ -475,5 +532,29 @@ mod tests {
         assert_eq!(pool.receive(std::slice::from_ref(&good)), Received::OfNoUse);
         assert_eq!(pool.receive(&[good, vec![0]]), Received::Bad);
         assert!(worked.try_recv().is_err());
+    }
+
+    #[test]
+    fn no_batch_is_passed_on_with_a_signature_that_was_not_checked_here() {
+        let Pooled { store, keys, pool, mut offered, .. } = pooled();
+        let (own, other) = (&keys[0], &keys[1].transaction);
+        let known = reservation(&store, own, &own.transaction, 1);
+        assert_eq!(pool.receive(std::slice::from_ref(&known)), Received::PassOn);
+        let fresh = |nonce| reservation(&store, own, &own.transaction, nonce);
+        // The very bytes that wait here are vouched for.
+        assert_eq!(pool.receive(&[known, fresh(2)]), Received::PassOn);
+        assert!(offered.try_recv().is_err());
+        // The name of what waits, over another signature; and two whose signatures this node does
+        // not look at, while another one may.
+        let renamed = reservation(&store, own, other, 1);
+        let over = signed(&store, own, other, 3, 0);
+        let far = signed(&store, own, other, 4, u64::MAX);
+        for (nonce, unchecked) in [(10, renamed), (11, over), (12, far)] {
+            let fresh = fresh(nonce);
+            assert_eq!(pool.receive(&[unchecked, fresh.clone()]), Received::OfNoUse);
+            // What is good of it reaches the others without it.
+            let offered = offered.try_recv().expect("it is offered");
+            assert_eq!(offered.transaction().as_bytes(), fresh);
+        }
     }
 }
