@@ -125,13 +125,13 @@ impl Store {
     /// Pages are written over those of the height before: readers hold snapshots, and only the
     /// newest state is ever proved.
     fn put_pages(&self, batch: &mut WriteBatch, update: &TreeUpdate) {
+        for key in &update.gone {
+            batch.delete_cf(self.cf(cf::NODES), key.as_bytes());
+        }
         let mut bytes = Vec::new();
         for (key, page) in &update.put {
             page.encode_to(&mut bytes);
             batch.put_cf(self.cf(cf::NODES), key.as_bytes(), &bytes);
-        }
-        for key in &update.gone {
-            batch.delete_cf(self.cf(cf::NODES), key.as_bytes());
         }
     }
 
