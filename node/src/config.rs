@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use symbolon_genesis::{Genesis, peer_id::PeerId};
+use symbolon_genesis::{Genesis, document::MAX_DOCUMENT_BYTES, peer_id::PeerId};
 use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::ValidatorSet};
 use thiserror::Error;
 
@@ -19,8 +19,6 @@ use crate::{
 
 /// Most bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
-/// Most bytes of a genesis file.
-const MAX_GENESIS_BYTES: u64 = 8 * 1024 * 1024;
 /// Distance of two snapshots unless configured otherwise. At the idle pace of one block in ten
 /// seconds that is a little more than a day.
 const SNAPSHOT_EVERY: u64 = 10_000;
@@ -485,7 +483,7 @@ impl Loaded {
 ///
 /// [`ConfigError::Read`], or [`ConfigError::Genesis`] with all its problems.
 pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
-    let text = read_text("genesis", path, MAX_GENESIS_BYTES)?;
+    let text = read_text("genesis", path, MAX_DOCUMENT_BYTES as u64)?;
     Genesis::parse(&text).map_err(|problems| ConfigError::Genesis {
         path: path.to_owned(),
         problems: problems.iter().map(ToString::to_string).collect(),

@@ -234,7 +234,6 @@ impl Pool {
         let mut trial = Overlay::new(&view);
         for transaction in due {
             let id = transaction.transaction().id();
-            let refused = |why| vec![(id, why)];
             match apply_at_tip(&mut trial, &view, &transaction) {
                 Ok(()) => {
                     if let Some(waiting) = self.lock().waiting.get_mut(&id) {
@@ -242,7 +241,7 @@ impl Pool {
                     }
                     self.offer(transaction);
                 }
-                Err(ApplyError::Rejected(why)) => self.refused(height + 1, refused(why)),
+                Err(ApplyError::Rejected(why)) => self.refused(height + 1, vec![(id, why)]),
                 Err(ApplyError::Fault(f)) => return Err(StorageError::Damaged(f.0)),
             }
         }

@@ -6,7 +6,7 @@
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use symbolon_node::network::limits;
+use symbolon_node::{engine::WITHHELD, network::limits, pool};
 use symbolon_sim::wan;
 use symbolon_tests::devnet::binary;
 
@@ -37,6 +37,7 @@ fn every_chapter_of_the_benchmark_gives_its_figures() {
         "reading from one node",
         "reading while 2,000 licences a second are issued",
         "verifying offline",
+        "disk",
     ];
     assert_eq!(names, expected);
     for figure in chapters.iter().flat_map(|c| c["figures"].as_array().unwrap()) {
@@ -55,4 +56,11 @@ fn the_wide_network_has_the_limits_of_the_node() {
     assert_eq!(mesh, [limits::GOSSIP_MESH_LOW, limits::GOSSIP_MESH, limits::GOSSIP_MESH_HIGH]);
     assert_eq!(wan::PUSH_BYTES, limits::PUSH_BYTES as u64);
     assert_eq!(wan::HAVE_IDS, limits::GOSSIP_CONTROL_IDS as u64);
+    let nanos = |time: std::time::Duration| time.as_nanos() as u64;
+    assert_eq!(wan::BATCH_NS, nanos(limits::BATCH_INTERVAL));
+    assert_eq!(wan::BATCH_SHORTEST_NS, nanos(limits::BATCH_SHORTEST));
+    assert_eq!(wan::BATCH_BYTES, limits::BATCH_BYTES as u64);
+    assert_eq!(wan::BATCH_TRANSACTIONS, limits::BATCH_TRANSACTIONS);
+    assert_eq!(wan::OFFER_AGAIN_AFTER, pool::OFFER_AGAIN_AFTER);
+    assert_eq!(wan::WITHHELD_NS, nanos(WITHHELD));
 }

@@ -184,8 +184,9 @@ fn a_verifier_that_has_seen_a_newer_list_refuses_an_older_one() {
     let lists: Vec<Checked> =
         [5, 9].iter().map(|h| check_with(&token_of(&list, *h), |_| {}).unwrap()).collect();
     let (old, new) = (&lists[0], &lists[1]);
-    assert!(new.supersedes(old) && !old.supersedes(new) && !old.supersedes(old));
     let seen = new.seen();
+    assert!(old.is_older_than(&seen));
+    assert!(!new.is_older_than(&old.seen()) && !old.is_older_than(&old.seen()));
     let again = |seen: &Seen| {
         let public = key().public_key();
         let expected = Expected { seen: Some(seen), ..expected(&public) };

@@ -369,12 +369,6 @@ impl Checked {
             self.claims.ledger.height < seen.height || self.claims.issued_at < seen.issued_at;
         self.uri == seen.uri && earlier
     }
-
-    /// Whether this is a later list of the same address than `other`.
-    #[must_use]
-    pub fn supersedes(&self, other: &Self) -> bool {
-        other.is_older_than(&self.seen())
-    }
 }
 
 /// Checks a header; gives the key's number.

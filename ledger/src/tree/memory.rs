@@ -28,8 +28,9 @@ impl Memory {
         &self.0
     }
 
-    /// The same, to be altered by a test of what is done about it.
-    pub fn pages_mut(&mut self) -> &mut BTreeMap<PageKey, Page> {
+    /// The same, to be altered: what is done about it?
+    #[cfg(test)]
+    pub(super) fn pages_mut(&mut self) -> &mut BTreeMap<PageKey, Page> {
         &mut self.0
     }
 }

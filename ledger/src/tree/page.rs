@@ -34,7 +34,7 @@ use crate::{
 /// small: 16 are 1 KiB. Fewer would make more pages, each with a key and a place in an index.
 pub const BUCKET_LEAVES: usize = 16;
 /// Levels of an inner page. A change writes every inner page on its way, so high pages make that
-/// much; low ones make long ways. Six levels are at most 2 KiB, and three pages lead to millions.
+/// much; low ones make long ways. Six levels are at most 2,176 bytes, and three pages lead to millions.
 pub const SPAN: usize = 6;
 /// No page stands deeper: where more leaves than a bucket takes begin with the same bits, so many
 /// bits are left to tell them apart.

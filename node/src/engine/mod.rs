@@ -64,6 +64,7 @@ use shelf::Shelf;
 pub(crate) use status::describe;
 pub use status::{EngineStatus, Heard, LastHeard, Stall, Voting};
 use sync::Sync;
+pub use withheld::WITHHELD;
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + std::marker::Sync>;

@@ -20,7 +20,7 @@ use crate::network::GossipId;
 /// How long a message is kept back. Longer than a height takes between nodes that are near each
 /// other, shorter than any wait of a round, and well within the time for which gossip keeps a
 /// message that has no verdict (`GOSSIP_HISTORY`).
-pub(super) const WITHHELD: Duration = Duration::from_millis(200);
+pub const WITHHELD: Duration = Duration::from_millis(200);
 /// Most messages kept back: all votes and proposals of two rounds of 250 validators. Past it they
 /// are passed on at once.
 const MAX_WITHHELD: usize = 1_024;

@@ -126,12 +126,12 @@ impl Store {
     /// newest state is ever proved.
     fn put_pages(&self, batch: &mut WriteBatch, update: &TreeUpdate) {
         for key in &update.gone {
-            batch.delete_cf(self.cf(cf::NODES), key.as_bytes());
+            batch.delete_cf(self.cf(cf::PAGES), key.as_bytes());
         }
         let mut bytes = Vec::new();
         for (key, page) in &update.put {
             page.encode_to(&mut bytes);
-            batch.put_cf(self.cf(cf::NODES), key.as_bytes(), &bytes);
+            batch.put_cf(self.cf(cf::PAGES), key.as_bytes(), &bytes);
         }
     }
 

@@ -28,7 +28,7 @@ impl Measured {
     ///
     /// [`StorageError`].
     pub fn open(folder: &Path) -> Result<Self, StorageError> {
-        Ok(Self { db: open_families(folder, &[cf::NODES])?, pages: Pages::default() })
+        Ok(Self { db: open_families(folder, &[cf::PAGES])?, pages: Pages::default() })
     }
 
     /// Changes the map whose root is `parent`, durably, and gives its new root.
@@ -90,7 +90,7 @@ impl Measured {
     }
 
     fn family(&self) -> &rocksdb::ColumnFamily {
-        self.db.cf_handle(cf::NODES).expect("it was opened with this family")
+        self.db.cf_handle(cf::PAGES).expect("it was opened with this family")
     }
 }
 

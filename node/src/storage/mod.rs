@@ -384,7 +384,7 @@ fn open_families(path: &Path, names: &[&str]) -> Result<DB, StorageError> {
         options.set_block_based_table_factory(&table);
         options.set_compression_type(match *name {
             // Pages are hashes, which nothing makes smaller.
-            cf::NODES => DBCompressionType::None,
+            cf::PAGES => DBCompressionType::None,
             _ => DBCompressionType::Lz4,
         });
         ColumnFamilyDescriptor::new(*name, options)

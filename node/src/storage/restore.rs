@@ -198,7 +198,7 @@ impl<'a> Filling<'a> {
             self.put(cf::STATE, key, record);
         }
         for (key, page) in self.tree.take() {
-            self.put(cf::NODES, key.as_bytes(), page.encode());
+            self.put(cf::PAGES, key.as_bytes(), page.encode());
         }
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
@@ -211,7 +211,7 @@ impl<'a> Filling<'a> {
             return Err(StorageError::damaged("the tree made of a snapshot has another root"));
         }
         for (key, page) in pages {
-            self.put(cf::NODES, key.as_bytes(), page.encode());
+            self.put(cf::PAGES, key.as_bytes(), page.encode());
         }
         let (height, chain) = (header.height, self.store.chain_id);
         let first = first_header(height);

@@ -9,7 +9,7 @@
 //! | `heights` | block hash | height |
 //! | `undecided` | height, block hash | bytes of a block that was proposed for that height |
 //! | `state` | CBOR of a `StateKey` | the record's bytes |
-//! | `nodes` | place in the state tree (`symbolon_ledger::tree::page`): depth (1 byte), the bits that lead there in whole bytes | the page that stands there |
+//! | `pages` | place in the state tree (`symbolon_ledger::tree::page`): depth (1 byte), the bits that lead there in whole bytes | the page that stands there |
 //! | `transactions` | transaction id | [`Location`], local encoding |
 //! | `history` | cid, height, transaction's place, operation's place | [`StoredEvent`], local encoding |
 //! | `history_tree` | level (1 byte), number in its level (8 bytes, big endian) | hash of a complete subtree over the blocks' hashes |
@@ -32,7 +32,7 @@ use symbolon_ledger::{
 };
 
 /// Version of this table. A database with another one is refused.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 /// First bytes of the schema record, by which a database of ours is known.
 pub const MAGIC: &[u8; 8] = b"symbolon";
 
@@ -53,7 +53,7 @@ pub mod cf {
     /// See the table above.
     pub const STATE: &str = "state";
     /// See the table above.
-    pub const NODES: &str = "nodes";
+    pub const PAGES: &str = "pages";
     /// See the table above.
     pub const TRANSACTIONS: &str = "transactions";
     /// See the table above.
@@ -74,7 +74,7 @@ pub mod cf {
     /// What follows from blocks and certificates beside the state: the same on every node.
     pub const DERIVED: [&str; 9] = [
         HEIGHTS,
-        NODES,
+        PAGES,
         TRANSACTIONS,
         HISTORY,
         HISTORY_TREE,
@@ -93,7 +93,7 @@ pub mod cf {
         HEIGHTS,
         UNDECIDED,
         STATE,
-        NODES,
+        PAGES,
         TRANSACTIONS,
         HISTORY,
         HISTORY_TREE,

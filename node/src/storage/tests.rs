@@ -266,9 +266,9 @@ fn every_validator_set_is_kept_with_the_block_that_made_it() {
 fn a_state_tree_without_its_root_stops_execution() {
     let (folder, genesis) = (TempDir::new().unwrap(), genesis(1));
     let store = Store::open(folder.path(), &genesis).unwrap();
-    for item in store.db.iterator_cf(store.cf(cf::NODES), rocksdb::IteratorMode::Start) {
+    for item in store.db.iterator_cf(store.cf(cf::PAGES), rocksdb::IteratorMode::Start) {
         let (key, _) = item.unwrap();
-        store.db.delete_cf(store.cf(cf::NODES), key).unwrap();
+        store.db.delete_cf(store.cf(cf::PAGES), key).unwrap();
     }
     let view = store.view().unwrap();
     let error = execution::execute(&view, &[]).unwrap_err().to_string();

@@ -477,8 +477,8 @@ impl StateView for View<'_> {
 impl PageStore for View<'_> {
     fn page(&self, key: &PageKey, hash: &Digest) -> Result<Option<Page>, StoreError> {
         self.store.pages.page(key, hash, || {
-            let (nodes, options) = (self.store.cf(cf::NODES), self.depth.options());
-            let found = self.snapshot.get_pinned_cf_opt(nodes, key.as_bytes(), options);
+            let (pages, options) = (self.store.cf(cf::PAGES), self.depth.options());
+            let found = self.snapshot.get_pinned_cf_opt(pages, key.as_bytes(), options);
             found.map_err(|error| self.failed(error))
         })
     }

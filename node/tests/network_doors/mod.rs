@@ -305,7 +305,10 @@ async fn flood(flooder: &Node, to: &Node, numbers: std::ops::Range<u64>, others:
 
 /// Waits until a node's network has received so many messages.
 async fn await_received(node: &Node, count: u64) {
-    while node.handle.counters().consensus_received.load(Relaxed) < count {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let received = async {
+        while node.handle.counters().consensus_received.load(Relaxed) < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(HANG, received).await.expect("the messages arrive");
 }

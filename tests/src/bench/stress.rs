@@ -1,5 +1,6 @@
 //! `make bench-stress`: more than the network can take, from clients of which some hang up, then one
-//! slow disk of four, then one paused validator; and after each, whether all is as it was.
+//! slow disk of four, then one paused validator; and after the load and after the faults, whether all
+//! is as it was.
 //!
 //! Every load is `symbolon load`. Its lines of rates, latencies and the nodes' memory are left in the
 //! folder that `SYMBOLON_BENCH_OUT` names. The disk is slow because a library in front of the node's
@@ -67,7 +68,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A quarter of an hour.
+    /// Seventeen minutes.
     pub const FULL: Self = Self {
         calm: Duration::from_secs(60),
         flood: Duration::from_secs(600),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use symbolon_genesis::Genesis;
+use symbolon_genesis::{Genesis, document::MAX_DOCUMENT_BYTES};
 use symbolon_ledger::{
     block::Header,
     hash::BlockHash,
@@ -25,9 +25,6 @@ use symbolon_verify::{
 };
 
 use crate::{clock, files, output::Failure};
-
-/// Most bytes of a founding document.
-const MAX_GENESIS_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a command may be told to believe.
 #[derive(Debug, Clone, Default, Args)]
@@ -196,7 +193,7 @@ fn read_genesis(path: &Path) -> Result<(Header, ValidatorSet), Failure> {
 ///
 /// When it cannot be read, or is none.
 pub(super) fn read_founding(path: &Path) -> Result<Genesis, Failure> {
-    let text = files::read_text(path, MAX_GENESIS_BYTES, "the founding document")?;
+    let text = files::read_text(path, MAX_DOCUMENT_BYTES as u64, "the founding document")?;
     Genesis::parse(&text).map_err(|problems| {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         no_founding(path, &first)

@@ -1,7 +1,11 @@
 //! The router: what is checked where, what is passed on, and who is blamed.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -97,11 +101,19 @@ impl Routed {
 fn votes_are_checked_while_every_worker_is_busy() {
     let rig = Rig::begun();
     let routed = routed(&rig);
-    let (busy, release) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let (busy, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(())));
     let held = release.lock().unwrap();
-    for _ in 0..2 * rayon::current_num_threads() {
+    for _ in 0..rayon::current_num_threads() {
         let (busy, release) = (busy.clone(), release.clone());
-        rayon::spawn(move || drop((release.lock(), busy)));
+        rayon::spawn(move || {
+            busy.fetch_add(1, SeqCst);
+            drop(release.lock());
+        });
+    }
+    let begun = Instant::now();
+    while busy.load(SeqCst) < rayon::current_num_threads() {
+        assert!(begun.elapsed() < HANG, "the workers take the work");
+        std::thread::yield_now();
     }
     routed.gossip(&Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)));
     let queued = routed.events.recv_timeout(HANG).expect("the vote is checked");

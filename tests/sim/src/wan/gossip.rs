@@ -24,7 +24,10 @@ const MOST_BATCHES: usize = 4;
 const LAZY: usize = 6;
 /// And at least this share of them: one in so many (`gossip_factor` is 0.25).
 const LAZY_ONE_IN: usize = 4;
-/// Most messages that it names to one of them (`CONTROL_IDS`).
+/// For how long a vote or a proposal that came from its author is not passed on (`WITHHELD` of the
+/// node's engine).
+pub const WITHHELD_NS: u64 = 200 * MS;
+/// Most messages that it names to one of them (`GOSSIP_CONTROL_IDS`).
 pub const HAVE_IDS: u64 = 400;
 /// Heartbeats for which a message is known as seen (`GOSSIP_SEEN`, 30 s).
 const SEEN: usize = 43;
@@ -90,7 +93,7 @@ impl World {
                 let node = &mut self.nodes[to];
                 node.gossip.batches += 1;
                 let at_ns = node.admitter.done_ns(now_ns, takes);
-                self.at(at_ns, Event::Admitted { node: to, heard, batch });
+                self.at(at_ns, Event::Admitted { node: to, batch });
             }
         }
     }
@@ -118,7 +121,13 @@ impl World {
         self.counts.weighed += 1;
         match passage {
             Passage::Pass(message) => {
-                self.forward(id, heard, &Talk::Said(said.clone()));
+                if heard.from == heard.author && matches!(said.kind, Kind::Votes | Kind::Proposals)
+                {
+                    let said = said.clone();
+                    self.at(self.now_ns + WITHHELD_NS, Event::Withheld { node: id, heard, said });
+                } else {
+                    self.forward(id, heard, &Talk::Said(said.clone()));
+                }
                 let work = Work::Hear { message: Box::new(message), from: heard.from };
                 self.at(self.now_ns, Event::Engine { node: id, work });
             }
@@ -129,6 +138,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Passes on what its author gave to everybody, unless its height is over.
+    pub(super) fn pass_on_late(&mut self, node: usize, heard: Heard, said: &Arc<Said>) {
+        if self.nodes[node].tip < said.verified.message().height() {
+            self.forward(node, heard, &Talk::Said(said.clone()));
+        }
     }
 
     /// Passes on what was found good.

@@ -44,7 +44,8 @@ pub mod figures;
 
 pub use bodies::PUSH_BYTES;
 pub use figures::Figures;
-pub use gossip::HAVE_IDS;
+pub use gossip::{HAVE_IDS, WITHHELD_NS};
+pub use pool::{BATCH_BYTES, BATCH_NS, BATCH_SHORTEST_NS, BATCH_TRANSACTIONS, OFFER_AGAIN_AFTER};
 pub use world::run;
 
 /// What a run simulates.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use super::{
     engine::Work,
-    world::{Batch, Event, Heard, MS, Talk, World},
+    world::{Batch, Event, MS, Talk, World},
 };
 
-/// Batches leave at most this often (`BATCH_INTERVAL`).
-const BATCH_NS: u64 = 20 * MS;
+/// Pause after a full batch, and less after a smaller one (`BATCH_INTERVAL`).
+pub const BATCH_NS: u64 = 20 * MS;
+/// Shortest pause (`BATCH_SHORTEST`).
+pub const BATCH_SHORTEST_NS: u64 = 10 * MS;
 /// Most bytes of a batch (`BATCH_BYTES`).
-const BATCH_BYTES: u64 = 256 * 1024;
+pub const BATCH_BYTES: u64 = 256 * 1024;
 /// Most transactions of a batch (`BATCH_TRANSACTIONS`).
-const BATCH_TRANSACTIONS: usize = 1_024;
+pub const BATCH_TRANSACTIONS: usize = 1_024;
 /// Heights after which what waits is offered again (`OFFER_AGAIN_AFTER`).
-const OFFER_AGAIN_AFTER: u64 = 5;
+pub const OFFER_AGAIN_AFTER: u64 = 5;
 /// Most operations that are offered again after one block (`MAX_OPERATIONS_AGAIN`).
 const MOST_AGAIN: u64 = 2_048;
 
@@ -65,19 +67,19 @@ impl World {
         self.at(self.now_ns, Event::Engine { node, work: Work::Begin });
     }
 
-    /// A batch of others was looked at.
-    pub(super) fn admitted(&mut self, node: usize, heard: Heard, batch: &Arc<Batch>) {
+    /// A batch of others was looked at. It came from its author, to everybody: all are connected
+    /// here, so nobody passes it on.
+    pub(super) fn admitted(&mut self, node: usize, batch: &Batch) {
         self.nodes[node].gossip.batches -= 1;
-        let mut forward = false;
+        let mut is_new = false;
         for place in &batch.places {
             if !self.is_known(node, *place) {
                 let tip = self.nodes[node].tip;
                 self.nodes[node].pool.insert(*place, tip);
-                forward = true;
+                is_new = true;
             }
         }
-        if forward {
-            self.forward(node, heard, &Talk::Batch(batch.clone()));
+        if is_new {
             self.at(self.now_ns, Event::Engine { node, work: Work::Begin });
         }
     }
@@ -96,13 +98,15 @@ impl World {
         }
         let (mut places, mut bytes) = (Vec::new(), 0);
         while let Some(place) = node.outbox.front().filter(|_| places.len() < BATCH_TRANSACTIONS) {
-            bytes += self.transactions[*place as usize].bytes;
-            if bytes > BATCH_BYTES {
+            let more = self.transactions[*place as usize].bytes;
+            if bytes + more > BATCH_BYTES {
                 break;
             }
+            bytes += more;
             places.extend(node.outbox.pop_front());
         }
-        node.next_batch_ns = self.now_ns + BATCH_NS;
+        let pause = (BATCH_NS * bytes / BATCH_BYTES).max(BATCH_SHORTEST_NS);
+        node.next_batch_ns = self.now_ns + pause;
         let next_ns = node.next_batch_ns;
         if !node.outbox.is_empty() {
             self.at(next_ns, Event::Batch { node: id });

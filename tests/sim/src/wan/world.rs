@@ -148,8 +148,13 @@ pub(super) enum Event {
     /// A batch of transactions was.
     Admitted {
         node: usize,
-        heard: Heard,
         batch: Arc<Batch>,
+    },
+    /// A message of consensus that everybody should have was kept back long enough.
+    Withheld {
+        node: usize,
+        heard: Heard,
+        said: Arc<Said>,
     },
     /// The next transaction is handed in.
     Submit,
@@ -357,7 +362,8 @@ impl World {
             }
             Event::Post { to, post } => return self.receive(to, post),
             Event::Checked { node, heard, said } => return self.checked(node, heard, &said),
-            Event::Admitted { node, heard, batch } => self.admitted(node, heard, &batch),
+            Event::Admitted { node, batch } => self.admitted(node, &batch),
+            Event::Withheld { node, heard, said } => self.pass_on_late(node, heard, &said),
             Event::Submit => self.submit()?,
             Event::Taken { node, place } => self.taken(node, place),
             Event::Batch { node } => self.publish_batch(node),
