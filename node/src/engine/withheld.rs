@@ -17,10 +17,10 @@ use std::{
 
 use crate::network::GossipId;
 
-/// How long a message is kept back. Longer than a height takes between nodes that are near each
-/// other, shorter than any wait of a round, and well within the time for which gossip keeps a
-/// message that has no verdict (`GOSSIP_HISTORY`).
-pub const WITHHELD: Duration = Duration::from_millis(200);
+/// How long a message is kept back. Longer than a height takes, also of busy nodes; half of the
+/// shortest wait of a round; and well within the time for which gossip keeps a message that has no
+/// verdict (`GOSSIP_HISTORY`).
+pub const WITHHELD: Duration = Duration::from_millis(500);
 /// Most messages kept back: all votes and proposals of two rounds of 250 validators. Past it they
 /// are passed on at once.
 const MAX_WITHHELD: usize = 1_024;

@@ -15,6 +15,11 @@ use std::{
 const ROOT: &str = "/sys/fs/cgroup";
 /// A share of a processor is so much of every tenth of a second (the kernel's own default).
 const PERIOD_US: u64 = 100_000;
+/// A share of which that would be less than the kernel gives at a time is so much of every second,
+/// the longest span that it takes.
+const LONG_PERIOD_US: u64 = 1_000_000;
+/// What the kernel gives at least at a time.
+const LEAST_US: u64 = 1_000;
 
 /// A bound of memory is lowered by so many bytes at a time.
 const STEP: u64 = 256 * 1024;
@@ -24,7 +29,7 @@ const STEP: u64 = 256 * 1024;
 pub enum Kind {
     /// Memory, in bytes.
     Memory,
-    /// Time of one processor, in hundredths.
+    /// Time of one processor, in thousandths.
     Processor,
 }
 
@@ -93,11 +98,17 @@ impl Cage {
     ///
     /// When the kernel refuses it as too little.
     pub fn allow(&self, amount: u64) -> io::Result<()> {
-        let quota = amount.saturating_mul(PERIOD_US) / 100;
+        let share_of = |period: u64| amount.saturating_mul(period) / 1_000;
+        let is_little = share_of(PERIOD_US) < LEAST_US;
+        let period = if is_little { LONG_PERIOD_US } else { PERIOD_US };
+        let quota = share_of(period);
         let text = match (self.unified, self.kind) {
             (_, Kind::Memory) => amount.to_string(),
-            (true, Kind::Processor) => format!("{quota} {PERIOD_US}"),
-            (false, Kind::Processor) => quota.to_string(),
+            (true, Kind::Processor) => format!("{quota} {period}"),
+            (false, Kind::Processor) => {
+                fs::write(self.folder.join("cpu.cfs_period_us"), period.to_string())?;
+                quota.to_string()
+            }
         };
         fs::write(self.file(), text)
     }

@@ -180,15 +180,15 @@ impl Field {
         tightened
     }
 
-    /// Leaves one node so many hundredths of one processor.
+    /// Leaves one node so many thousandths of one processor.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub fn leave_hundredths(&self, n: usize, hundredths: u64) -> io::Result<()> {
+    pub fn leave_thousandths(&self, n: usize, thousandths: u64) -> io::Result<()> {
         let cage = Cage::new(Kind::Processor)?;
         cage.take(self.nodes[n].pid().unwrap_or_default())?;
-        let allowed = cage.allow(hundredths);
+        let allowed = cage.allow(thousandths);
         self.cages.lock().expect("no panic while it is held").push(cage);
         allowed
     }

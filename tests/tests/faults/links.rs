@@ -1,15 +1,11 @@
 //! Links that are cut, one-sided, lossy, narrow or slow. Loss, resets and narrow lines are the
 //! kernel's (nft, tc); delay is the relay's.
 
-use nix::sys::signal::Signal;
-use symbolon_tests::{
-    devnet::await_that,
-    faults::{
-        field::Field,
-        say,
-        table::{Meanwhile, Row, run},
-        wires::Loss,
-    },
+use symbolon_tests::faults::{
+    field::Field,
+    say,
+    table::{Meanwhile, Row, run},
+    wires::Loss,
 };
 
 /// The links are those of seven nodes, of which two may fail.
@@ -32,29 +28,6 @@ fn but(left: &[usize], field: &Field) -> Vec<usize> {
 /// a line of 1 Mbit/s to six others longer than the first round waits, and not so long that an
 /// exchange has failed.
 const LARGE: [usize; 4] = [1, 2, 3, 4];
-
-/// Nodes without which there is no quorum.
-const TOO_MANY: [usize; 3] = [4, 5, 6];
-
-/// Narrows the lines when large transactions are at the nodes and in no block, and waits until they
-/// have come through in one: what is left in the window is small.
-fn narrow_before_a_large_block(field: &Field, kbit: u32) {
-    let large = LARGE.map(|n| field.large_transaction(n));
-    TOO_MANY.iter().for_each(|n| field.nodes[*n].signal(Signal::SIGSTOP));
-    let awake = &field.nodes[..TOO_MANY[0]];
-    for transaction in &large {
-        awake[0].take(transaction);
-        let id = transaction.id();
-        let is_there = || awake.iter().all(|node| node.says_of(id, "pending"));
-        await_that("the large transaction is there", is_there);
-    }
-    (0..field.nodes.len()).for_each(|n| field.wires.narrow(n, kbit).unwrap());
-    TOO_MANY.iter().for_each(|n| field.nodes[*n].signal(Signal::SIGCONT));
-    for (node, transaction) in field.nodes.iter().flat_map(|n| large.iter().map(move |t| (n, t))) {
-        let committed = || node.says_of(transaction.id(), "committed");
-        await_that("the large block comes through the narrow line", committed);
-    }
-}
 
 const ALL: [usize; MORE_NODES] = [0, 1, 2, 3, 4, 5, 6];
 
@@ -177,7 +150,11 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "1 Mbit/s out of every node",
         short: false,
-        inject: |field| narrow_before_a_large_block(field, 1_000),
+        inject: |field| {
+            crate::before_a_large_block(field, &LARGE, || {
+                (0..field.nodes.len()).for_each(|n| field.wires.narrow(n, 1_000).unwrap());
+            });
+        },
         meanwhile: Meanwhile::OnBut(&[]),
         heal: |field| (0..field.nodes.len()).for_each(|n| field.wires.narrow(n, 0).unwrap()),
         guilty: &[],

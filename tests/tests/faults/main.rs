@@ -15,11 +15,16 @@ mod files;
 mod links;
 mod process;
 
-use symbolon_tests::faults::{
-    field::Field,
-    say,
-    table::{Row, run},
-    whole,
+use nix::sys::signal::Signal;
+use symbolon_ledger::validators::may_fail;
+use symbolon_tests::{
+    devnet::await_that,
+    faults::{
+        field::Field,
+        say,
+        table::{Row, run},
+        whole,
+    },
 };
 
 /// Nodes of a network, but where a row needs seven.
@@ -28,6 +33,29 @@ const NODES: usize = 4;
 /// A network for a family of the whole set; none otherwise.
 fn in_the_whole_set(nodes: usize) -> Option<Field> {
     if whole() { Field::start(nodes) } else { None }
+}
+
+/// Does harm when large transactions, one of the agency of each of these provinces, are at the nodes
+/// and in no block, and waits until they have come through in one: what is left in the window is
+/// small.
+fn before_a_large_block(field: &Field, provinces: &[usize], harm: impl FnOnce()) {
+    let large: Vec<_> = provinces.iter().map(|n| field.large_transaction(*n)).collect();
+    let count = field.nodes.len();
+    // Without these there is no quorum.
+    let (awake, paused) = field.nodes.split_at(count - may_fail(count) - 1);
+    paused.iter().for_each(|node| node.signal(Signal::SIGSTOP));
+    for transaction in &large {
+        awake[0].take(transaction);
+        let id = transaction.id();
+        let is_there = || awake.iter().all(|node| node.says_of(id, "pending"));
+        await_that("the large transaction is there", is_there);
+    }
+    harm();
+    paused.iter().for_each(|node| node.signal(Signal::SIGCONT));
+    for (node, transaction) in field.nodes.iter().flat_map(|n| large.iter().map(move |t| (n, t))) {
+        let committed = || node.says_of(transaction.id(), "committed");
+        await_that("the large block comes through", committed);
+    }
 }
 
 #[test]

@@ -109,10 +109,15 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Hundredths of a processor with which a network still goes on.
-const LITTLE: u64 = 25;
-/// Hundredths with which a node falls behind.
+/// Thousandths of a processor with which a network still goes on.
+const LITTLE: u64 = 50;
+/// Provinces whose agencies each make a transaction of 256 licences. A block with all of them takes
+/// so much of a processor that no node has it executed at once.
+const LARGE: [usize; 3] = [1, 2, 3];
+/// Thousandths with which a node makes no block in its turn.
 const NEXT_TO_NOTHING: u64 = 2;
+/// Blocks that the others make meanwhile: it has its turn several times.
+const WITHOUT_IT: u64 = 20;
 
 /// Rows that take control groups.
 const STARVING: &[Row] = &[
@@ -137,16 +142,22 @@ const STARVING: &[Row] = &[
     Row {
         name: "one node has next to nothing of a processor",
         short: false,
-        inject: |field| field.leave_hundredths(2, NEXT_TO_NOTHING).unwrap(),
+        inject: |field| {
+            let starved = field.highest();
+            field.leave_thousandths(2, NEXT_TO_NOTHING).unwrap();
+            field.await_height_of(&[0, 1, 3], starved + WITHOUT_IT);
+        },
         meanwhile: Meanwhile::OnBut(&[2]),
         heal: open_and_start,
         guilty: &[],
     },
     Row {
-        name: "every node has a quarter of a processor",
+        name: "every node has a twentieth of a processor",
         short: false,
         inject: |field| {
-            (0..NODES).for_each(|n| field.leave_hundredths(n, LITTLE).unwrap());
+            crate::before_a_large_block(field, &LARGE, || {
+                (0..NODES).for_each(|n| field.leave_thousandths(n, LITTLE).unwrap());
+            });
         },
         meanwhile: Meanwhile::OnBut(&[]),
         heal: open_and_start,

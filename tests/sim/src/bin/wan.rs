@@ -57,7 +57,7 @@ const ASSUMED: &[&str] = &[
     "bytes are those of the wire: gossipsub's envelope with author and signature, yamux, noise, TCP/IP",
     "connections are open and warm: no slow start, no windows, no loss, no acknowledgements",
     "own messages go to everybody (flood publish); votes and proposals are passed on to a mesh of 3",
-    "  to 6 when their height lasts longer than 200 ms, transactions never; repeated ones are counted",
+    "  to 6 when their height lasts longer than 500 ms, transactions never; repeated ones are counted",
     "bodies up to 1 MiB are sent along by the proposer, larger ones fetched from whoever has them",
     "transactions come at random moments (open loop) at random validators, in batches every 10 to",
     "  20 ms, and are offered again to everybody after 5 heights",

@@ -26,7 +26,7 @@ const LAZY: usize = 6;
 const LAZY_ONE_IN: usize = 4;
 /// For how long a vote or a proposal that came from its author is not passed on (`WITHHELD` of the
 /// node's engine).
-pub const WITHHELD_NS: u64 = 200 * MS;
+pub const WITHHELD_NS: u64 = 500 * MS;
 /// Most messages that it names to one of them (`GOSSIP_CONTROL_IDS`).
 pub const HAVE_IDS: u64 = 400;
 /// Heartbeats for which a message is known as seen (`GOSSIP_SEEN`, 30 s).
