@@ -176,6 +176,30 @@ fn documents_that_the_code_names_exist() {
     none(&found);
 }
 
+/// Names in backticks of four parts or more: those of tests, above all. Those of metrics are put
+/// together from parts.
+fn long_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let spans = text.split('`').skip(1).step_by(2);
+    spans
+        .filter(move |span| span.matches('_').count() >= 3 && span.chars().all(is_of_a_name))
+        .filter(|span| !span.starts_with("symbolon_"))
+}
+
+#[test]
+fn tests_that_the_documents_name_exist() {
+    let code: Vec<_> = files(".", &[".rs"]).into_iter().map(|(_, text)| text).collect();
+    let mut found = Vec::new();
+    // The change log names what is no more.
+    for (path, text) in files(".", &[".md"]).into_iter().filter(|(path, _)| path != "CHANGELOG.md")
+    {
+        let names: BTreeSet<_> = text.lines().flat_map(long_names).collect();
+        let gone = names.into_iter().filter(|name| !code.iter().any(|text| text.contains(name)));
+        found.extend(gone.map(|name| format!("{path} names {name}, which is nowhere in the code")));
+    }
+    none(&found);
+}
+
 #[test]
 fn the_codemap_names_only_what_exists() {
     let text = read("ARCHITECTURE.md");
