@@ -446,6 +446,12 @@ async fn a_peer_that_drips_just_fast_enough_is_not_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_gives_a_block_at_a_time_loses_its_turn() {
+    let came = beside_one_that_drips(Duration::ZERO).await;
+    assert_eq!(came, [(1, false), (2, true), (3, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_restarts_is_found_again() {
     let (first, mut second) = pair(TCP).await;
     let address = first.address.to_string();

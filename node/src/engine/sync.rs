@@ -9,9 +9,9 @@
 //! snapshots.
 //!
 //! One range is asked for at a time, and the next only when it has come or has failed. What a
-//! peer says of its own height decides whom to ask, and whether this node calls itself behind: a
-//! claim that nobody could serve is not asked for again before its peer repeats it, and asking
-//! takes longer each time.
+//! peer says of its own height decides whom to ask, and whether this node calls itself behind. Who
+//! claims what nobody could serve is believed again only after a pause, which is longer each time;
+//! what the others say meanwhile is looked into at once.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -65,12 +65,11 @@ struct Fetched {
     from: PeerIndex,
 }
 
-/// What a peer said of its own height last.
+/// A peer that claims what nobody could serve is not believed until then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claim {
-    pub(super) tip: u64,
-    /// Nobody could serve it, and the peer has not repeated it since.
-    pub(super) vain: bool,
+pub(super) struct Doubt {
+    pub(super) pause: Duration,
+    pub(super) until: Instant,
 }
 
 /// A range that was asked for.
@@ -83,7 +82,10 @@ struct Asked {
 /// Who claims which height, what was asked, and what has come.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
-    pub(super) claims: BTreeMap<PeerIndex, Claim>,
+    /// What each peer said of its own height last.
+    pub(super) claims: BTreeMap<PeerIndex, u64>,
+    /// It outlives the connection, so that nobody ends his pause by connecting anew.
+    pub(super) doubts: BTreeMap<PeerIndex, Doubt>,
     asked: Option<Asked>,
     /// The next height, when peers claimed to have it at the last look. It outlives that nothing
     /// is asked for: while a snapshot is copied, and in the pause after nobody could serve.
@@ -95,9 +97,6 @@ pub(super) struct Sync {
     /// A worker has the first of them.
     pub(super) checking: bool,
     look_again: Option<Instant>,
-    /// Nothing is asked for before this.
-    not_before: Option<Instant>,
-    pub(super) pause: Option<Duration>,
     turn: usize,
 }
 
@@ -110,7 +109,7 @@ impl Sync {
     /// Whether this node is catching up, as far as it can tell: blocks are coming, or it has
     /// looked for them and more peers than may lie say that there are some after `next - 1`.
     fn is_syncing(&self, next: u64, may_lie: usize) -> bool {
-        let claim = self.claims.values().filter(|claim| claim.tip >= next).count();
+        let claim = self.claims.values().filter(|tip| **tip >= next).count();
         let looked = self.asked.is_some() || self.behind_at == Some(next);
         !self.blocks.is_empty() || (looked && claim > may_lie)
     }
@@ -119,18 +118,38 @@ impl Sync {
         self.claims.remove(&peer);
     }
 
-    fn soon(&mut self) {
-        if self.asked.is_none() && self.look_again.is_none() {
-            let at = Instant::now() + GRACE;
-            self.look_again = Some(self.not_before.map_or(at, |not_before| at.max(not_before)));
-        }
+    /// Until when what a peer claims is not asked for.
+    fn doubted_until(&self, peer: PeerIndex, now: Instant) -> Option<Instant> {
+        self.doubts.get(&peer).map(|doubt| doubt.until).filter(|until| *until > now)
+    }
+
+    /// Looks again after the grace, or once the peer that gives the reason is believed again.
+    fn look_after(&mut self, reason: PeerIndex, now: Instant) {
+        let grace = now + GRACE;
+        let at = self.doubted_until(reason, now).map_or(grace, |until| until.max(grace));
+        self.look_again = Some(self.look_again.map_or(at, |known| known.min(at)));
     }
 
     /// The answer did not come, or was wrong: it is another peer's turn.
-    fn failed(&mut self) {
+    fn failed(&mut self, now: Instant) {
         self.asked = None;
         self.turn = self.turn.wrapping_add(1);
-        self.soon();
+        for peer in self.claims.keys().copied().collect::<Vec<_>>() {
+            self.look_after(peer, now);
+        }
+    }
+
+    /// Nobody could give the block at `height`: whoever claims it may be lying, or have dropped it.
+    /// The longest of their pauses.
+    fn doubt(&mut self, height: u64, now: Instant) -> Duration {
+        let mut longest = PAUSE_FIRST;
+        for (peer, _) in self.claims.iter().filter(|(_, tip)| **tip >= height) {
+            let known = self.doubts.get(peer).map(|doubt| doubt.pause);
+            let pause = known.map_or(PAUSE_FIRST, |pause| (2 * pause).min(PAUSE_LONGEST));
+            self.doubts.insert(*peer, Doubt { pause, until: now + pause });
+            longest = longest.max(pause);
+        }
+        longest
     }
 }
 
@@ -147,16 +166,17 @@ pub(super) enum Checked {
 impl Engine {
     /// A peer says what its tip is. The newest word counts.
     pub(super) fn heard_of_tip(&mut self, peer: PeerIndex, height: u64) {
-        self.sync.claims.insert(peer, Claim { tip: height, vain: false });
-        if height >= self.host.height() {
-            self.sync.soon();
+        self.sync.claims.insert(peer, height);
+        if height >= self.host.height() && self.sync.asked.is_none() {
+            self.sync.look_after(peer, Instant::now());
         }
     }
 
     /// A peer speaks of a height that begins only when `height` is committed.
     pub(super) fn heard_of_height(&mut self, peer: PeerIndex, height: u64) {
-        let known = self.sync.claims.get(&peer).filter(|claim| !claim.vain);
-        self.heard_of_tip(peer, known.map_or(height, |claim| claim.tip.max(height)));
+        let doubted = self.sync.doubted_until(peer, Instant::now()).is_some();
+        let known = self.sync.claims.get(&peer).filter(|_| !doubted);
+        self.heard_of_tip(peer, known.map_or(height, |tip| (*tip).max(height)));
     }
 
     /// Whether this node is behind. Who has fewer peers than may lie has nobody else to ask: all
@@ -175,7 +195,7 @@ impl Engine {
     /// block sync is to wait for that.
     fn waits_for_snapshot(&self, next: u64) -> bool {
         let Some(joiner) = &self.parts.joiner else { return false };
-        let mut tips: Vec<_> = self.sync.claims.values().map(|claim| claim.tip).collect();
+        let mut tips: Vec<_> = self.sync.claims.values().copied().collect();
         tips.sort_unstable_by_key(|tip| std::cmp::Reverse(*tip));
         if let Some(likely) = tips.get(self.may_lie()) {
             joiner.considers(next, *likely);
@@ -191,27 +211,30 @@ impl Engine {
     /// The same at a moment that a test chooses.
     pub(super) fn sync_if_behind_at(&mut self, now: Instant) {
         if self.sync.asked.as_ref().is_some_and(|asked| asked.until <= now) {
-            self.sync.failed();
+            self.sync.failed(now);
         }
         if self.sync.asked.is_some() || !self.sync.blocks.is_empty() {
             return;
         }
         self.sync.look_again = None;
         let next = self.host.height();
-        let ahead: Vec<_> =
-            self.sync.claims.iter().filter(|(_, claim)| claim.tip >= next).collect();
+        let claims = self.sync.claims.iter().map(|(peer, tip)| (*peer, *tip));
+        let ahead: Vec<_> = claims.filter(|(_, tip)| *tip >= next).collect();
         self.sync.behind_at = (!ahead.is_empty()).then_some(next);
         if self.waits_for_snapshot(next) {
             self.sync.look_again = Some(now + PATIENCE);
             return;
         }
-        let ahead: Vec<_> = ahead.into_iter().filter(|(_, claim)| !claim.vain).collect();
-        if ahead.is_empty() {
+        let is_doubted =
+            |(peer, _): &(PeerIndex, u64)| self.sync.doubted_until(*peer, now).is_some();
+        let (doubted, believed): (Vec<_>, Vec<_>) = ahead.into_iter().partition(is_doubted);
+        if believed.is_empty() {
+            doubted.into_iter().for_each(|(peer, _)| self.sync.look_after(peer, now));
             return;
         }
-        let (peer, claim) = ahead[self.sync.turn % ahead.len()];
-        let last = claim.tip.min(next.saturating_add(BATCH - 1));
-        self.parts.network.fetch_blocks(next, last, Some(*peer));
+        let (peer, tip) = believed[self.sync.turn % believed.len()];
+        let last = tip.min(next.saturating_add(BATCH - 1));
+        self.parts.network.fetch_blocks(next, last, Some(peer));
         self.sync.asked = Some(Asked { last, until: now + PATIENCE });
     }
 
@@ -222,23 +245,25 @@ impl Engine {
         }
     }
 
-    /// Nobody could give the block at `height`: whoever claims it may be lying, or have dropped it.
+    /// Nobody could give the block at `height`. When that was decided here meanwhile, nobody is to
+    /// be doubted for it.
     pub(super) fn sync_failed(&mut self, height: u64) {
-        if self.sync.asked.is_none() || height < self.host.height() {
+        let now = Instant::now();
+        if self.sync.asked.is_none() {
             return;
         }
-        let pause = self.sync.pause.map_or(PAUSE_FIRST, |pause| (2 * pause).min(PAUSE_LONGEST));
-        if self.is_behind() {
+        if height < self.host.height() {
+            self.sync.failed(now);
+            return;
+        }
+        let was_behind = self.is_behind();
+        let pause = self.sync.doubt(height, now);
+        if was_behind {
             let seconds = pause.as_secs();
             let is_archive = self.parts.joiner.is_none();
             tracing::warn!(height, seconds, is_archive, "{NOBODY_SERVES}");
         }
-        for claim in self.sync.claims.values_mut().filter(|claim| claim.tip >= height) {
-            claim.vain = true;
-        }
-        self.sync.pause = Some(pause);
-        self.sync.not_before = Some(Instant::now() + pause);
-        self.sync.failed();
+        self.sync.failed(now);
     }
 
     /// Blocks have come, in order. Those of heights that are committed here are old; after a gap
@@ -295,7 +320,7 @@ impl Engine {
                 Checked::Good(certificate, prepared) => {
                     self.check_own_signature(&certificate)?;
                     self.commit(&prepared, &certificate)?;
-                    (self.sync.pause, self.sync.not_before) = (None, None);
+                    self.sync.doubts.remove(&from);
                     tracing::debug!(height = certificate.height, "caught up by one block");
                     self.restart_consensus(height_start(&self.parts.store)?)?;
                 }
@@ -305,7 +330,7 @@ impl Engine {
                     self.parts.network.blame(from);
                     self.sync.claims.remove(&from);
                     self.sync.blocks.clear();
-                    self.sync.failed();
+                    self.sync.failed(Instant::now());
                 }
                 Checked::WrongHere(block) => {
                     let reason = "it is invalid here: this node's state or release differs".into();

@@ -8,7 +8,8 @@
 //! When its height is not over after [`WITHHELD`], a connection may be missing somewhere, or the
 //! author gave it to some alone: then it is passed on. So what one correct node has all have a
 //! little later, which is what the round asks of its network ("gossip communication" in section
-//! 2.1 of Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus", 2018).
+//! 2.1 of Buchman, Kwon and Milosevic, "The latest gossip on BFT consensus", 2018); unless the
+//! height is over first, and whoever lacked something takes its block by sync.
 
 use std::{
     collections::VecDeque,

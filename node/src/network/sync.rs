@@ -12,7 +12,9 @@ use tracing::debug;
 
 use super::{
     NetworkEvent, PeerIndex,
-    limits::{FETCH_GRACE, SYNC_LONGEST, SYNC_PAUSE, SYNC_SLOW, WAITING_SYNC},
+    limits::{
+        FETCH_GRACE, SYNC_BLOCKS, SYNC_BYTES, SYNC_LONGEST, SYNC_PAUSE, SYNC_SLOW, WAITING_SYNC,
+    },
     task::{Asked, Task},
     wire::{Request, height_of},
 };
@@ -82,8 +84,8 @@ impl Task {
         sync.paused_until = None;
         let waited = now.saturating_duration_since(sync.last_progress);
         let next = sync.next;
-        // The one that served the last batch in time, then whoever claims to be highest. Of those
-        // that were slow, the one that was so longest ago.
+        // The one that served the last batch in time and in full, then whoever claims to be highest.
+        // Of those that were slow, meagre or busy, the one that was so longest ago.
         let candidate = self
             .peers
             .connected()
@@ -130,7 +132,12 @@ impl Task {
         else {
             return;
         };
-        let slow = now.saturating_duration_since(sync.asked_at) >= SYNC_SLOW;
+        let left = sync.to.saturating_sub(sync.next).saturating_add(1);
+        // A peer that gives a block at a time would hold this node up for as long as it likes.
+        // Whoever is honest and has no more loses its turn alone.
+        let is_meagre =
+            (blocks.len() as u64) < left.min(SYNC_BLOCKS) && bytes < SYNC_BYTES as u64 / 2;
+        let slow = is_meagre || now.saturating_duration_since(sync.asked_at) >= SYNC_SLOW;
         peer.slow_at = slow.then_some(now);
         if blocks.is_empty() {
             self.on_sync_missed(request_id);
@@ -139,7 +146,6 @@ impl Task {
         let from_height = sync.next;
         let wanted = (sync.next..=sync.to).map(Some);
         let given = blocks.iter().map(|(block, _)| height_of(block));
-        let left = sync.to.saturating_sub(sync.next).saturating_add(1);
         if blocks.len() as u64 > left || !given.eq(wanted.take(blocks.len())) {
             self.blame(id, "blocks of other heights than those asked for");
             self.on_sync_missed(request_id);
@@ -172,9 +178,14 @@ impl Task {
     /// The peer has too much to do: another one, or the same again in a moment.
     pub(super) fn on_sync_busy(&mut self, request_id: OutboundRequestId) {
         let Some(sync) = &mut self.sync else { return };
-        if sync.under_way.take_if(|(asked, _)| *asked == request_id).is_some() {
+        if let Some((_, id)) = sync.under_way.take_if(|(asked, _)| *asked == request_id) {
+            let now = Instant::now();
             sync.peer = None;
-            sync.paused_until = Some(Instant::now() + SYNC_PAUSE);
+            sync.paused_until = Some(now + SYNC_PAUSE);
+            // One that is always busy is not to be asked before all others each time.
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.slow_at = Some(now);
+            }
         }
     }
 

@@ -156,22 +156,34 @@ fn a_lying_tip_is_dropped_and_costs_less_each_time() {
     let mut last = Duration::ZERO;
     for _ in 0..3 {
         rig.engine.sync_failed(1);
-        assert!(rig.engine.sync.claims.values().all(|claim| claim.vain) && !syncing(&mut rig));
-        let pause = rig.engine.sync.pause.unwrap();
-        assert!(pause > last);
-        last = pause;
-        // It claims the same again at once; nothing is asked for before the pause is over.
+        let doubt = rig.engine.sync.doubts[&PEER];
+        assert!(doubt.pause > last && !syncing(&mut rig));
+        last = doubt.pause;
+        // It claims the same again at once, also over a new connection; nothing is asked for before
+        // the pause is over.
+        rig.engine.sync.gone(PEER);
         rig.engine.heard_of_tip(PEER, 1_000_000);
-        let wait = rig.engine.sync.deadline().unwrap() - Instant::now();
-        assert!(wait > pause / 2 && rig.wishes().blocks.is_empty());
-        rig.engine.sync_if_behind();
-        rig.wishes();
+        rig.engine.sync_if_behind_at(doubt.until - Duration::from_millis(1));
+        assert_eq!((rig.engine.sync.deadline(), rig.wishes().blocks), (Some(doubt.until), vec![]));
+        rig.engine.sync_if_behind_at(doubt.until);
+        assert_eq!(rig.wishes().blocks, [(1, 128, Some(PEER))]);
     }
     rig.engine.heard_of_tip(OTHER, 5);
     assert!(syncing(&mut rig), "more peers than may lie say so");
     // A claim that is taken back is gone.
     rig.engine.heard_of_tip(OTHER, 0);
     assert!(!syncing(&mut rig));
+}
+
+#[test]
+fn a_lying_tip_puts_off_nobody_elses_true_one() {
+    let mut rig = behind(1_000_000);
+    rig.engine.sync_failed(1);
+    rig.engine.heard_of_tip(OTHER, 4);
+    let at = rig.engine.sync.deadline().unwrap();
+    assert!(at < rig.engine.sync.doubts[&PEER].until);
+    rig.engine.sync_if_behind_at(at);
+    assert_eq!(rig.wishes().blocks, [(1, 4, Some(OTHER))]);
 }
 
 #[test]
