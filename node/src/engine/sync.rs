@@ -125,8 +125,7 @@ impl Sync {
 
     /// Looks again after the grace, or once the peer that gives the reason is believed again.
     fn look_after(&mut self, reason: PeerIndex, now: Instant) {
-        let grace = now + GRACE;
-        let at = self.doubted_until(reason, now).map_or(grace, |until| until.max(grace));
+        let at = self.doubted_until(reason, now).unwrap_or(now + GRACE);
         self.look_again = Some(self.look_again.map_or(at, |known| known.min(at)));
     }
 
