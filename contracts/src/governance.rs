@@ -43,17 +43,12 @@ pub const MAX_OPEN_PROPOSALS: usize = 8;
 pub const SHORTEST_VOTE: u64 = 10;
 /// Most heights that a proposal lives: eleven days of idle blocks, a day of full ones.
 pub const LONGEST_VOTE: u64 = 100_000;
-/// Most operations of this group that one signer says at one height, together with those on keys:
-/// each may walk the provinces or a province's keys, or check two signatures.
-pub const MAX_GOVERNANCE_OPERATIONS: u32 = crate::keys::MAX_KEY_OPERATIONS;
 
 /// Applies an operation of the group.
 pub(crate) fn apply<V: StateView>(
     run: &mut Run<'_, '_, V>,
     operation: &Operation,
 ) -> Result<(), Stop> {
-    run.bounded_operations = run.bounded_operations.saturating_add(1);
-    ensure(run.bounded_operations <= MAX_GOVERNANCE_OPERATIONS, Code::GovernanceBusy)?;
     let province = run.signer.province()?;
     match operation {
         Operation::Propose { action, expires_at_height } => {

@@ -35,10 +35,6 @@ pub const MAX_KEYS: u32 = 1_024;
 /// Most keys that an agency has after a rotation of its own. Whoever steals its transaction key can
 /// use up no more numbers than these: the province, which has the other half, lets it go on.
 pub const MAX_OWN_KEYS: u32 = MAX_KEYS / 2;
-/// Most operations of this group and of governance that one signer says at one height, over all of
-/// its transactions. Each may walk and rewrite all keys of an actor, or walk those of all
-/// provinces, so this bounds the work in a valid block.
-pub const MAX_KEY_OPERATIONS: u32 = 32;
 /// Most keys with which an agency is registered.
 pub const MAX_FIRST_KEYS: usize = 8;
 
@@ -47,8 +43,6 @@ pub(crate) fn apply<V: StateView>(
     run: &mut Run<'_, '_, V>,
     operation: &Operation,
 ) -> Result<(), Stop> {
-    run.bounded_operations = run.bounded_operations.saturating_add(1);
-    ensure(run.bounded_operations <= MAX_KEY_OPERATIONS, Code::KeysBusy)?;
     match operation {
         Operation::AddKey { agency, key } => add(run, agency, key),
         Operation::RotateKey { agency, key_id, key } => rotate(run, agency, *key_id, key),

@@ -64,5 +64,7 @@ pub mod invariants;
 
 pub use event::Event;
 pub use rejection::{ApplyError, Rejection, RejectionCode};
-pub use transaction::{BlockContext, apply_transaction, signer_key, try_transaction};
+pub use transaction::{
+    BlockContext, MAX_BOUNDED_OPERATIONS, apply_transaction, is_heavy, signer_key, try_transaction,
+};
 pub use view::{Changes, Overlay, StateFault, StateView, read};

@@ -309,7 +309,7 @@ codes! {
         "an agency may not give itself a key that is valid longer than the one it replaces"
         "give the new key the last height of the old one, or let the province rotate it"
     92 KeysBusy "keys_busy" for_now
-        "the signer has said as much about keys at this height as it may"
+        "the province, or all of its agencies together, said as much about keys at this height as they may"
         "submit it again for the next block, with at most 32 operations on keys"
 
     // Status slots.
@@ -423,7 +423,7 @@ codes! {
         "another province issues under this origin"
         "give the province an origin of its own"
     154 GovernanceBusy "governance_busy" for_now
-        "the signer has said as much about governance and keys at this height as it may"
+        "the province said as much about governance and keys at this height as it may"
         "submit it again for the next block, with at most 32 such operations"
     155 OtherAction "other_action" forever
         "the proposal of this number is about another action than the one that was signed"

@@ -32,6 +32,10 @@ use crate::{
     view::{Overlay, StateFault, StateView, read},
 };
 
+/// Most bounded operations at one height that a province says, and that all of its agencies say
+/// together, over all of their transactions.
+pub const MAX_BOUNDED_OPERATIONS: u32 = 32;
+
 /// Where execution stands. There is no time in it: no rule depends on a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockContext {
@@ -53,10 +57,9 @@ pub fn apply_transaction<V: StateView>(
     transaction: &Verified,
 ) -> Result<Vec<Event>, ApplyError> {
     match run(overlay, context, transaction) {
-        Ok((events, bounded_operations)) => {
-            let transaction = transaction.transaction();
-            overlay.keep(transaction.id(), transaction.payload().actor, bounded_operations);
-            Ok(events)
+        Ok(said) => {
+            overlay.keep(transaction.transaction().id(), said.by, said.bounded_operations);
+            Ok(said.events)
         }
         Err(error) => {
             overlay.undo();
@@ -95,24 +98,69 @@ pub fn signer_key<V: StateView>(
     Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
 }
 
-/// What happened, and how many operations on keys and of governance the signer has said at this
-/// height.
+/// Whether the work of one of these depends on the state or on a number in it: the bounded ones, and
+/// reservations of slots. All others make little work, and the same in every state. Whoever tries
+/// transactions that may not apply has to bound these, by what they did ([`Overlay::work`]).
+#[must_use]
+pub fn is_heavy(operations: &[Operation]) -> bool {
+    let heavy = |o: &Operation| matches!(o, Operation::ReserveSlots { .. }) || busy(o).is_some();
+    operations.iter().any(heavy)
+}
+
+/// What whoever says too many of these at one height is told: operations on keys, which may walk and
+/// rewrite all keys of an actor, and those of governance, which may walk the provinces or a
+/// province's keys, or check two signatures. They are bounded, so that the work in a block is.
+fn busy(operation: &Operation) -> Option<Code> {
+    use Operation as Op;
+    match operation {
+        Op::AddKey { .. }
+        | Op::RotateKey { .. }
+        | Op::RevokeKey { .. }
+        | Op::MarkCompromised { .. }
+        | Op::SetStatusKey { .. } => Some(Code::KeysBusy),
+        Op::Propose { .. } | Op::Approve { .. } | Op::Reject { .. } | Op::Evidence { .. } => {
+            Some(Code::GovernanceBusy)
+        }
+        _ => None,
+    }
+}
+
+/// Who shares a count of bounded operations: a province alone, or all agencies of one.
+///
+/// An agency has none of its own, since a province registers as many as it likes; and no part in its
+/// province's, so that whoever has stolen its key does not keep the province from ending that key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    Province(ProvinceCode),
+    AgenciesOf(ProvinceCode),
+}
+
+/// What a transaction did that applies.
+struct Said {
+    by: Group,
+    /// Bounded operations of the group at this height, this transaction's included.
+    bounded_operations: u32,
+    events: Vec<Event>,
+}
+
+/// Applies the operations one by one, up to the first that does not apply.
 fn run<V: StateView>(
     overlay: &mut Overlay<'_, V>,
     context: &BlockContext,
     transaction: &Verified,
-) -> Result<(Vec<Event>, u32), ApplyError> {
+) -> Result<Said, ApplyError> {
     let payload = transaction.transaction().payload();
     let signer = admit(overlay, context, transaction).map_err(|stop| located(stop, None))?;
     let (chain_id, height) = (context.chain_id, context.height);
-    let bounded_operations = overlay.bounded_operations(&payload.actor);
+    let by = signer.group();
+    let bounded_operations = overlay.bounded_operations(by);
     let (index, events) = (0, Vec::new());
     let mut run = Run { overlay, chain_id, height, signer, bounded_operations, index, events };
     for (index, operation) in payload.operations.iter().enumerate() {
         run.index = index;
         run.apply(operation).map_err(|stop| located(stop, Some(index)))?;
     }
-    Ok((run.events, run.bounded_operations))
+    Ok(Said { by, bounded_operations: run.bounded_operations, events: run.events })
 }
 
 fn located(stop: Stop, operation_index: Option<usize>) -> ApplyError {
@@ -193,6 +241,13 @@ pub(crate) enum Who {
 }
 
 impl Signer {
+    fn group(&self) -> Group {
+        match &self.who {
+            Who::Province(code) => Group::Province(*code),
+            Who::Agency(agency) => Group::AgenciesOf(agency.province),
+        }
+    }
+
     /// The signing agency.
     pub(crate) fn agency(&self) -> Result<Arc<AgencyRecord>, Code> {
         match &self.who {
@@ -216,9 +271,7 @@ pub(crate) struct Run<'r, 'a, V: StateView> {
     pub(crate) chain_id: ChainId,
     pub(crate) height: u64,
     pub(crate) signer: Signer,
-    /// Operations on keys and of governance that the signer has said at this height, this
-    /// transaction's included.
-    pub(crate) bounded_operations: u32,
+    bounded_operations: u32,
     index: usize,
     events: Vec<Event>,
 }
@@ -226,6 +279,10 @@ pub(crate) struct Run<'r, 'a, V: StateView> {
 impl<V: StateView> Run<'_, '_, V> {
     fn apply(&mut self, operation: &Operation) -> Result<(), Stop> {
         use Operation as Op;
+        if let Some(busy) = busy(operation) {
+            self.bounded_operations = self.bounded_operations.saturating_add(1);
+            ensure(self.bounded_operations <= MAX_BOUNDED_OPERATIONS, busy)?;
+        }
         match operation {
             Op::Issue { .. }
             | Op::Supersede { .. }

@@ -12,8 +12,10 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_ledger::{hash::TransactionId, operation::Actor, records::Record, state::StateKey};
+use symbolon_ledger::{hash::TransactionId, records::Record, state::StateKey};
 use thiserror::Error;
+
+use crate::transaction::Group;
 
 /// What a block changes: the new bytes of each record, or none where it is removed.
 pub type Changes = BTreeMap<StateKey, Option<Vec<u8>>>;
@@ -83,8 +85,9 @@ pub struct Overlay<'a, V: StateView> {
     undo: BTreeMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
-    /// How many operations on keys and of governance each signer has said in this block.
-    bounded_operations: BTreeMap<Actor, u32>,
+    /// How many bounded operations each group has said in this block.
+    bounded_operations: BTreeMap<Group, u32>,
+    work: u64,
 }
 
 impl<V: StateView> fmt::Debug for Overlay<'_, V> {
@@ -101,7 +104,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     #[must_use]
     pub fn new(base: &'a V) -> Self {
         let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { base, entries, undo, applied, bounded_operations: BTreeMap::new() }
+        Self { base, entries, undo, applied, bounded_operations: BTreeMap::new(), work: 0 }
     }
 
     /// What the block changes, each record encoded once. What it made and removed again is not
@@ -120,6 +123,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
 
     /// The record at `key`, as the operations so far have left it.
     pub(crate) fn get<R: Held>(&mut self, key: &StateKey) -> Result<Option<Arc<R>>, StateFault> {
+        self.work += 1;
         if !self.entries.contains_key(key) {
             let record = read::<V, R>(self.base, key)?.map(|r| Arc::new(r) as AnyRecord);
             let entry = Entry { in_base: record.is_some(), record, written: None };
@@ -184,6 +188,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     }
 
     fn write<R: Held>(&mut self, key: StateKey, record: Option<Arc<R>>) -> Result<(), StateFault> {
+        self.work += 1;
         self.remember(&key);
         let in_base = match self.entries.get(&key) {
             Some(entry) => entry.in_base,
@@ -194,18 +199,25 @@ impl<'a, V: StateView> Overlay<'a, V> {
         Ok(())
     }
 
-    /// How many operations on keys and of governance `actor` has said in this block.
-    pub(crate) fn bounded_operations(&self, actor: &Actor) -> u32 {
-        self.bounded_operations.get(actor).copied().unwrap_or_default()
+    /// How many times a record was looked up or written here, also by what did not apply: the
+    /// measure of the work that transactions make.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
-    /// Keeps what the current transaction wrote, and how many operations on keys and of
-    /// governance its signer has said by now.
-    pub(crate) fn keep(&mut self, id: TransactionId, actor: Actor, bounded_operations: u32) {
+    /// How many bounded operations a group has said in this block.
+    pub(crate) fn bounded_operations(&self, group: Group) -> u32 {
+        self.bounded_operations.get(&group).copied().unwrap_or_default()
+    }
+
+    /// Keeps what the current transaction wrote, and how many bounded operations its signer's group
+    /// has said by now.
+    pub(crate) fn keep(&mut self, id: TransactionId, group: Group, bounded_operations: u32) {
         self.undo.clear();
         self.applied.insert(id);
         if bounded_operations > 0 {
-            self.bounded_operations.insert(actor, bounded_operations);
+            self.bounded_operations.insert(group, bounded_operations);
         }
     }
 

@@ -13,6 +13,7 @@ use symbolon_contracts::{
 use symbolon_ledger::{
     block::{Block, Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
     hash::{Digest, TransactionId},
+    operation::Actor,
     records::{Record as _, ValidatorsRecord},
     state::StateKey,
     transaction::{MAX_OPERATIONS, SignedTransaction, Verified},
@@ -25,9 +26,12 @@ use crate::storage::{StorageError, View};
 
 /// Bytes of a block that are not its transactions: header, and the heads of the CBOR arrays.
 const BLOCK_OVERHEAD: usize = 1_024;
-/// Most operations of transactions that do not apply, before a block is made of what was found so
-/// far: a proposer must be done in time, whatever waits in its pool.
-const MAX_WASTED_OPERATIONS: usize = 16 * MAX_OPERATIONS;
+/// Most work of transactions that do not apply, in records looked up or written, before a block is
+/// made of what was found so far: a proposer must be done in time, whatever waits in its pool. It is
+/// that of sixteen full transactions of licences, some tens of milliseconds.
+const MAX_WASTED_WORK: u64 = 16 * 8 * MAX_OPERATIONS as u64;
+/// The most of it for one signer; what else it has waits for the next block.
+const MAX_WASTED_OF_ONE: u64 = MAX_WASTED_WORK / 4;
 /// Bytes that a transaction's length takes beside its own.
 const TRANSACTION_OVERHEAD: usize = 5;
 
@@ -162,12 +166,18 @@ pub fn select(
     let mut overlay = Overlay::new(view);
     let (mut chosen, mut events, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bytes, mut wasted) = (BLOCK_OVERHEAD, 0);
+    let mut wasted_of: BTreeMap<Actor, u64> = BTreeMap::new();
     for candidate in candidates {
         let size = candidate.transaction().as_bytes().len() + TRANSACTION_OVERHEAD;
         let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > MAX_BLOCK_BYTES;
-        if full || wasted > MAX_WASTED_OPERATIONS {
+        if full || wasted > MAX_WASTED_WORK {
             break;
         }
+        let signer = candidate.transaction().payload().actor;
+        if wasted_of.get(&signer).is_some_and(|work| *work > MAX_WASTED_OF_ONE) {
+            continue;
+        }
+        let before = overlay.work();
         match apply_transaction(&mut overlay, &context, &candidate) {
             Ok(happened) => {
                 bytes += size;
@@ -175,7 +185,9 @@ pub fn select(
                 chosen.push(candidate.transaction().clone());
             }
             Err(ApplyError::Rejected(rejection)) => {
-                wasted += candidate.transaction().payload().operations.len();
+                let work = overlay.work() - before;
+                wasted += work;
+                *wasted_of.entry(signer).or_default() += work;
                 refused.push((candidate.transaction().id(), rejection));
             }
             Err(ApplyError::Fault(fault)) => return Err(fault.into()),

@@ -7,17 +7,22 @@
 //! once. Nothing here decides what is true: the chain does, and a status from here is a view of
 //! one node.
 //!
-//! No signer delays another: each has a share of the places, and blocks are filled by turns. Nor
-//! does one with a key of his that has ended, or has another purpose, take his share.
+//! No signer delays another: each has a share of the places and of the work of [`trials`], and
+//! blocks are filled by turns. Nor does one with a key of his that has ended, or has another purpose,
+//! take his share.
 
 mod refusal;
+#[cfg(test)]
+mod tests;
+mod trials;
 mod waiting;
 mod watcher;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symbolon_contracts::{
-    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, signer_key, try_transaction,
+    ApplyError, BlockContext, Overlay, Rejection, RejectionCode, is_heavy, signer_key,
+    try_transaction,
 };
 use symbolon_ledger::{
     hash::TransactionId,
@@ -26,7 +31,8 @@ use symbolon_ledger::{
 use tokio::sync::mpsc;
 
 pub use refusal::{SubmitError, SubmitErrorKind};
-use refusal::{check_window, malformed, rejected};
+use refusal::{check_window, malformed, rejected, tried_enough};
+use trials::{NotTried, home_of};
 use waiting::Inner;
 pub use waiting::{
     MAX_POOL_BYTES, MAX_POOL_BYTES_OF_ONE, MAX_POOL_TRANSACTIONS, MAX_POOL_TRANSACTIONS_OF_ONE,
@@ -190,8 +196,9 @@ impl Pool {
     }
 
     /// Tries a transaction once more at the tip, for a submitter who will wait no longer. If it
-    /// applies now it is passed on and goes on waiting; if it does not, it is dropped, so that
-    /// this node proposes nothing after its submitter was told no. Copies that were passed on while
+    /// applies now it is passed on and goes on waiting, and it goes on waiting if its signer has made
+    /// enough work before the next block; if it does not apply, it is dropped, so that this node
+    /// proposes nothing after its submitter was told no. Copies that were passed on while
     /// it applied may still be committed. Executes: not for an asynchronous task.
     ///
     /// # Errors
@@ -201,15 +208,19 @@ impl Pool {
         let waiting = self.lock().waiting.get(id).map(|w| w.transaction.clone());
         let Some(transaction) = waiting else { return Ok(()) };
         let view = self.store.view().map_err(|e| self.fault(*id, &e))?;
-        let Some((_, why)) = self.try_at_tip(&mut Overlay::new(&view), &view, &transaction)? else {
-            if let Some(waiting) = self.lock().waiting.get_mut(id) {
-                waiting.failure = None;
+        match self.attempt(&mut Overlay::new(&view), &view, &transaction) {
+            Ok(()) => {
+                self.lock().set_failure(id, None);
+                self.offer(transaction);
+                Ok(())
             }
-            self.offer(transaction);
-            return Ok(());
-        };
-        self.lock().drop_as(*id, PoolStatus::Rejected(why));
-        Err(rejected(*id, &why))
+            Err(NotTried::Enough) => Ok(()),
+            Err(NotTried::Rejected(why)) => {
+                self.lock().drop_as(*id, PoolStatus::Rejected(why));
+                Err(rejected(*id, &why))
+            }
+            Err(NotTried::Fault(fault)) => Err(self.fault(*id, &fault)),
+        }
     }
 
     /// Tries what has waited for [`OFFER_AGAIN_AFTER`] heights once more at the tip, in the order of
@@ -227,15 +238,14 @@ impl Pool {
         let mut trial = Overlay::new(&view);
         for transaction in due {
             let id = transaction.transaction().id();
-            match apply_at_tip(&mut trial, &view, &transaction) {
+            match self.attempt(&mut trial, &view, &transaction) {
                 Ok(()) => {
-                    if let Some(waiting) = self.lock().waiting.get_mut(&id) {
-                        waiting.failure = None;
-                    }
+                    self.lock().set_failure(&id, None);
                     self.offer(transaction);
                 }
-                Err(ApplyError::Rejected(why)) => self.refused(height + 1, vec![(id, why)]),
-                Err(ApplyError::Fault(f)) => return Err(StorageError::Damaged(f.0)),
+                Err(NotTried::Enough) => {}
+                Err(NotTried::Rejected(why)) => self.refused(height + 1, vec![(id, why)]),
+                Err(NotTried::Fault(fault)) => return Err(fault),
             }
         }
         Ok(())
@@ -263,7 +273,7 @@ impl Pool {
     /// Whether a block would have something in it: a transaction that has not failed yet waits.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.lock().waiting.values().any(|waiting| waiting.failure.is_none())
+        self.lock().has_work()
     }
 
     /// The transactions for the next block, at most `most` of them: the oldest of every signer,
@@ -302,9 +312,9 @@ impl Pool {
     pub fn refused(&self, height: u64, refused: Vec<Refused>) {
         let mut inner = self.lock();
         for (id, why) in refused {
-            let Some(waiting) = inner.waiting.get_mut(&id) else { continue };
+            let Some(waiting) = inner.waiting.get(&id) else { continue };
             let first = waiting.failure.map_or(height, |(first, _)| first);
-            waiting.failure = Some((first, why));
+            inner.set_failure(&id, Some((first, why)));
             inner.tell(&id);
             if why.code.is_final() || height.saturating_sub(first) >= MAX_FAILED_HEIGHTS {
                 inner.drop_as(id, PoolStatus::Rejected(why));
@@ -315,6 +325,7 @@ impl Pool {
     /// Forgets what the block at `height` committed and what can never be committed after it.
     pub fn committed(&self, height: u64, ids: impl Iterator<Item = TransactionId>) {
         let mut inner = self.lock();
+        inner.trials.begin();
         for id in ids {
             inner.remove(&id);
             inner.tell(&id);
@@ -400,6 +411,7 @@ impl Pool {
         })
     }
 
+    /// Why a transaction does not apply at the tip, and since which height; nothing when it does.
     fn try_at_tip<'v>(
         &self,
         trial: &mut Overlay<'_, View<'v>>,
@@ -407,12 +419,41 @@ impl Pool {
         transaction: &Verified,
     ) -> Result<Option<(u64, Rejection)>, SubmitError> {
         let id = transaction.transaction().id();
-        match apply_at_tip(trial, view, transaction) {
+        match self.attempt(trial, view, transaction) {
             Ok(()) => Ok(None),
-            Err(ApplyError::Rejected(why)) if why.code.is_final() => Err(rejected(id, &why)),
-            Err(ApplyError::Rejected(why)) => Ok(Some((view.tip().height + 1, why))),
-            Err(ApplyError::Fault(f)) => Err(self.fault(id, &StorageError::Damaged(f.0))),
+            Err(NotTried::Rejected(why)) if why.code.is_final() => Err(rejected(id, &why)),
+            Err(NotTried::Rejected(why)) => Ok(Some((view.tip().height + 1, why))),
+            Err(NotTried::Enough) => {
+                Err(tried_enough(id, transaction.transaction().payload().actor))
+            }
+            Err(NotTried::Fault(fault)) => Err(self.fault(id, &fault)),
         }
+    }
+
+    /// Whether a transaction applies to the view's state, of which `trial` has read some. What may
+    /// make much work is tried within its signer's bounds only.
+    fn attempt<'v>(
+        &self,
+        trial: &mut Overlay<'_, View<'v>>,
+        view: &View<'v>,
+        transaction: &Verified,
+    ) -> Result<(), NotTried> {
+        let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
+        let payload = transaction.transaction().payload();
+        if !is_heavy(&payload.operations) {
+            return Ok(try_transaction(trial, &context, transaction)?);
+        }
+        let (id, signer) = (transaction.transaction().id(), payload.actor);
+        let home = home_of(view, signer)?;
+        self.lock().trials.allow(&id, signer, home)?;
+        let before = trial.work();
+        let result = try_transaction(trial, &context, transaction);
+        let why = match &result {
+            Err(ApplyError::Rejected(why)) => Some(*why),
+            _ => None,
+        };
+        self.lock().trials.note(id, signer, home, trial.work() - before, why);
+        Ok(result?)
     }
 
     fn fault(&self, id: TransactionId, error: &StorageError) -> SubmitError {
@@ -433,16 +474,6 @@ impl Pool {
     }
 }
 
-/// Whether a transaction applies to the view's state, of which `trial` has read some.
-fn apply_at_tip<'v>(
-    trial: &mut Overlay<'_, View<'v>>,
-    view: &View<'v>,
-    transaction: &Verified,
-) -> Result<(), ApplyError> {
-    let context = BlockContext { chain_id: view.chain_id(), height: view.tip().height + 1 };
-    try_transaction(trial, &context, transaction)
-}
-
 /// What a transaction is to this node.
 enum Standing {
     /// It was committed at this height.
@@ -451,99 +482,4 @@ enum Standing {
     Waits { transaction: Arc<Verified>, applies: bool },
     /// It was not seen before, and its signature holds.
     New(Verified),
-}
-
-#[cfg(test)]
-mod tests {
-    use symbolon_genesis::{
-        founding::TRANSACTION_KEY_ID,
-        presets::{DevnetKeys, devnet_from_seed, devnet_uscc},
-    };
-    use symbolon_ledger::{
-        keys::SecretKey,
-        operation::{Actor, Operation},
-        transaction::{PAYLOAD_VERSION, Payload},
-    };
-
-    use super::*;
-
-    struct Pooled {
-        _folder: tempfile::TempDir,
-        store: Arc<Store>,
-        keys: Vec<DevnetKeys>,
-        pool: Pool,
-        worked: mpsc::Receiver<()>,
-    }
-
-    /// An empty pool over a new chain.
-    fn pooled() -> Pooled {
-        let folder = tempfile::tempdir().unwrap();
-        let (genesis, keys) = devnet_from_seed(4, &[5; 32], 1_800_000_000_000, 1);
-        let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
-        let (gossip, _) = mpsc::channel(1);
-        let (work, worked) = mpsc::channel(1);
-        let pool = Pool::new(store.clone(), PoolOutlets { gossip, work });
-        Pooled { _folder: folder, store, keys, pool, worked }
-    }
-
-    fn reservation(store: &Store, keys: &DevnetKeys, key: &SecretKey, nonce: u8) -> Vec<u8> {
-        signed(store, keys, key, nonce, 10)
-    }
-
-    /// A reservation of slots by the agency of these keys' province, signed with `key`.
-    fn signed(
-        store: &Store,
-        keys: &DevnetKeys,
-        key: &SecretKey,
-        nonce: u8,
-        valid_until_height: u64,
-    ) -> Vec<u8> {
-        let agency = devnet_uscc(keys.province);
-        let payload = Payload {
-            version: PAYLOAD_VERSION,
-            chain_id: store.chain_id(),
-            actor: Actor::Agency(agency),
-            key_id: TRANSACTION_KEY_ID,
-            nonce: [nonce; 16],
-            valid_until_height,
-            operations: vec![Operation::ReserveSlots { agency, blocks: 1 }],
-        };
-        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
-    }
-
-    #[test]
-    fn what_is_bad_in_a_batch_keeps_nobody_from_what_came_before_it() {
-        let Pooled { store, keys, pool, mut worked, .. } = pooled();
-        let own = &keys[0];
-        let good = reservation(&store, own, &own.transaction, 1);
-        let forged = reservation(&store, own, &keys[1].transaction, 2);
-        assert_eq!(pool.receive(&[good.clone(), forged]), Received::Bad);
-        assert_eq!((pool.len(), worked.try_recv()), (1, Ok(())));
-        // Again, or no transaction at all.
-        assert_eq!(pool.receive(std::slice::from_ref(&good)), Received::OfNoUse);
-        assert_eq!(pool.receive(&[good, vec![0]]), Received::Bad);
-        assert!(worked.try_recv().is_err());
-    }
-
-    #[test]
-    fn no_batch_is_passed_on_with_a_signature_that_was_not_checked_here() {
-        let Pooled { store, keys, pool, .. } = pooled();
-        let (own, other) = (&keys[0], &keys[1].transaction);
-        let known = reservation(&store, own, &own.transaction, 1);
-        assert_eq!(pool.receive(std::slice::from_ref(&known)), Received::PassOn);
-        let fresh = |nonce| reservation(&store, own, &own.transaction, nonce);
-        // The very bytes that wait here are vouched for.
-        assert_eq!(pool.receive(&[known, fresh(2)]), Received::PassOn);
-        // The name of what waits, over another signature; and two whose signatures this node does
-        // not look at, while another one may. What is good beside them waits here.
-        let renamed = reservation(&store, own, other, 1);
-        let over = signed(&store, own, other, 3, 0);
-        let far = signed(&store, own, other, 4, u64::MAX);
-        for (nonce, unchecked) in [(10, renamed), (11, over), (12, far)] {
-            let fresh = fresh(nonce);
-            let before = pool.len();
-            assert_eq!(pool.receive(&[unchecked, fresh]), Received::OfNoUse);
-            assert_eq!(pool.len(), before + 1);
-        }
-    }
 }

@@ -291,6 +291,7 @@ async fn wait(
     let submitted_at = *commits.borrow_and_update();
     let now = Instant::now();
     let (deadline, failing_deadline) = (now + patience, now + FAILING_PATIENCE.min(patience));
+    let mut retried_at = None;
     loop {
         let height = *commits.borrow_and_update();
         if let Some(committed) = committed(server, id).await? {
@@ -303,7 +304,10 @@ async fn wait(
             None => false,
         };
         let had_its_chance = height > submitted_at || Instant::now() >= failing_deadline;
-        if failing && had_its_chance {
+        // Once a height: before the next one, the answer would be the same.
+        let to_retry = failing && retried_at != Some(height);
+        if to_retry && had_its_chance {
+            retried_at = Some(height);
             let pool = pool.clone();
             let tried = server.submissions.run(move || Ok(pool.retry_or_drop(&id))).await?;
             tried.map_err(|error| refuse(server, error))?;
@@ -311,7 +315,7 @@ async fn wait(
         if Instant::now() >= deadline {
             return Ok(accepted(server, id));
         }
-        let until = if failing { failing_deadline.max(Instant::now()) } else { deadline };
+        let until = if to_retry && !had_its_chance { failing_deadline } else { deadline };
         tokio::select! {
             () = fate.changed() => {}
             // What fails may apply after any block.

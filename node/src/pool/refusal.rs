@@ -6,6 +6,7 @@
 use symbolon_contracts::{Rejection, RejectionCode};
 use symbolon_ledger::{
     hash::TransactionId,
+    operation::Actor,
     transaction::{SignedTransaction, TransactionError, VALIDITY_WINDOW},
 };
 
@@ -93,5 +94,18 @@ pub(super) fn rejected(id: TransactionId, why: &Rejection) -> SubmitError {
         operation_index: why.operation_index,
         id: Some(id),
         kind: SubmitErrorKind::Rejected,
+    }
+}
+
+pub(super) fn tried_enough(id: TransactionId, actor: Actor) -> SubmitError {
+    SubmitError {
+        code: "pool_full",
+        detail: format!(
+            "{actor}, or its province, had as many keys and slots looked through since the last block as a node does for one"
+        ),
+        hint: "submit the same bytes again after the next block".into(),
+        operation_index: None,
+        id: Some(id),
+        kind: SubmitErrorKind::Full,
     }
 }

@@ -2,7 +2,7 @@
 //! transaction applies is not decided here.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use symbolon_contracts::Rejection;
 use symbolon_ledger::{hash::TransactionId, operation::Actor, transaction::Verified};
 use tokio::sync::watch;
 
-use super::{PoolStatus, SubmitError, SubmitErrorKind};
+use super::{PoolStatus, SubmitError, SubmitErrorKind, trials::Trials};
 
 /// Most transactions that wait: about five full blocks.
 pub const MAX_POOL_TRANSACTIONS: usize = 20_000;
@@ -33,7 +33,7 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(super) struct Waiting {
     pub(super) transaction: Arc<Verified>,
     turn: u64,
-    /// Height at which it first failed, and why it last did.
+    /// Height at which it first failed, and why it last did. Changed by [`Inner::set_failure`].
     pub(super) failure: Option<(u64, Rejection)>,
     /// Height of the tip when it was last tried here.
     tried: u64,
@@ -49,6 +49,8 @@ impl Waiting {
 #[derive(Debug, Default)]
 struct Share {
     turns: BTreeMap<u64, TransactionId>,
+    /// Those of them that did not apply when they were last tried.
+    failing: BTreeSet<u64>,
     bytes: usize,
 }
 
@@ -56,8 +58,11 @@ struct Share {
 pub(super) struct Inner {
     pub(super) waiting: BTreeMap<TransactionId, Waiting>,
     turns: BTreeMap<u64, TransactionId>,
+    /// Turns of those that did not apply when they were last tried.
+    failing: BTreeSet<u64>,
     /// What waits of each signer.
     shares: BTreeMap<Actor, Share>,
+    pub(super) trials: Trials,
     next_turn: u64,
     bytes: usize,
     /// Why those last dropped were dropped, each with its place in `dropped_order`.
@@ -92,23 +97,22 @@ impl Inner {
         }
         // What fails gives way to what applies, the oldest first: of the same signer, so that
         // whoever fills an owner's share with what fails does not shut the owner out; and of all.
-        let gives_way = |failing: Option<(TransactionId, Rejection)>| match failure {
-            None => failing,
-            Some(_) => None,
-        };
+        let may_push_out = failure.is_none();
         while let Some(share) = self.shares.get(&actor) {
             let (count, bytes) = (share.turns.len(), share.bytes);
             if count < MAX_POOL_TRANSACTIONS_OF_ONE && bytes + size <= MAX_POOL_BYTES_OF_ONE {
                 break;
             }
-            let Some((failing, why)) = gives_way(self.oldest_failing(&share.turns)) else {
+            let oldest = self.oldest_failing(&share.failing).filter(|_| may_push_out);
+            let Some((failing, why)) = oldest else {
                 let waiting = format!("{count} transactions ({bytes} bytes) of {actor} wait");
                 return Err(full(format!("{waiting} already")));
             };
             self.drop_as(failing, PoolStatus::Rejected(why));
         }
         while self.waiting.len() >= MAX_POOL_TRANSACTIONS || self.bytes + size > MAX_POOL_BYTES {
-            let Some((failing, why)) = gives_way(self.oldest_failing(&self.turns)) else {
+            let oldest = self.oldest_failing(&self.failing).filter(|_| may_push_out);
+            let Some((failing, why)) = oldest else {
                 return Err(full(format!("{} transactions wait already", self.waiting.len())));
             };
             self.drop_as(failing, PoolStatus::Rejected(why));
@@ -118,19 +122,36 @@ impl Inner {
         share.turns.insert(waiting.turn, id);
         share.bytes += size;
         self.waiting.insert(id, waiting);
+        self.set_failure(&id, failure);
         self.next_turn += 1;
         self.bytes += size;
         self.forget(&id);
         Ok(())
     }
 
-    /// The oldest of these that did not apply when it was last tried, and why.
-    fn oldest_failing(
-        &self,
-        turns: &BTreeMap<u64, TransactionId>,
-    ) -> Option<(TransactionId, Rejection)> {
-        let failing = |id: &TransactionId| Some((*id, self.waiting.get(id)?.failure?.1));
-        turns.values().find_map(failing)
+    /// Notes that a transaction does not apply, or that it does.
+    pub(super) fn set_failure(&mut self, id: &TransactionId, failure: Option<(u64, Rejection)>) {
+        let Some(waiting) = self.waiting.get_mut(id) else { return };
+        waiting.failure = failure;
+        let (turn, actor) = (waiting.turn, waiting.actor());
+        let share = self.shares.get_mut(&actor).map(|share| &mut share.failing);
+        for failing in [Some(&mut self.failing), share].into_iter().flatten() {
+            match failure {
+                Some(_) => failing.insert(turn),
+                None => failing.remove(&turn),
+            };
+        }
+    }
+
+    /// Whether something waits that has not failed yet.
+    pub(super) fn has_work(&self) -> bool {
+        self.failing.len() < self.waiting.len()
+    }
+
+    /// The oldest of these that fail, and why.
+    fn oldest_failing(&self, failing: &BTreeSet<u64>) -> Option<(TransactionId, Rejection)> {
+        let id = self.turns.get(failing.first()?)?;
+        Some((*id, self.waiting.get(id)?.failure?.1))
     }
 
     /// All that waits: the oldest of every signer, then the second of every signer, and so on.
@@ -177,9 +198,11 @@ impl Inner {
         let Some(waiting) = self.waiting.remove(id) else { return };
         let size = waiting.transaction.transaction().as_bytes().len();
         self.turns.remove(&waiting.turn);
+        self.failing.remove(&waiting.turn);
         self.bytes -= size;
         if let Entry::Occupied(mut share) = self.shares.entry(waiting.actor()) {
             share.get_mut().turns.remove(&waiting.turn);
+            share.get_mut().failing.remove(&waiting.turn);
             share.get_mut().bytes -= size;
             if share.get().turns.is_empty() {
                 share.remove();

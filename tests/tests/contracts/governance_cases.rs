@@ -1,6 +1,6 @@
 //! One case for every rejection of governance and of evidence.
 
-use symbolon_contracts::{RejectionCode as Code, governance::MAX_GOVERNANCE_OPERATIONS};
+use symbolon_contracts::{MAX_BOUNDED_OPERATIONS, RejectionCode as Code};
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     governance::{Action, Activation, FeaturesRecord, MAX_ACTION_BYTES, MAX_FEATURES, NewProvince},
@@ -90,7 +90,7 @@ fn vote_case(w: &mut World, code: Code) -> Option<&'static str> {
         Code::GovernanceBusy => {
             let mark =
                 |id| Operation::MarkCompromised { agency: uscc(1), key_id: 1, from_height: id };
-            let most = u64::from(MAX_GOVERNANCE_OPERATIONS);
+            let most = u64::from(MAX_BOUNDED_OPERATIONS);
             // Operations on keys count too.
             let keys: Vec<Operation> = (1..most).rev().map(mark).collect();
             w.height = most;

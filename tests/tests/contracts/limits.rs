@@ -1,7 +1,8 @@
 //! What one key can do at most: however long a stolen one is used, the others go on.
 
 use symbolon_contracts::{
-    keys::{MAX_KEY_OPERATIONS, MAX_KEYS, MAX_OWN_KEYS},
+    MAX_BOUNDED_OPERATIONS,
+    keys::{MAX_KEYS, MAX_OWN_KEYS},
     slots::MAX_OPEN_BLOCKS,
 };
 use symbolon_ledger::{
@@ -88,8 +89,12 @@ fn an_agency_goes_on_when_it_has_used_half_of_a_block_and_its_province_may_grant
 }
 
 fn rotate(key_id: u32, next: u32) -> Operation {
-    let key = new_key(of_agency(ROBBED), next, KeyPurpose::Transaction);
-    Operation::RotateKey { agency: uscc(ROBBED), key_id, key }
+    rotation(ROBBED, key_id, next)
+}
+
+fn rotation(n: u8, key_id: u32, next: u32) -> Operation {
+    let key = new_key(of_agency(n), next, KeyPurpose::Transaction);
+    Operation::RotateKey { agency: uscc(n), key_id, key }
 }
 
 /// The thief rotates from key to key for as long as it can; gives the last one.
@@ -132,7 +137,7 @@ fn a_stolen_key_cannot_use_up_the_keys_with_which_its_province_replaces_it() {
 }
 
 #[test]
-fn a_block_holds_so_many_operations_on_keys_of_one_signer_however_they_are_spread() {
+fn a_block_holds_so_many_operations_on_keys_of_one_province_however_they_are_spread() {
     let mut world = world();
     let province = of_province("44");
     // Each mark falls below the one before, so that each would be one more walk.
@@ -147,17 +152,42 @@ fn a_block_holds_so_many_operations_on_keys_of_one_signer_however_they_are_sprea
         world.sign(province, steps.map(|step| mark(n, step)).collect())
     };
     let outcomes = world.commit_block(&[
-        marks(&world, ROBBED, 0..MAX_KEY_OPERATIONS - 2),
+        marks(&world, ROBBED, 0..MAX_BOUNDED_OPERATIONS - 2),
         // What is refused is not counted.
         marks(&world, NEIGHBOUR, 0..3),
         marks(&world, NEIGHBOUR, 0..2),
         marks(&world, ROBBED, 500..501),
-        // Another signer has its own count, and other operations go on.
+        // Its agencies have their own count, and other operations go on.
         world.sign(of_agency(ROBBED), vec![rotate(TRANSACTION_KEY, 2)]),
         world.sign(province, vec![reserve(NEIGHBOUR, 1)]),
     ]);
     let words: Vec<&str> = outcomes.iter().map(word).collect();
     assert_eq!(words, ["ok", "keys_busy", "ok", "keys_busy", "ok", "ok"]);
     assert_eq!(world.asks(province, vec![mark(ROBBED, 500)]), "ok");
+    world.assert_sound();
+}
+
+#[test]
+fn a_block_holds_so_many_operations_on_keys_of_all_agencies_of_a_province_together() {
+    let mut world = world();
+    // From the first key on, each to the next.
+    let rotations = |world: &World, n: u8, count: u32| {
+        let next = world.agency(n).next_key;
+        let old = std::iter::once(TRANSACTION_KEY).chain(next..);
+        let operations = old.zip(next..next + count).map(|(old, new)| rotation(n, old, new));
+        world.sign(of_agency(n), operations.collect())
+    };
+    let outcomes = world.commit_block(&[
+        rotations(&world, ROBBED, MAX_BOUNDED_OPERATIONS - 1),
+        rotations(&world, NEIGHBOUR, 2),
+        rotations(&world, NEIGHBOUR, 1),
+        // The province has its own count, so that it can end whatever was stolen.
+        world.sign(
+            of_province("44"),
+            vec![Operation::RevokeKey { agency: uscc(ROBBED), key_id: TRANSACTION_KEY + 1 }],
+        ),
+    ]);
+    let words: Vec<&str> = outcomes.iter().map(word).collect();
+    assert_eq!(words, ["ok", "keys_busy", "ok", "ok"]);
     world.assert_sound();
 }

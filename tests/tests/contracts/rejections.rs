@@ -2,8 +2,8 @@
 //! be added that nobody has seen.
 
 use symbolon_contracts::{
-    RejectionCode as Code,
-    keys::{MAX_KEY_OPERATIONS, MAX_KEYS, MAX_OWN_KEYS},
+    MAX_BOUNDED_OPERATIONS, RejectionCode as Code,
+    keys::{MAX_KEYS, MAX_OWN_KEYS},
     slots::{BLOCKS_PER_PROVINCE, MAX_OPEN_BLOCKS},
 };
 use symbolon_ledger::{
@@ -284,8 +284,8 @@ fn key_case(w: &mut World, code: Code) -> Option<&'static str> {
         Code::KeysBusy => {
             let add = |id| add(agency_key(id, KeyPurpose::Credential));
             let many = |count| (2..2 + count).map(add).collect();
-            assert_eq!(w.asks(of_province("44"), many(MAX_KEY_OPERATIONS)), "ok");
-            w.asks(of_province("44"), many(MAX_KEY_OPERATIONS + 1))
+            assert_eq!(w.asks(of_province("44"), many(MAX_BOUNDED_OPERATIONS)), "ok");
+            w.asks(of_province("44"), many(MAX_BOUNDED_OPERATIONS + 1))
         }
         Code::CompromiseInFuture => province_asks(w, mark(0, height + 1)),
         Code::CompromiseNotEarlier => w.asks(of_province("44"), vec![mark(0, 3), mark(0, 3)]),

@@ -1,0 +1,184 @@
+//! Whose transactions wait, which are passed on, and how much work one signer makes.
+
+use symbolon_contracts::slots::MAX_OPEN_BLOCKS;
+use symbolon_genesis::{
+    founding::{CREDENTIAL_KEY_ID, TRANSACTION_KEY_ID},
+    presets::{DevnetKeys, devnet_from_seed, devnet_uscc},
+};
+use symbolon_ledger::{
+    codes::Uscc,
+    keys::SecretKey,
+    operation::{Actor, Operation},
+    transaction::{PAYLOAD_VERSION, Payload},
+};
+
+use super::{trials::MAX_WORK_OF_ONE, *};
+use crate::execution::select;
+
+struct Pooled {
+    _folder: tempfile::TempDir,
+    store: Arc<Store>,
+    keys: Vec<DevnetKeys>,
+    pool: Pool,
+    worked: mpsc::Receiver<()>,
+}
+
+/// An empty pool over a new chain.
+fn pooled() -> Pooled {
+    let folder = tempfile::tempdir().unwrap();
+    let (genesis, keys) = devnet_from_seed(4, &[5; 32], 1_800_000_000_000, 1);
+    let store = Arc::new(Store::open(folder.path(), &genesis).unwrap());
+    let (gossip, _) = mpsc::channel(1);
+    let (work, worked) = mpsc::channel(1);
+    let pool = Pool::new(store.clone(), PoolOutlets { gossip, work });
+    Pooled { _folder: folder, store, keys, pool, worked }
+}
+
+fn reservation(store: &Store, keys: &DevnetKeys, key: &SecretKey, nonce: u8) -> Vec<u8> {
+    signed(store, keys, key, nonce, 10)
+}
+
+/// A reservation of slots by the agency of these keys' province, signed with `key`.
+fn signed(
+    store: &Store,
+    keys: &DevnetKeys,
+    key: &SecretKey,
+    nonce: u8,
+    valid_until_height: u64,
+) -> Vec<u8> {
+    let agency = devnet_uscc(keys.province);
+    let operations = vec![Operation::ReserveSlots { agency, blocks: 1 }];
+    saying(store, agency, key, nonce, valid_until_height, operations)
+}
+
+/// Reservations of slots that make much work and do not apply: the last one is too much.
+fn fruitless(store: &Store, keys: &DevnetKeys, nonce: u8) -> Vec<u8> {
+    let agency = devnet_uscc(keys.province);
+    let reserve = |blocks| Operation::ReserveSlots { agency, blocks };
+    let open = u16::try_from(MAX_OPEN_BLOCKS).unwrap();
+    let operations = vec![reserve(open), reserve(1)];
+    saying(store, agency, &keys.transaction, nonce, 10, operations)
+}
+
+fn saying(
+    store: &Store,
+    agency: Uscc,
+    key: &SecretKey,
+    nonce: u8,
+    valid_until_height: u64,
+    operations: Vec<Operation>,
+) -> Vec<u8> {
+    let payload = Payload {
+        version: PAYLOAD_VERSION,
+        chain_id: store.chain_id(),
+        actor: Actor::Agency(agency),
+        key_id: TRANSACTION_KEY_ID,
+        nonce: [nonce; 16],
+        valid_until_height,
+        operations,
+    };
+    SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
+}
+
+#[test]
+fn what_is_bad_in_a_batch_keeps_nobody_from_what_came_before_it() {
+    let Pooled { store, keys, pool, mut worked, .. } = pooled();
+    let own = &keys[0];
+    let good = reservation(&store, own, &own.transaction, 1);
+    let forged = reservation(&store, own, &keys[1].transaction, 2);
+    assert_eq!(pool.receive(&[good.clone(), forged]), Received::Bad);
+    assert_eq!((pool.len(), worked.try_recv()), (1, Ok(())));
+    // Again, or no transaction at all.
+    assert_eq!(pool.receive(std::slice::from_ref(&good)), Received::OfNoUse);
+    assert_eq!(pool.receive(&[good, vec![0]]), Received::Bad);
+    assert!(worked.try_recv().is_err());
+}
+
+#[test]
+fn no_batch_is_passed_on_with_a_signature_that_was_not_checked_here() {
+    let Pooled { store, keys, pool, .. } = pooled();
+    let (own, other) = (&keys[0], &keys[1].transaction);
+    let known = reservation(&store, own, &own.transaction, 1);
+    assert_eq!(pool.receive(std::slice::from_ref(&known)), Received::PassOn);
+    let fresh = |nonce| reservation(&store, own, &own.transaction, nonce);
+    // The very bytes that wait here are vouched for.
+    assert_eq!(pool.receive(&[known, fresh(2)]), Received::PassOn);
+    // The name of what waits, over another signature; and two whose signatures this node does
+    // not look at, while another one may. What is good beside them waits here.
+    let renamed = reservation(&store, own, other, 1);
+    let over = signed(&store, own, other, 3, 0);
+    let far = signed(&store, own, other, 4, u64::MAX);
+    for (nonce, unchecked) in [(10, renamed), (11, over), (12, far)] {
+        let fresh = fresh(nonce);
+        let before = pool.len();
+        assert_eq!(pool.receive(&[unchecked, fresh]), Received::OfNoUse);
+        assert_eq!(pool.len(), before + 1);
+    }
+}
+
+#[test]
+fn what_is_tried_for_one_signer_between_two_blocks_is_bounded() {
+    let Pooled { store, keys, pool, .. } = pooled();
+    let (busy, other) = (&keys[0], &keys[1]);
+    let kind = |bytes: &[u8]| pool.submit(bytes).map_err(|error| error.kind);
+    let enough = Err(SubmitErrorKind::Full);
+    // The same one again is not tried again, so it takes nothing.
+    for _ in 0..2 * MAX_WORK_OF_ONE / u64::from(MAX_OPEN_BLOCKS) {
+        assert_ne!(kind(&fruitless(&store, busy, 0)), enough);
+    }
+    let bounded = (1..=u8::MAX).find(|nonce| kind(&fruitless(&store, busy, *nonce)) == enough);
+    // A block's record and its place in the province are written for each.
+    let expected = MAX_WORK_OF_ONE / u64::from(MAX_OPEN_BLOCKS);
+    let bounded = bounded.expect("so much work is too much");
+    assert!((expected / 2..=2 * expected).contains(&bounded.into()), "after {bounded}");
+    let more = fruitless(&store, busy, bounded);
+    let waiting = pool.len();
+    assert_eq!(pool.receive(std::slice::from_ref(&more)), Received::OfNoUse);
+    assert_eq!(pool.len(), waiting);
+    // What makes little work is taken as before, and another signer has its own measure.
+    assert_ne!(kind(&fruitless(&store, other, 1)), enough);
+    // The next block gives as much again.
+    pool.committed(1, std::iter::empty());
+    assert_ne!(kind(&more), enough);
+}
+
+#[test]
+fn a_key_that_has_ended_takes_nothing_from_its_owner() {
+    let Pooled { store, keys, pool, .. } = pooled();
+    let own = &keys[0];
+    let agency = devnet_uscc(own.province);
+    // A key of another purpose ends as soon as it is looked at, like one that has ended.
+    let operations = vec![Operation::ReserveSlots { agency, blocks: 1 }; 16];
+    for nonce in 0..u8::MAX {
+        let payload = Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: store.chain_id(),
+            actor: Actor::Agency(agency),
+            key_id: CREDENTIAL_KEY_ID,
+            nonce: [nonce; 16],
+            valid_until_height: 10,
+            operations: operations.clone(),
+        };
+        let useless = SignedTransaction::sign(&payload, &own.credential).unwrap();
+        assert_eq!(pool.submit(useless.as_bytes()).unwrap_err().kind, SubmitErrorKind::Rejected);
+    }
+    assert!(pool.submit(&reservation(&store, own, &own.transaction, 1)).is_ok());
+}
+
+#[test]
+fn what_a_proposer_wastes_on_one_signer_keeps_nobody_else_out_of_its_block() {
+    let Pooled { store, keys, .. } = pooled();
+    let verified = |bytes: Vec<u8>, keys: &DevnetKeys| {
+        let transaction = SignedTransaction::decode(&bytes).unwrap();
+        Arc::new(transaction.verify(&keys.transaction.public_key()).unwrap())
+    };
+    let (busy, other) = (&keys[0], &keys[1]);
+    let mut candidates: Vec<_> =
+        (0..=u8::MAX).map(|nonce| verified(fruitless(&store, busy, nonce), busy)).collect();
+    let last = verified(reservation(&store, other, &other.transaction, 1), other);
+    candidates.push(last.clone());
+    let (chosen, _, refused) = select(&store.view().unwrap(), candidates).unwrap();
+    assert_eq!(chosen, [last.transaction().clone()]);
+    // The rest of the busy one's was not looked at, and waits.
+    assert!((1..usize::from(u8::MAX)).contains(&refused.len()), "{}", refused.len());
+}
