@@ -359,6 +359,18 @@ tell_story() {
     tell_figures
 }
 
+# Another licence than the story's, with its holder's key, under names that a page can print. It can be
+# shown like any other.
+leave_a_licence() {
+    local credential
+    credential=$(unending_credential)
+    cp "$credential" "$DIR/try.sdjwt"
+    cp -p "${credential%.sdjwt}.holder.pem" "$DIR/try.holder.pem" # nobody else may read it
+    ask 0 present "$DIR/try.sdjwt" --qr "$DIR/try.png"
+    ask 0 verify "$DIR/try.png" --node "$(node 11 http)"
+    expect '"outcome" *: *"valid"'
+}
+
 tell_addresses() {
     local object
     while IFS= read -r object; do
@@ -380,30 +392,38 @@ begin() {
 }
 
 stay() {
-    local running other=$DIR/try.sdjwt
+    local running
     running=$(alive "$DIR")
     if [ "$running" -gt 0 ]; then
         echo "The demo is running already, with $running nodes:"
         tell_addresses
-        echo "Stop it with: make demo-stop"
+        tell_commands
         return
     fi
     stop_all "$DIR" >/dev/null # a start that was cut off may have left nodes without a devnet.json
     rm -rf "$DIR"              # what an earlier demo left; nothing else lives there
     begin
     tell_story
+    leave_a_licence
     FINISHED=yes
-    cp "$(unending_credential)" "$other" # a name that a page can print
     chapter "It stays up"
     tell_addresses
+    tell_commands
+}
+
+tell_commands() {
+    local try=$DIR/try.sdjwt
     cat <<END
 
   Stop it with:  make demo-stop
 
-  Three commands to try (the third changes what the first one says):
-    $SYMBOLON verify $other --node $(node 11 http)
-    $SYMBOLON history $CID --node $(node 31 http)
-    $SYMBOLON suspend $other --devnet $DIR --as 44
+  To try (\`suspend\` changes what \`verify\` says, \`resume\` takes it back):
+    $SYMBOLON verify $try --node $(node 11 http)
+    $SYMBOLON history $try --node $(node 31 http)
+    $SYMBOLON present $try --qr -
+    $SYMBOLON suspend $try --devnet $DIR --as 44
+    $SYMBOLON resume $try --devnet $DIR --as 44
+    $SYMBOLON doctor --node $(node 51 http)
 END
 }
 
@@ -413,6 +433,7 @@ check() {
     DIR=$(mktemp -d "${TMPDIR:-/tmp}/symbolon-demo.XXXXXX")
     begin
     tell_story
+    leave_a_licence
     chapter "It stops"
     ask 0 devnet down --dir "$DIR"
     if [ "$(alive "$DIR")" -ne 0 ]; then fail "$(alive "$DIR") nodes are still running"; fi
