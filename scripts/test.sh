@@ -7,11 +7,15 @@ cd "$(dirname "$0")/.."
 ALL=(--release --workspace --locked)
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 LOG=$(mktemp "${TMPDIR:-/tmp}/symbolon-test.XXXXXX")
-INTEROP=$LOG.interop
-SIMULATED=$LOG.simulated
 LINTS=$LOG.lints
-BEHIND=
-trap 'rm -f "$LOG" "$INTEROP" "$SIMULATED" "$LINTS"; [ -z "$BEHIND" ] || kill -- "-$BEHIND" 2>/dev/null' EXIT
+# What goes on while other steps do, by its name.
+declare -A BEHIND=()
+end() {
+    local name
+    for name in "${!BEHIND[@]}"; do kill -- "-${BEHIND[$name]}" 2>/dev/null; done
+    rm -f "$LOG" "$LOG".*
+}
+trap end EXIT
 STARTED=$SECONDS
 
 step() { printf '\n== %s\n' "$*"; }
@@ -37,34 +41,57 @@ count() {
 }
 
 # Starts a step that goes on while others do, in a process group of its own, so that it ends with
-# this script. What it says is kept in the file until its turn comes.
-behind() { # FILE COMMAND...
-    local file=$1 && shift
+# this script. What it says is kept until its turn comes.
+behind() { # NAME COMMAND...
+    local name=$1 && shift
     set -m
-    "$@" > "$file" 2>&1 &
-    BEHIND=$!
+    "$@" > "$LOG.$name" 2>&1 &
+    BEHIND[$name]=$!
     set +m
 }
 # Waits for it. Its exit status is this one's.
-joined() { wait "$BEHIND"; local status=$?; BEHIND=; cat "$1"; return "$status"; }
+joined() { # NAME
+    wait "${BEHIND[$1]}"
+    local status=$?
+    unset "BEHIND[$1]"
+    cat "$LOG.$1"
+    return "$status"
+}
 
 step "this machine"
 must scripts/setup.sh
-behind "$INTEROP" scripts/setup-interop.sh # it mostly waits for others
+behind interop scripts/setup-interop.sh # it mostly waits for others
 step "format"
 check cargo fmt --all --check
 step "build, tests included (the first one compiles RocksDB, which takes a while)"
 must cargo build "${ALL[@]}" --all-targets
 step "stock software for the interop tests (npm and PyPI, into target/interop)"
-must joined "$INTEROP"
+must joined interop
 
-# The tests of real nodes mostly wait. What needs the processor alone has what they leave: the
-# simulator, the deliberate breaks, which are built for it once more, and the lints.
+# The tests of real nodes mostly wait, these most of all: for clocks that two processes of one key
+# look on for, and for nodes that come back. They have their time beside the others.
+PATIENT=(recovery disaster)
+patient() { cargo test "${ALL[@]}" --no-fail-fast "${PATIENT[@]/#/--test=}"; }
+
+# All other test programs but the simulator's.
+others() {
+    local file name
+    for file in */tests/*.rs */tests/*/main.rs; do
+        name=${file%/main.rs}
+        name=$(basename "$name" .rs)
+        [[ " ${PATIENT[*]} " = *" $name "* ]] || printf -- '--test=%s\n' "$name"
+    done
+}
+
+# What needs the processor alone has what they leave: the simulator, the deliberate breaks, which are
+# built for it once more, the examples in the documentation of the code, and the lints.
 for_the_processor() {
     local programs=(--test simulation --test twins --test byzantine --test write_points --test parts)
     nice -n 19 cargo test "${ALL[@]}" --no-fail-fast "${programs[@]}"
     local status=$?
     nice -n 19 scripts/mutants.sh --no-fail-fast
+    status=$((status + $?))
+    nice -n 19 cargo test "${ALL[@]}" --no-fail-fast --doc
     status=$((status + $?))
     nice -n 19 cargo clippy "${ALL[@]}" --all-targets --quiet -- -D warnings > "$LINTS" 2>&1 ||
         echo "clippy ended with $?" >> "$LINTS"
@@ -72,13 +99,18 @@ for_the_processor() {
 }
 
 step "tests of everything but the simulator, which runs meanwhile"
-behind "$SIMULATED" for_the_processor
-cargo test "${ALL[@]}" --exclude symbolon-sim --no-fail-fast 2>&1 | tee "$LOG"
+behind simulated for_the_processor
+behind patient patient
+mapfile -t OTHERS < <(others)
+cargo test "${ALL[@]}" --no-fail-fast --lib --bins "${OTHERS[@]}" 2>&1 | tee "$LOG"
 STATUS=${PIPESTATUS[0]}
-step "simulated networks, and deliberate breaks, each of which must be caught"
-joined "$SIMULATED"
+step "tests of what comes back, and of two sites with one key"
+joined patient
 STATUS=$((STATUS + $?))
-cat "$SIMULATED" >> "$LOG"
+step "simulated networks, and deliberate breaks, each of which must be caught"
+joined simulated
+STATUS=$((STATUS + $?))
+cat "$LOG.patient" "$LOG.simulated" >> "$LOG"
 PASSED=$(count passed)
 FAILED=$(count failed)
 # A test program that did not build or was killed has no result line of its own.
