@@ -32,6 +32,11 @@ const BLOCK_OVERHEAD: usize = 1_024;
 const MAX_WASTED_WORK: u64 = 16 * 8 * MAX_OPERATIONS as u64;
 /// The most of it for one signer; what else it has waits for the next block.
 const MAX_WASTED_OF_ONE: u64 = MAX_WASTED_WORK / 4;
+/// Fewer signatures than these are checked here and not spread over the cores: to wake a sleeping
+/// thread, and to wait for it, takes as long as one or two of them.
+const FEW_SIGNATURES: usize = 4;
+/// Fewer changes than these are made here, for the same reason: each takes some tens of microseconds.
+const FEW_CHANGES: usize = 32;
 /// Bytes that a transaction's length takes beside its own.
 const TRANSACTION_OVERHEAD: usize = 5;
 
@@ -108,22 +113,22 @@ pub fn verify_signatures(
     transactions: &[SignedTransaction],
     known: &Known,
 ) -> Result<Vec<Arc<Verified>>, ExecutionError> {
-    transactions
-        .par_iter()
-        .enumerate()
-        .map(|(index, transaction)| {
-            if let Some(verified) = known.get(&transaction.id())
-                && verified.transaction() == transaction
-            {
-                return Ok(verified.clone());
-            }
-            let payload = transaction.payload();
-            let key = signer_key(view, payload.actor, payload.key_id)?
-                .ok_or(ExecutionError::Signature { index })?;
-            let verified = transaction.clone().verify(&key);
-            verified.map(Arc::new).map_err(|_| ExecutionError::Signature { index })
-        })
-        .collect()
+    let verify = |(index, transaction): (usize, &SignedTransaction)| {
+        if let Some(verified) = known.get(&transaction.id())
+            && verified.transaction() == transaction
+        {
+            return Ok(verified.clone());
+        }
+        let payload = transaction.payload();
+        let key = signer_key(view, payload.actor, payload.key_id)?
+            .ok_or(ExecutionError::Signature { index })?;
+        let verified = transaction.clone().verify(&key);
+        verified.map(Arc::new).map_err(|_| ExecutionError::Signature { index })
+    };
+    if transactions.len().saturating_sub(known.len()) < FEW_SIGNATURES {
+        return transactions.iter().enumerate().map(verify).collect();
+    }
+    transactions.par_iter().enumerate().map(verify).collect()
 }
 
 /// Executes `transactions` as the block after the view's tip.
@@ -242,13 +247,17 @@ fn finish(
     events: Vec<Vec<Event>>,
 ) -> Result<Executed, ExecutionError> {
     let tip = view.tip();
-    let authenticated = changes
-        .par_iter()
-        .filter(|(key, _)| key.is_authenticated())
-        .map(|(key, record)| Change::new(key.map_key(), record.as_deref()))
-        .collect();
+    let change = |(key, record): (&StateKey, &Option<Vec<u8>>)| {
+        key.is_authenticated().then(|| Change::new(key.map_key(), record.as_deref()))
+    };
     // The parent's root is checked against the tip's header before anything is put on top.
-    let tree = tree::update_with(view, tip.header.state_root, authenticated, &AllCores)?;
+    let root = tip.header.state_root;
+    let tree = if changes.len() < FEW_CHANGES {
+        tree::update(view, root, changes.iter().filter_map(change).collect())?
+    } else {
+        let authenticated = changes.par_iter().filter_map(change).collect();
+        tree::update_with(view, root, authenticated, &AllCores)?
+    };
     let next_validators = match changes.get(&StateKey::Validators) {
         Some(Some(bytes)) => ValidatorsRecord::from_bytes(bytes).map_err(StorageError::damaged)?,
         _ => validators(view)?,

@@ -34,6 +34,8 @@ pub mod engine;
 
 pub mod execution;
 
+mod workers;
+
 pub mod storage;
 
 pub mod snapshot;

@@ -28,6 +28,7 @@ use crate::{
     network::{self, PeerIndex},
     pool::Pool,
     storage::Store,
+    workers,
 };
 
 /// Most transactions that a proposer looks at: some may not apply.
@@ -130,7 +131,7 @@ impl Engine {
         let (province, now) = (*province, (self.parts.clock)());
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
-        rayon::spawn(move || {
+        workers::spawn(move || {
             let result = build(&store, &pool, province, now).map(Box::new);
             events.answer(Event::Built { round, parent, result });
         });
@@ -227,7 +228,7 @@ impl Engine {
         self.examining.insert(block);
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
-        rayon::spawn(move || {
+        workers::spawn(move || {
             let body = examine(&store, &pool, block, bytes);
             events.answer(Event::Examined { block, parent, body, from, pushed });
         });

@@ -30,6 +30,7 @@ use crate::{
     network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
     pool::{Pool, Received},
     storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
+    workers,
 };
 
 /// Most consensus messages that wait to be checked. Past it they are neither checked nor
@@ -165,7 +166,7 @@ impl Router {
                     return Ok(());
                 };
                 let router = self.clone();
-                rayon::spawn(move || {
+                workers::spawn(move || {
                     let verdict = match router.pool.receive(&txs) {
                         // Whoever did not hear of it leaves it out of the block of its turn, and
                         // the next who has it does not.

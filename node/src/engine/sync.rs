@@ -39,6 +39,7 @@ use crate::{
     network::PeerIndex,
     pool::Pool,
     storage::{StorageError, Store},
+    workers,
 };
 
 /// How long a peer may be ahead before this node asks for blocks: within it the running height
@@ -293,7 +294,7 @@ impl Engine {
             let (events, start) = (self.to_self.clone(), self.host.start().clone());
             let from = fetched.from;
             self.sync.checking = true;
-            rayon::spawn(move || {
+            workers::spawn(move || {
                 let checked = check(&store, &pool, &start, fetched);
                 let parent = start.parent.hash();
                 events.answer(Event::SyncChecked { parent, checked, from });

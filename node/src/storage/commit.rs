@@ -65,8 +65,11 @@ impl Store {
         self.put_state(&mut batch, commit.executed);
         self.put_indices(&mut batch, commit);
         statuses.put(self, &mut batch, height);
-        // Proposals for this height and before are of no use to anybody any more.
-        batch.delete_range_cf(self.cf(cf::UNDECIDED), height_key(0), height_key(height + 1));
+        // Proposals for this height are of no use to anybody any more. One by one: a range that is
+        // removed with each block is looked through by each reader, together with all before it.
+        for (key, _) in self.kept_undecided(height)? {
+            batch.delete_cf(self.cf(cf::UNDECIDED), key);
+        }
         self.db.write_opt(batch, &synced())?;
         self.pages.follow(&commit.executed.tree);
         self.commits.send_replace(height);

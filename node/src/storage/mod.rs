@@ -70,6 +70,9 @@ const MAX_OPEN_FILES: i32 = 512;
 const BACKGROUND_JOBS: i32 = 2;
 /// Bits a key in the filters that answer "not here" without a read.
 const BLOOM_BITS: f64 = 10.0;
+/// Size of the filter over what is not yet in a file, as a share of the buffer: some 30 bits for a
+/// record with its key. Without one, each look for what is not there walks the whole buffer.
+const BUFFER_BLOOM: f64 = 0.02;
 /// Name of the file whose lock keeps a second process out.
 const LOCK_FILE: &str = "node.lock";
 /// Name of the file that says that the chain was founded here.
@@ -92,6 +95,9 @@ pub struct Store {
     checkpoints: Mutex<()>,
     _lock: File,
 }
+
+/// A key of the database, and what stands there.
+type KeyAndValue = (Box<[u8]>, Box<[u8]>);
 
 impl Store {
     /// Opens the chain of `genesis` in `folder`, and founds it when the folder is empty.
@@ -231,16 +237,21 @@ impl Store {
     ///
     /// [`StorageError`].
     pub fn undecided(&self, height: u64) -> Result<Vec<Vec<u8>>, StorageError> {
+        Ok(self.kept_undecided(height)?.into_iter().map(|(_, bytes)| bytes.into_vec()).collect())
+    }
+
+    /// The proposed blocks kept for `height`, each with its key.
+    fn kept_undecided(&self, height: u64) -> Result<Vec<KeyAndValue>, StorageError> {
         let prefix = schema::height_key(height);
-        let mut blocks = Vec::new();
+        let mut kept = Vec::new();
         for item in self.db.prefix_iterator_cf(self.cf(cf::UNDECIDED), prefix) {
             let (key, bytes) = item?;
             if !key.starts_with(&prefix) {
                 break;
             }
-            blocks.push(bytes.into_vec());
+            kept.push((key, bytes));
         }
-        Ok(blocks)
+        Ok(kept)
     }
 
     /// A block by its hash, committed or proposed for the next height.
@@ -387,6 +398,12 @@ fn open_families(path: &Path, names: &[&str]) -> Result<DB, StorageError> {
             cf::PAGES => DBCompressionType::None,
             _ => DBCompressionType::Lz4,
         });
+        // Most of what is looked for here is new, and not there.
+        if matches!(*name, cf::STATE | cf::TRANSACTIONS) {
+            options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+            options.set_memtable_prefix_bloom_ratio(BUFFER_BLOOM);
+            options.set_memtable_whole_key_filtering(true);
+        }
         ColumnFamilyDescriptor::new(*name, options)
     });
     Ok(DB::open_cf_descriptors(&options, path, families)?)

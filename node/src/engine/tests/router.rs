@@ -30,6 +30,7 @@ use super::{
     rig::{PEER, Rig},
 };
 use crate::network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, detached};
+use crate::workers;
 
 /// A hang, not a slow machine.
 const HANG: Duration = Duration::from_secs(60);
@@ -103,15 +104,15 @@ fn votes_are_checked_while_every_worker_is_busy() {
     let routed = routed(&rig);
     let (busy, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(())));
     let held = release.lock().unwrap();
-    for _ in 0..rayon::current_num_threads() {
+    for _ in 0..workers::count() {
         let (busy, release) = (busy.clone(), release.clone());
-        rayon::spawn(move || {
+        workers::spawn(move || {
             busy.fetch_add(1, SeqCst);
             drop(release.lock());
         });
     }
     let begun = Instant::now();
-    while busy.load(SeqCst) < rayon::current_num_threads() {
+    while busy.load(SeqCst) < workers::count() {
         assert!(begun.elapsed() < HANG, "the workers take the work");
         std::thread::yield_now();
     }
