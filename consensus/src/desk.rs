@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    time::Duration,
 };
 
 use malachite_consensus::{
@@ -28,12 +29,13 @@ use symbolon_ledger::{
 };
 
 use crate::{
+    away::Away,
     context::{Address, Ledger, Sealed, SignedProposal, SignedVote},
     host::{Config, Effect, Evidence, HeightStart, HostError, Peer},
     mark::Signed,
     membership::Members,
     sign::{BadMessage, Claim, Says, Seals, Verified, check_commit, check_message},
-    timing::{Timer, Timing},
+    timing::{Timer, TimerStep, Timing},
     unlocked::Unlocked,
     wal::{Entry, Record},
     wire::{
@@ -82,6 +84,7 @@ pub(crate) struct Desk {
     pub(crate) reported: BTreeSet<(ProvinceCode, u32, Step)>,
     /// What its key has signed, at any height.
     pub(crate) signed: Signed,
+    pub(crate) away: Away,
     /// What it signed while replaying: not in the log yet.
     fresh: BTreeSet<(u32, Step)>,
     /// Nothing, in what is shipped.
@@ -113,6 +116,7 @@ impl Desk {
             said: BTreeMap::new(),
             reported: BTreeSet::new(),
             signed,
+            away: Away::default(),
             fresh: BTreeSet::new(),
             unlocked: Unlocked::default(),
         };
@@ -144,6 +148,7 @@ impl Desk {
         self.said.clear();
         self.reported.clear();
         self.fresh.clear();
+        self.away.begin_height();
         Ok(())
     }
 
@@ -240,8 +245,7 @@ impl Desk {
                 self.effects.extend(self.timer(timeout).map(Effect::CancelTimer));
             }
             E::ScheduleTimeout(timeout, _) => {
-                let schedule =
-                    |timer| Effect::ScheduleTimer { timer, after: self.timing.duration_of(timer) };
+                let schedule = |timer| Effect::ScheduleTimer { timer, after: self.wait_of(timer) };
                 self.effects.extend(self.timer(timeout).map(schedule));
             }
             E::StartRound(_, round, proposer, role, _) => self.start_round(round, proposer, role),
@@ -272,6 +276,21 @@ impl Desk {
             // All others were answered before.
             _ => {}
         }
+    }
+
+    fn wait_of(&self, timer: Timer) -> Duration {
+        let wait = self.timing.duration_of(timer);
+        match self.awaited(timer) {
+            Some(proposer) if self.away.is_away(proposer) => wait.min(self.timing.away),
+            _ => wait,
+        }
+    }
+
+    /// Which other one's proposal a timer waits for, when it is that of the first round.
+    pub(crate) fn awaited(&self, timer: Timer) -> Option<ProvinceCode> {
+        let is_first = timer.round == 0 && timer.step == TimerStep::Propose;
+        let proposer = is_first.then(|| self.members.turn(self.height, 0))?;
+        (self.address() != Address::Province(proposer)).then_some(proposer)
     }
 
     fn timer(&self, timeout: Timeout) -> Option<Timer> {

@@ -544,6 +544,9 @@ impl Host {
             self.request_missing();
             self.desk.repeat_proposal(timer.round);
         }
+        if let Some(proposer) = self.desk.awaited(timer) {
+            self.desk.away.missed(proposer);
+        }
         self.feed(CoreInput::TimeoutElapsed(timer.to_core()))
     }
 

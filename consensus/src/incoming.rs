@@ -44,6 +44,7 @@ impl Host {
             self.blame(from, bad);
             return Ok(());
         }
+        self.desk.away.hear(message);
         if self.phase == Phase::Prepared {
             if !self.calls_to_begin(message, from) {
                 return Ok(());

@@ -99,9 +99,13 @@ impl Members {
     /// Whose turn it is in `round` of `height`.
     // host contract 11: a function of the set, the height and the round, and of nothing else.
     pub(crate) fn proposer(&self, height: u64, round: u32) -> &Member {
-        let province = self.set.proposer(height, round).province;
-        let at = self.index_of(&Address::Province(province));
+        let at = self.index_of(&Address::Province(self.turn(height, round)));
         &self.members[at.expect("a set's proposer is in the set")]
+    }
+
+    /// The same, by province alone.
+    pub(crate) fn turn(&self, height: u64, round: u32) -> ProvinceCode {
+        self.set.proposer(height, round).province
     }
 
     fn index_of(&self, address: &Address) -> Option<usize> {

@@ -11,6 +11,9 @@ use malachite_types::{LinearTimeouts, Round, Timeout, TimeoutKind};
 /// Wait for a proposal and its body in round 0. Long enough to fetch and execute a full block
 /// (4 MiB, 4,096 transactions) across the country.
 pub const PROPOSE: Duration = Duration::from_millis(3_000);
+/// Wait in round 0 for the proposal of a validator that let its last turn there pass and was not heard
+/// since (`away`): long enough to arrive across the country for one that is just back.
+pub const AWAY: Duration = Duration::from_millis(300);
 /// Wait for a quorum to agree after a quorum has prevoted. Covers the slowest round trip.
 pub const PREVOTE: Duration = Duration::from_millis(1_000);
 /// The same for precommits.
@@ -34,6 +37,8 @@ pub const CLOCK_TOLERANCE_MS: u64 = 1_000;
 pub struct Timing {
     /// See [`PROPOSE`].
     pub propose: Duration,
+    /// See [`AWAY`].
+    pub away: Duration,
     /// See [`PREVOTE`].
     pub prevote: Duration,
     /// See [`PRECOMMIT`].
@@ -52,6 +57,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             propose: PROPOSE,
+            away: AWAY,
             prevote: PREVOTE,
             precommit: PRECOMMIT,
             growth: GROWTH,

@@ -1,16 +1,17 @@
-//! A height that cannot be decided for a long time: no wait grows past its cap, and when the
-//! quorum is back the height is decided without a restart. The clock is the test's own.
+//! Whoever is away: no wait grows past its cap, when the quorum is back the height is decided without
+//! a restart, and a proposer that is not there is not waited for in full again and again. The clock is
+//! the test's own.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use support::*;
 use symbolon_consensus::{
-    Effect, Input, Timer,
-    timing::{LONGEST, REBROADCAST},
+    Effect, Input, Timer, TimerStep,
+    timing::{AWAY, LONGEST, PROPOSE, REBROADCAST},
 };
 use symbolon_ledger::block::Header;
 
@@ -80,6 +81,47 @@ impl Clocked {
         effects.extend(self.rig.commit(&others(), round, hash));
         assert_eq!(decided(&effects).map(|(block, _)| block), Some(hash));
     }
+
+    /// Decides the next height, though nothing comes from `absent`, and says how long its first
+    /// proposal was waited for.
+    fn decide_without(&mut self, absent: usize, chain: &mut Vec<Header>) -> Duration {
+        let height = self.rig.host.height();
+        self.step(Input::Begin);
+        let timer = Timer { height, round: 0, step: TimerStep::Propose };
+        let waited = Duration::from_millis(self.timers[&timer] - self.rig.now_ms);
+        let mut round = 0;
+        if turn(height, 0) == absent {
+            while self.timers.contains_key(&timer) {
+                self.wait();
+            }
+            let present: Vec<usize> = (0..4).filter(|i| *i != absent).collect();
+            let effects = self.rig.hear(nil_round(&present, height, 0));
+            self.note(&effects);
+            round = 1;
+            while self.rig.host.round() != Some(round) {
+                self.wait();
+            }
+        }
+        self.rig.now_ms += 1;
+        let proposer = turn(height, round);
+        let block = block(&start_after(chain), proposer, self.rig.now_ms);
+        if proposer == bystander() {
+            self.step(Input::BlockBuilt { round, header: block.clone() });
+        } else {
+            self.rig.hear(proposal(proposer, height, round, block.hash(), None));
+            self.rig.body(&block, true);
+        }
+        let voters: Vec<usize> = others().into_iter().filter(|i| *i != absent).collect();
+        for i in &voters {
+            self.rig.hear(prevote(*i, height, round, Some(block.hash())));
+        }
+        let effects = self.rig.commit(&voters, round, block.hash());
+        assert_eq!(decided(&effects).map(|(block, _)| block), Some(block.hash()));
+        chain.push(block);
+        self.timers.clear();
+        self.step(Input::StartHeight(start_after(chain)));
+        waited
+    }
 }
 
 #[test]
@@ -119,4 +161,25 @@ fn hundreds_of_failed_rounds_end_with_the_first_good_one() {
     assert!(REBROADCAST < LONGEST);
     let block = block(&first(), turn(1, round), NOW);
     clocked.decide(&block, round);
+}
+
+#[test]
+fn a_proposer_that_is_away_is_waited_for_in_full_only_until_that_is_known() {
+    let absent = turn(1, 0);
+    let mut clocked = Clocked::begun();
+    let mut chain = vec![genesis()];
+    // Its first turn, and those of the others.
+    for _ in 1..5 {
+        assert_eq!(clocked.decide_without(absent, &mut chain), PROPOSE);
+    }
+    // Its second one, at which it is heard again: it has a vote on what others propose.
+    assert_eq!(turn(5, 0), absent, "the turns go round");
+    assert_eq!(clocked.decide_without(absent, &mut chain), AWAY);
+    for height in 6..9 {
+        clocked.step(Input::Begin);
+        clocked.rig.hear(prevote(absent, height, 0, None));
+        assert_eq!(clocked.decide_without(absent, &mut chain), PROPOSE);
+    }
+    // It has missed its turn here, but has its whole time.
+    assert_eq!(clocked.decide_without(absent, &mut chain), PROPOSE);
 }
