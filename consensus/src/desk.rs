@@ -280,14 +280,14 @@ impl Desk {
 
     fn wait_of(&self, timer: Timer) -> Duration {
         let wait = self.timing.duration_of(timer);
-        match self.awaited(timer) {
+        match self.first_proposer(timer) {
             Some(proposer) if self.away.is_away(proposer) => wait.min(self.timing.away),
             _ => wait,
         }
     }
 
     /// Which other one's proposal a timer waits for, when it is that of the first round.
-    pub(crate) fn awaited(&self, timer: Timer) -> Option<ProvinceCode> {
+    pub(crate) fn first_proposer(&self, timer: Timer) -> Option<ProvinceCode> {
         let is_first = timer.round == 0 && timer.step == TimerStep::Propose;
         let proposer = is_first.then(|| self.members.turn(self.height, 0))?;
         (self.address() != Address::Province(proposer)).then_some(proposer)

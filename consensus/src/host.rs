@@ -544,7 +544,7 @@ impl Host {
             self.request_missing();
             self.desk.repeat_proposal(timer.round);
         }
-        if let Some(proposer) = self.desk.awaited(timer) {
+        if let Some(proposer) = self.desk.first_proposer(timer) {
             self.desk.away.missed(proposer);
         }
         self.feed(CoreInput::TimeoutElapsed(timer.to_core()))

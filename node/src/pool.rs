@@ -325,7 +325,7 @@ impl Pool {
     /// Forgets what the block at `height` committed and what can never be committed after it.
     pub fn committed(&self, height: u64, ids: impl Iterator<Item = TransactionId>) {
         let mut inner = self.lock();
-        inner.trials.begin();
+        inner.trials.move_to(height);
         for id in ids {
             inner.remove(&id);
             inner.tell(&id);
@@ -445,14 +445,15 @@ impl Pool {
         }
         let (id, signer) = (transaction.transaction().id(), payload.actor);
         let home = home_of(view, signer)?;
-        self.lock().trials.allow(&id, signer, home)?;
+        let tip = view.tip().height;
+        self.lock().trials.allow(tip, &id, signer, home)?;
         let before = trial.work();
         let result = try_transaction(trial, &context, transaction);
         let why = match &result {
             Err(ApplyError::Rejected(why)) => Some(*why),
             _ => None,
         };
-        self.lock().trials.note(id, signer, home, trial.work() - before, why);
+        self.lock().trials.note(tip, id, signer, home, trial.work() - before, why);
         Ok(result?)
     }
 

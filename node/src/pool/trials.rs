@@ -19,9 +19,10 @@ use crate::storage::{StorageError, View};
 /// actor may have, or half a block's slots. Reading one from the disk takes some five microseconds.
 /// What is being tried when the bound is passed is tried to its end.
 pub(super) const MAX_WORK_OF_ONE: u64 = 8_192;
-/// Most work of a province and all of its agencies, since it registers as many as it likes. Four
-/// times as much, so that one stolen key does not use it up.
-const MAX_WORK_OF_PROVINCE: u64 = 4 * MAX_WORK_OF_ONE;
+/// Most work of all agencies of a province together, since it registers as many as it likes. It has no
+/// part in what the province says itself, so that no stolen key of an agency keeps the province from
+/// ending that key.
+const MAX_WORK_OF_AGENCIES: u64 = 4 * MAX_WORK_OF_ONE;
 /// Work that is not counted: more than it takes to find that a signer may not act.
 const FREE_WORK: u64 = 16;
 
@@ -47,8 +48,10 @@ impl From<ApplyError> for NotTried {
 /// What was tried since the last block.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
+    /// Height of the newest tip that was tried at.
+    height: u64,
     of_signer: BTreeMap<Actor, u64>,
-    of_province: BTreeMap<ProvinceCode, u64>,
+    of_agencies: BTreeMap<ProvinceCode, u64>,
     /// What was counted and did not apply. There is no more of it than there is work.
     refused: BTreeMap<TransactionId, Rejection>,
 }
@@ -56,22 +59,28 @@ pub(super) struct Trials {
 impl Trials {
     /// Whether a transaction may be tried.
     pub(super) fn allow(
-        &self,
+        &mut self,
+        height: u64,
         id: &TransactionId,
         signer: Actor,
         home: ProvinceCode,
     ) -> Result<(), NotTried> {
-        if let Some(why) = self.refused.get(id) {
+        self.move_to(height);
+        if height == self.height
+            && let Some(why) = self.refused.get(id)
+        {
             return Err(NotTried::Rejected(*why));
         }
         let enough = self.of_signer.get(&signer).is_some_and(|work| *work >= MAX_WORK_OF_ONE)
-            || self.of_province.get(&home).is_some_and(|work| *work >= MAX_WORK_OF_PROVINCE);
+            || (matches!(signer, Actor::Agency(_))
+                && self.of_agencies.get(&home).is_some_and(|work| *work >= MAX_WORK_OF_AGENCIES));
         if enough { Err(NotTried::Enough) } else { Ok(()) }
     }
 
     /// Counts what was tried, and remembers why it did not apply.
     pub(super) fn note(
         &mut self,
+        height: u64,
         id: TransactionId,
         signer: Actor,
         home: ProvinceCode,
@@ -79,19 +88,24 @@ impl Trials {
         why: Option<Rejection>,
     ) {
         let counted = work.saturating_sub(FREE_WORK);
-        if counted == 0 {
+        // What was found at an older tip says nothing of this one.
+        if counted == 0 || height < self.height {
             return;
         }
         *self.of_signer.entry(signer).or_default() += counted;
-        *self.of_province.entry(home).or_default() += counted;
+        if matches!(signer, Actor::Agency(_)) {
+            *self.of_agencies.entry(home).or_default() += counted;
+        }
         if let Some(why) = why {
             self.refused.insert(id, why);
         }
     }
 
-    /// A block was committed: everything may apply now, and everybody has as much again.
-    pub(super) fn begin(&mut self) {
-        *self = Self::default();
+    /// There is a block of this height: everything may apply now, and everybody has as much again.
+    pub(super) fn move_to(&mut self, height: u64) {
+        if height > self.height {
+            *self = Self { height, ..Self::default() };
+        }
     }
 }
 
