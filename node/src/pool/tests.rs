@@ -7,12 +7,16 @@ use symbolon_genesis::{
 };
 use symbolon_ledger::{
     codes::Uscc,
+    hash::Digest,
     keys::SecretKey,
     operation::{Actor, Operation},
     transaction::{PAYLOAD_VERSION, Payload},
 };
 
-use super::{trials::MAX_WORK_OF_ONE, *};
+use super::{
+    trials::{FREE_WORK, MAX_WORK_OF_ONE, Trials},
+    *,
+};
 use crate::execution::select;
 
 struct Pooled {
@@ -48,7 +52,7 @@ fn signed(
 ) -> Vec<u8> {
     let agency = devnet_uscc(keys.province);
     let operations = vec![Operation::ReserveSlots { agency, blocks: 1 }];
-    saying(store, agency, key, nonce, valid_until_height, operations)
+    saying(store, agency, (TRANSACTION_KEY_ID, key), nonce.into(), valid_until_height, operations)
 }
 
 /// Reservations of slots that make much work and do not apply: the last one is too much.
@@ -57,23 +61,25 @@ fn fruitless(store: &Store, keys: &DevnetKeys, nonce: u8) -> Vec<u8> {
     let reserve = |blocks| Operation::ReserveSlots { agency, blocks };
     let open = u16::try_from(MAX_OPEN_BLOCKS).unwrap();
     let operations = vec![reserve(open), reserve(1)];
-    saying(store, agency, &keys.transaction, nonce, 10, operations)
+    saying(store, agency, (TRANSACTION_KEY_ID, &keys.transaction), nonce.into(), 10, operations)
 }
 
 fn saying(
     store: &Store,
     agency: Uscc,
-    key: &SecretKey,
-    nonce: u8,
+    (key_id, key): (u32, &SecretKey),
+    number: u64,
     valid_until_height: u64,
     operations: Vec<Operation>,
 ) -> Vec<u8> {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&number.to_be_bytes());
     let payload = Payload {
         version: PAYLOAD_VERSION,
         chain_id: store.chain_id(),
         actor: Actor::Agency(agency),
-        key_id: TRANSACTION_KEY_ID,
-        nonce: [nonce; 16],
+        key_id,
+        nonce,
         valid_until_height,
         operations,
     };
@@ -127,7 +133,7 @@ fn what_is_tried_for_one_signer_between_two_blocks_is_bounded() {
         assert_ne!(kind(&fruitless(&store, busy, 0)), enough);
     }
     let bounded = (1..=u8::MAX).find(|nonce| kind(&fruitless(&store, busy, *nonce)) == enough);
-    // A block's record and its place in the province are written for each.
+    // Each writes so many blocks of slots, and little else.
     let expected = MAX_WORK_OF_ONE / u64::from(MAX_OPEN_BLOCKS);
     let bounded = bounded.expect("so much work is too much");
     assert!((expected / 2..=2 * expected).contains(&bounded.into()), "after {bounded}");
@@ -147,20 +153,13 @@ fn a_key_that_has_ended_takes_nothing_from_its_owner() {
     let Pooled { store, keys, pool, .. } = pooled();
     let own = &keys[0];
     let agency = devnet_uscc(own.province);
-    // A key of another purpose ends as soon as it is looked at, like one that has ended.
-    let operations = vec![Operation::ReserveSlots { agency, blocks: 1 }; 16];
-    for nonce in 0..u8::MAX {
-        let payload = Payload {
-            version: PAYLOAD_VERSION,
-            chain_id: store.chain_id(),
-            actor: Actor::Agency(agency),
-            key_id: CREDENTIAL_KEY_ID,
-            nonce: [nonce; 16],
-            valid_until_height: 10,
-            operations: operations.clone(),
-        };
-        let useless = SignedTransaction::sign(&payload, &own.credential).unwrap();
-        assert_eq!(pool.submit(useless.as_bytes()).unwrap_err().kind, SubmitErrorKind::Rejected);
+    // A key of another purpose is refused where one that has ended is. However little were counted of
+    // each, so many would be too much.
+    let key = (CREDENTIAL_KEY_ID, &own.credential);
+    for number in 0..MAX_WORK_OF_ONE {
+        let operations = vec![Operation::ReserveSlots { agency, blocks: 1 }];
+        let useless = saying(&store, agency, key, number, 10, operations);
+        assert_eq!(pool.submit(&useless).unwrap_err().kind, SubmitErrorKind::Rejected);
     }
     assert!(pool.submit(&reservation(&store, own, &own.transaction, 1)).is_ok());
 }
@@ -181,4 +180,33 @@ fn what_a_proposer_wastes_on_one_signer_keeps_nobody_else_out_of_its_block() {
     assert_eq!(chosen, [last.transaction().clone()]);
     // The rest of the busy one's was not looked at, and waits.
     assert!((1..usize::from(u8::MAX)).contains(&refused.len()), "{}", refused.len());
+}
+
+#[test]
+fn agencies_of_a_province_share_a_measure_in_which_the_province_has_no_part() {
+    let [home, other] = ["44", "11"].map(|code| code.parse().unwrap());
+    let [first @ .., last] = ["11", "31", "44", "51", "12"]
+        .map(|code| Actor::Agency(devnet_uscc(code.parse().unwrap())));
+    let (mut trials, id) = (Trials::default(), Digest([1; 32]));
+    for agency in first {
+        assert!(trials.allow(1, &id, agency, home).is_ok(), "{agency}");
+        trials.note(1, id, agency, home, MAX_WORK_OF_ONE + FREE_WORK, None);
+    }
+    assert!(trials.allow(1, &id, last, home).is_err());
+    assert!(trials.allow(1, &id, last, other).is_ok());
+    assert!(trials.allow(1, &id, Actor::Province(home), home).is_ok());
+}
+
+#[test]
+fn what_was_refused_at_one_tip_is_not_refused_at_another() {
+    let (signer, home) = (Actor::Province("44".parse().unwrap()), "44".parse().unwrap());
+    let why = Rejection { code: RejectionCode::KeysBusy, operation_index: Some(1) };
+    let (mut trials, id) = (Trials::default(), Digest([1; 32]));
+    trials.note(1, id, signer, home, MAX_WORK_OF_ONE / 2, Some(why));
+    assert!(trials.allow(1, &id, signer, home).is_err());
+    assert!(trials.allow(0, &id, signer, home).is_ok());
+    assert!(trials.allow(2, &id, signer, home).is_ok());
+    // It was begun before that block.
+    trials.note(1, id, signer, home, MAX_WORK_OF_ONE / 2, Some(why));
+    assert!(trials.allow(2, &id, signer, home).is_ok());
 }

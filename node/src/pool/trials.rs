@@ -24,7 +24,7 @@ pub(super) const MAX_WORK_OF_ONE: u64 = 8_192;
 /// ending that key.
 const MAX_WORK_OF_AGENCIES: u64 = 4 * MAX_WORK_OF_ONE;
 /// Work that is not counted: more than it takes to find that a signer may not act.
-const FREE_WORK: u64 = 16;
+pub(super) const FREE_WORK: u64 = 16;
 
 /// Why it is not known that a transaction applies.
 pub(super) enum NotTried {

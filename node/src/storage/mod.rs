@@ -71,7 +71,7 @@ const BACKGROUND_JOBS: i32 = 2;
 /// Bits a key in the filters that answer "not here" without a read.
 const BLOOM_BITS: f64 = 10.0;
 /// Size of the filter over what is not yet in a file, as a share of the buffer: some 30 bits for a
-/// record with its key. Without one, each look for what is not there walks the whole buffer.
+/// record with its key. Without one, each look for what is not there searches the buffer.
 const BUFFER_BLOOM: f64 = 0.02;
 /// Name of the file whose lock keeps a second process out.
 const LOCK_FILE: &str = "node.lock";
