@@ -202,6 +202,7 @@ fn what_was_refused_at_one_tip_is_not_refused_at_another() {
     let (signer, home) = (Actor::Province("44".parse().unwrap()), "44".parse().unwrap());
     let why = Rejection { code: RejectionCode::KeysBusy, operation_index: Some(1) };
     let (mut trials, id) = (Trials::default(), Digest([1; 32]));
+    assert!(trials.allow(1, &id, signer, home).is_ok());
     trials.note(1, id, signer, home, MAX_WORK_OF_ONE / 2, Some(why));
     assert!(trials.allow(1, &id, signer, home).is_err());
     assert!(trials.allow(0, &id, signer, home).is_ok());
