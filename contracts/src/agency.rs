@@ -122,6 +122,8 @@ fn set_status<V: StateView>(
     let agency = run.own_agency(uscc)?;
     ensure(agency.status != AgencyStatus::Deregistered, Code::AgencyDeregistered)?;
     ensure(from.is_none_or(|from| agency.status == from), otherwise)?;
+    // Let go of it, or the change copies its scope.
+    drop(agency);
     change(run, uscc, |a| a.status = to)
 }
 

@@ -113,10 +113,11 @@ pub fn verify_signatures(
     transactions: &[SignedTransaction],
     known: &Known,
 ) -> Result<Vec<Arc<Verified>>, ExecutionError> {
+    let checked = |transaction: &SignedTransaction| {
+        known.get(&transaction.id()).filter(|verified| verified.transaction() == transaction)
+    };
     let verify = |(index, transaction): (usize, &SignedTransaction)| {
-        if let Some(verified) = known.get(&transaction.id())
-            && verified.transaction() == transaction
-        {
+        if let Some(verified) = checked(transaction) {
             return Ok(verified.clone());
         }
         let payload = transaction.payload();
@@ -125,7 +126,7 @@ pub fn verify_signatures(
         let verified = transaction.clone().verify(&key);
         verified.map(Arc::new).map_err(|_| ExecutionError::Signature { index })
     };
-    if transactions.len().saturating_sub(known.len()) < FEW_SIGNATURES {
+    if transactions.iter().filter(|t| checked(t).is_none()).take(FEW_SIGNATURES).count() < FEW_SIGNATURES {
         return transactions.iter().enumerate().map(verify).collect();
     }
     transactions.par_iter().enumerate().map(verify).collect()
