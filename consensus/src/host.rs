@@ -350,6 +350,8 @@ pub struct Host {
     pub(crate) watched: BTreeSet<(u32, BlockHash)>,
     /// The last round in which missing bodies were asked for again.
     pub(crate) asked_in_round: Option<u32>,
+    /// The last round that was found to end without a block.
+    pub(crate) empty_round: Option<u32>,
     /// Votes for the prepared height, which are no reason yet to begin it.
     pub(crate) calls: BTreeMap<(ProvinceCode, VoteKind, u32), (Message, Peer)>,
     // host contract 7: set while the core runs and cleared after; a fault or a panic leaves it
@@ -378,6 +380,7 @@ impl Host {
             phase: Phase::Prepared,
             watched: BTreeSet::new(),
             asked_in_round: None,
+            empty_round: None,
             calls: BTreeMap::new(),
             stopped: false,
         }
@@ -480,6 +483,7 @@ impl Host {
         self.bodies = Bodies::default();
         self.watched.clear();
         self.asked_in_round = None;
+        self.empty_round = None;
         self.phase = Phase::Prepared;
         self.desk.effects.push(Effect::WalReset { height: self.height() });
         Ok(())
@@ -520,6 +524,7 @@ impl Host {
             self.phase = Phase::Decided(block);
         }
         self.report_contradictions();
+        self.end_empty_round();
         match result {
             Ok(()) => Ok(()),
             Err(

@@ -4,7 +4,7 @@
 //! proposals go through [`crate::hold`]. After every input, [`Host::settle`] looks whether a
 //! quorum or the clock has freed something that waited.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use malachite_consensus::{
     Input as CoreInput, LocallyProposedValue, MAX_FUTURE_ROUND_LOOKAHEAD, PeerId, ProposedValue,
@@ -24,7 +24,7 @@ use crate::{
     desk::{proposals_of_core, votes_of_core},
     host::{Effect, Host, HostError, Peer, Phase},
     sign::{BadMessage, Need, check_message},
-    timing::PACE_MS,
+    timing::{PACE_MS, Timer, TimerStep},
     validity::{check_header, proposer_fits},
     wire::{Message, Proposal, block_of_core, province_of},
 };
@@ -362,6 +362,22 @@ impl Host {
             .chain(proposals.filter_map(proposals_of_core))
             .collect();
         self.desk.report(found);
+    }
+
+    /// Where more than two thirds have precommitted nothing in the running round, no block can be
+    /// committed in it any more: nobody waits for the other precommits.
+    pub(crate) fn end_empty_round(&mut self) {
+        let round = self.core.round();
+        let votes = self.core.driver.votes();
+        let is_empty = votes.is_threshold_met(&round, VoteType::Precommit, Threshold::Nil);
+        let Some(round) =
+            round.as_u32().filter(|round| is_empty && self.empty_round != Some(*round))
+        else {
+            return;
+        };
+        self.empty_round = Some(round);
+        let timer = Timer { height: self.height(), round, step: TimerStep::Precommit };
+        self.desk.effects.push(Effect::ScheduleTimer { timer, after: Duration::ZERO });
     }
 
     /// Where more than two thirds have voted for a block, its body is wanted and its time does

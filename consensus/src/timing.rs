@@ -16,7 +16,7 @@ pub const PROPOSE: Duration = Duration::from_millis(3_000);
 pub const AWAY: Duration = Duration::from_millis(300);
 /// Wait for a quorum to agree after a quorum has prevoted. Covers the slowest round trip.
 pub const PREVOTE: Duration = Duration::from_millis(1_000);
-/// The same for precommits.
+/// The same for precommits. A round in which a quorum has precommitted nothing ends at once.
 pub const PRECOMMIT: Duration = Duration::from_millis(1_000);
 /// What each of the three waits grows by in every round.
 pub const GROWTH: Duration = Duration::from_millis(500);

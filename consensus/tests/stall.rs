@@ -11,9 +11,9 @@ use std::{collections::BTreeMap, time::Duration};
 use support::*;
 use symbolon_consensus::{
     Effect, Input, Timer, TimerStep,
-    timing::{AWAY, LONGEST, PROPOSE, REBROADCAST},
+    timing::{AWAY, LONGEST, PRECOMMIT, PROPOSE, REBROADCAST},
 };
-use symbolon_ledger::block::Header;
+use symbolon_ledger::{block::Header, hash::BlockHash};
 
 /// A validator that does not propose in round 0 of height 1.
 fn bystander() -> usize {
@@ -71,6 +71,12 @@ impl Clocked {
         self.step(Input::TimeoutElapsed(timer))
     }
 
+    fn await_round(&mut self, round: u32) {
+        while self.rig.host.round() != Some(round) {
+            self.wait();
+        }
+    }
+
     fn decide(&mut self, block: &Header, round: u32) {
         let hash = block.hash();
         let mut effects = self.rig.hear(proposal(turn(1, round), 1, round, hash, None));
@@ -98,9 +104,7 @@ impl Clocked {
             let effects = self.rig.hear(nil_round(&present, height, 0));
             self.note(&effects);
             round = 1;
-            while self.rig.host.round() != Some(round) {
-                self.wait();
-            }
+            self.await_round(round);
         }
         self.rig.now_ms += 1;
         let proposer = turn(height, round);
@@ -152,9 +156,7 @@ fn hundreds_of_failed_rounds_end_with_the_first_good_one() {
         let effects = clocked.rig.hear(nil_round(&others(), 1, round));
         clocked.note(&effects);
         round += 1;
-        while clocked.rig.host.round() != Some(round) {
-            clocked.wait();
-        }
+        clocked.await_round(round);
     }
     let longest = u64::try_from(LONGEST.as_millis()).unwrap();
     assert_eq!(clocked.longest_ms, longest, "the waits grow, and no further than their cap");
@@ -182,4 +184,31 @@ fn a_proposer_that_is_away_is_waited_for_in_full_only_until_that_is_known() {
     }
     // It has missed its turn here, but has its whole time.
     assert_eq!(clocked.decide_without(absent, &mut chain), PROPOSE);
+}
+
+#[test]
+fn a_round_without_a_block_ends_when_a_quorum_has_precommitted_nothing_and_not_before() {
+    let mut clocked = Clocked::begun();
+    let mut hear = |i, block| {
+        let effects = clocked.rig.hear(precommit(i, 1, 0, block));
+        clocked.note(&effects);
+        let timer = Timer { height: 1, round: 0, step: TimerStep::Precommit };
+        clocked.timers.get(&timer).map(|at| at - clocked.rig.now_ms)
+    };
+    let [first, second, third] = others().try_into().unwrap();
+    let wait = u64::try_from(PRECOMMIT.as_millis()).unwrap();
+    assert_eq!(hear(first, None), None);
+    assert_eq!(hear(second, Some(BlockHash([7; 32]))), None);
+    // A quorum for this or that: the fourth may yet commit the block.
+    assert_eq!(hear(third, None), Some(wait));
+    // As this node does not: it has seen no proposal.
+    let before = clocked.rig.now_ms;
+    let timeout = clocked.rig.time_out(0, TimerStep::Propose);
+    clocked.note(&timeout);
+    for i in [first, third] {
+        let effects = clocked.rig.hear(prevote(i, 1, 0, None));
+        clocked.note(&effects);
+    }
+    clocked.await_round(1);
+    assert_eq!(clocked.rig.now_ms, before);
 }

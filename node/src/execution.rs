@@ -126,7 +126,9 @@ pub fn verify_signatures(
         let verified = transaction.clone().verify(&key);
         verified.map(Arc::new).map_err(|_| ExecutionError::Signature { index })
     };
-    if transactions.iter().filter(|t| checked(t).is_none()).take(FEW_SIGNATURES).count() < FEW_SIGNATURES {
+    if transactions.iter().filter(|t| checked(t).is_none()).take(FEW_SIGNATURES).count()
+        < FEW_SIGNATURES
+    {
         return transactions.iter().enumerate().map(verify).collect();
     }
     transactions.par_iter().enumerate().map(verify).collect()

@@ -20,12 +20,7 @@ use symbolon_node::{
     storage::Store,
     verify_chain,
 };
-use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
-
-/// Threads that serve the network. Heavy work and HTTP are done on other threads, and four nodes
-/// share a small machine in the demonstration network.
-const WORKER_THREADS: usize = 2;
 
 /// Files that a node may want open at once: those of its database (512), its callers (1,024), the
 /// connections of its peers and those that knock (768), and some to spare. `symbolon doctor` looks
@@ -150,22 +145,7 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 fn run(path: &std::path::Path, insecure_public: bool) -> Result<(), Failure> {
     allow_files();
     let loaded = config::load(path)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the threads that serve cannot be started: {error}"))?;
-    let ended = runtime.block_on(async {
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(async move {
-            wait_for_signal().await;
-            let _ = stop.send(true);
-        });
-        node::run(loaded, insecure_public, stopped).await
-    })?;
-    // Answers under way have been given; what still waits on a worker is of no use to anybody.
-    runtime.shutdown_background();
-    match ended {
+    match node::run(loaded, insecure_public, told_to_stop())? {
         node::Ended::Told => Ok(()),
         node::Ended::Joined => Err(start_again().into()),
     }
@@ -208,7 +188,8 @@ fn again() -> std::io::Result<std::process::Command> {
     Ok(again)
 }
 
-async fn wait_for_signal() {
+/// Resolves when the process is told to stop.
+async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;

@@ -3,7 +3,8 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use libp2p::Multiaddr;
@@ -17,6 +18,7 @@ use symbolon_ledger::{
 };
 use thiserror::Error;
 use tokio::{
+    runtime::Builder,
     sync::{mpsc, watch},
     task::JoinHandle,
 };
@@ -43,6 +45,14 @@ use crate::{
     wal::Wal,
 };
 
+/// Threads that serve the network. Heavy work and HTTP are done on other threads, and four nodes
+/// share a small machine in the demonstration network.
+const WORKER_THREADS: usize = 2;
+/// Longest wait for what still reads the database when the node ends: a snapshot that is being made
+/// of a large state takes longer, and is made anew.
+const CLOSING: Duration = Duration::from_secs(5);
+/// How often is looked whether the database is closed.
+const CLOSED_LOOK: Duration = Duration::from_millis(1);
 /// Transactions that wait to be gossiped.
 const GOSSIP_QUEUE: usize = 4_096;
 /// Most transactions of one gossiped message.
@@ -68,6 +78,9 @@ pub enum NodeError {
     /// HTTP.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The system gives no threads.
+    #[error("the threads that serve cannot be started: {0}")]
+    Threads(std::io::Error),
     /// The consensus log.
     #[error("consensus log: {0}")]
     Wal(std::io::Error),
@@ -122,21 +135,56 @@ pub enum Ended {
     Joined,
 }
 
-/// Runs a node until `shutdown` says so, or until it has joined by snapshot.
+/// Runs a node until `told` resolves, or until it has joined by snapshot. When this returns, the
+/// database is closed.
 ///
 /// # Errors
 ///
 /// [`NodeError`]: why it did not start, or why it stopped by itself.
-pub async fn run(
+pub fn run(
     loaded: Loaded,
     insecure_public: bool,
-    mut shutdown: watch::Receiver<bool>,
+    told: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, NodeError> {
     check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
     // First, so that a taken port or a faulty certificate stops the node before it takes part.
     let listeners = HttpListeners::bind(&http_addresses(&loaded.config, insecure_public)?)?;
-    let threads = HttpThreads::start(loaded.config.http.workers)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .map_err(NodeError::Threads)?;
+    // From here on, whoever stops the node is heard.
+    let told = runtime.spawn(told);
     let store = open_store(&loaded)?;
+    let database = store.commits();
+    let outcome = runtime.block_on(serve(loaded, store, listeners, told));
+    runtime.shutdown_timeout(CLOSING);
+    await_closed(&database);
+    outcome
+}
+
+/// Waits for whoever still reads the database, for as long as [`CLOSING`]. A process that ends
+/// while it is open, or is just being closed by another thread, may abort in RocksDB's own exit.
+fn await_closed(database: &watch::Receiver<u64>) {
+    let deadline = Instant::now() + CLOSING;
+    // The store drops its end of this when the database is closed.
+    while database.has_changed().is_ok() {
+        if Instant::now() > deadline {
+            tracing::warn!("the database is still being read; the node ends all the same");
+            return;
+        }
+        thread::sleep(CLOSED_LOOK);
+    }
+}
+
+async fn serve(
+    loaded: Loaded,
+    store: Arc<Store>,
+    listeners: HttpListeners,
+    told: JoinHandle<()>,
+) -> Result<Ended, NodeError> {
+    let threads = HttpThreads::start(loaded.config.http.workers)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;
     let (signed, marks) = sign_state(&loaded)?;
     let metrics = Arc::new(Metrics::default());
@@ -189,7 +237,7 @@ pub async fn run(
             serving = false;
             result.map(|()| Ended::Told).map_err(NodeError::from)
         }
-        () = asked(&mut shutdown) => Ok(Ended::Told),
+        _ = told => Ok(Ended::Told),
         () = has_joined(&mut joined) => Ok(Ended::Joined),
         () = faulted(&mut status) => Ok(Ended::Told),
         fault = failed(&mut database) => Err(NodeError::Fault(fault)),
@@ -369,11 +417,6 @@ fn http_addresses(config: &NodeConfig, insecure_public: bool) -> Result<HttpAddr
     };
     let (public, admin) = (http.listen, config.admin.listen);
     Ok(HttpAddresses { public, admin, tls, insecure_public })
-}
-
-/// Resolves when the node is asked to stop.
-async fn asked(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Resolves when the node is to start again on the database that was made from a snapshot.
