@@ -46,8 +46,8 @@ use std::{
 };
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    LiveFile, Options, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, LiveFile, Options, WriteOptions,
 };
 use symbolon_genesis::Genesis;
 use symbolon_ledger::hash::{BlockHash, ChainId, Digest};
@@ -68,6 +68,8 @@ const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
 const MAX_OPEN_FILES: i32 = 512;
 /// Background threads of the database for flushes and compactions.
 const BACKGROUND_JOBS: i32 = 2;
+/// Size of a piece of an index or a filter: that of a block of data.
+const METADATA_BLOCK_BYTES: usize = 4 * 1024;
 /// Bits a key in the filters that answer "not here" without a read.
 const BLOOM_BITS: f64 = 10.0;
 /// Size of the filter over what is not yet in a file, as a share of the buffer: some 30 bits for a
@@ -390,7 +392,13 @@ fn open_families(path: &Path, names: &[&str]) -> Result<DB, StorageError> {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&cache);
         table.set_bloom_filter(BLOOM_BITS, false);
+        // Index and filter of a file are read in pieces. As a whole those of a large file take more than
+        // a shard of the cache, and each look into it would read them anew.
         table.set_cache_index_and_filter_blocks(true);
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+        table.set_pin_top_level_index_and_filter(true);
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         options.set_compression_type(match *name {
