@@ -147,6 +147,21 @@ pub(super) fn parse_cid(given: &str) -> Result<Cid, Failure> {
     })
 }
 
+/// Refuses a licence's name where its text is wanted.
+///
+/// # Errors
+///
+/// When `path` is a cid, and no file has that name.
+pub(super) fn refuse_cid(path: &Path) -> Result<(), Failure> {
+    let cid = path.to_str().and_then(|text| text.parse::<Cid>().ok());
+    let Some(cid) = cid.filter(|_| !path.exists()) else { return Ok(()) };
+    Err(Failure::usage(
+        "cid_given",
+        format!("{cid} is a cid, which names a licence and does not show it"),
+        "`symbolon status CID` looks it up; give the licence's .sdjwt file here",
+    ))
+}
+
 /// Reads a credential or presentation.
 ///
 /// # Errors

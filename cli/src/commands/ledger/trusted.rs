@@ -127,7 +127,10 @@ impl Source {
     pub(super) fn check_file(&self, path: &Path, link: Option<&[u8]>) -> Result<Trust, Failure> {
         let limit = MAX_TRUST_BUNDLE_BYTES as u64;
         let bytes = files::read(path, limit, "the trust bundle")?;
-        self.check(&bytes, link)
+        self.check(&bytes, link).map_err(|failure| {
+            let message = format!("{}: {}", path.display(), failure.message);
+            Failure { message, ..failure }
+        })
     }
 }
 
@@ -152,6 +155,10 @@ pub(super) fn not_believed(error: &BundleError) -> Failure {
         BundleError::Future(_) => {
             ("clock_behind", "set the clock of this machine; the bundle may be good")
         }
+        BundleError::Encoding(_) => (
+            "bad_trust_bundle",
+            "this is no trust bundle, or not a whole one: `symbolon trust-bundle get --out FILE` writes one",
+        ),
         _ => (
             "bad_trust_bundle",
             "ask another node for it, and check that the genesis or the pin is of the same chain",

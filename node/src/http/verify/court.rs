@@ -223,7 +223,11 @@ fn why_late(engine: &EngineStatus) -> Option<Unavailable> {
 fn read_instant(text: &str) -> Result<u64, Problem> {
     instant::read(text).ok_or_else(|| {
         let hint = "give an instant such as 2026-11-23T08:00:00Z, or a day such as 2026-11-23";
-        Problem::bad("bad_at", "at is no time since 1970", hint)
+        Problem::bad(
+            "bad_at",
+            "at is neither a day of the form YYYY-MM-DD nor an RFC 3339 instant, from 1970 on",
+            hint,
+        )
     })
 }
 
