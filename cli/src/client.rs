@@ -338,10 +338,20 @@ impl Node {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> NodeError {
+        let hint = match self.url.strip_prefix("https://") {
+            // What the TLS library says of bytes that are no TLS: it has no type of its own here.
+            Some(host) if error.to_string().contains("InvalidContentType") => {
+                format!("this port speaks http, without TLS: name it as http://{host}")
+            }
+            _ => {
+                "check that it runs and that --node names it; `symbolon doctor` looks for the cause"
+                    .to_owned()
+            }
+        };
         NodeError::Unreachable(Failure::unreachable(
             "unreachable",
             format!("the node {} does not answer: {error}", self.url),
-            "check that it runs and that --node names it; `symbolon doctor` looks for the cause",
+            hint,
         ))
     }
 

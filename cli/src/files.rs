@@ -98,7 +98,7 @@ pub(crate) fn within(bytes: &[u8], limit: u64, path: &Path, what: &str) -> Resul
     Err(Failure::usage(
         "file_too_large",
         format!("{what} {} has more than the {limit} bytes that are read", path.display()),
-        "check that it is the right file; split it if it is",
+        "check that it is the right file: no good one of its kind is as long",
     ))
 }
 

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use crate::{
     args::Context,
     client::{Node, text},
-    clock, entropy, files, keyfile,
+    clock, entropy, files, journal, keyfile,
     output::Failure,
     signing::{self, Signer, find_key},
     slots::Slots,
@@ -121,19 +121,21 @@ impl std::fmt::Debug for Draft {
 }
 
 impl<'a> Issuer<'a> {
-    /// The agency that the command line names, to issue licences of `licence_type`.
+    /// The agency that the command line names, to issue licences of `licence_type` into `out`.
     ///
     /// # Errors
     ///
-    /// When a key is missing or unknown, or the type is.
+    /// When a key is missing or unknown, or the type is, or `out` is another's.
     pub(crate) fn open(
         context: &Context,
         node: &'a Node,
         licence_type: &TypeCode,
         credential_key: Option<&Path>,
+        out: &Path,
     ) -> Result<Self, Failure> {
         let signer = Signer::agency(context, node)?;
         let agency = signer.uscc()?;
+        journal::refuse_foreign(out, &signer.chain_id, &agency)?;
         let answer = node.get(&format!("/v1/agencies/{agency}"))?;
         let record: AgencyRecord = node.record(&answer)?;
         let path = credential_key

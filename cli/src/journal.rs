@@ -26,7 +26,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use symbolon_credential::lineage;
 use symbolon_ledger::{
-    hash::{Cid, Digest, TransactionId},
+    codes::Uscc,
+    hash::{ChainId, Cid, Digest, TransactionId},
     transaction::SignedTransaction,
 };
 use zeroize::Zeroizing;
@@ -269,30 +270,53 @@ impl Journal {
     }
 }
 
-fn check_owner(path: &Path, owner: &Owner) -> Result<(), Failure> {
+/// Refuses a folder whose journal is another agency's or chain's, before anything of this agency's
+/// is made. A folder without a journal is nobody's.
+///
+/// # Errors
+///
+/// When it is another's, or damaged.
+pub(crate) fn refuse_foreign(out: &Path, chain: &ChainId, agency: &Uscc) -> Result<(), Failure> {
+    let path = out.join(FOLDER).join("owner.json");
+    let Some(found) = read_owner(&path)? else { return Ok(()) };
+    check_kin(&found, (chain.to_string().as_str(), agency.as_str()), &path)
+}
+
+fn read_owner(path: &Path) -> Result<Option<Owner>, Failure> {
     if !path.exists() {
-        return files::write(path, &serde_json::to_vec(owner).expect("texts have a JSON form"));
+        return Ok(None);
     }
     let bytes = files::read(path, MAX_OWNER_BYTES, "the journal's owner")?;
-    let found: Owner = serde_json::from_slice(&bytes).map_err(|_| damaged(path))?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| damaged(path))
+}
+
+fn check_owner(path: &Path, owner: &Owner) -> Result<(), Failure> {
+    let Some(found) = read_owner(path)? else {
+        return files::write(path, &serde_json::to_vec(owner).expect("texts have a JSON form"));
+    };
     if found == *owner {
         return Ok(());
     }
-    let (what, hint) = if found.chain_id != owner.chain_id {
-        ("another chain", "choose another --out: the credentials here are of that chain")
-    } else if found.agency != owner.agency {
-        ("another agency", "choose another --out: each agency keeps its own folder")
-    } else {
-        (
-            "another secret of this agency",
-            "bring the agency's .secret file back from its backup: with a new one, rows issued before would be issued again",
-        )
-    };
-    Err(Failure::refused(
-        "foreign_journal",
-        format!("the journal {} was begun under {what}", path.display()),
-        hint,
-    ))
+    check_kin(&found, (owner.chain_id.as_str(), owner.agency.as_str()), path)?;
+    let hint = "bring the agency's .secret file back from its backup: with a new one, rows issued before would be issued again";
+    Err(foreign(path, "another secret of this agency", hint))
+}
+
+fn check_kin(found: &Owner, (chain, agency): (&str, &str), path: &Path) -> Result<(), Failure> {
+    if found.chain_id != chain {
+        let hint = "choose another --out: the credentials here are of that chain";
+        return Err(foreign(path, "another chain", hint));
+    }
+    if found.agency != agency {
+        let hint = "choose another --out: each agency keeps its own folder";
+        return Err(foreign(path, "another agency", hint));
+    }
+    Ok(())
+}
+
+fn foreign(path: &Path, owner: &str, hint: &str) -> Failure {
+    let message = format!("the journal {} was begun under {owner}", path.display());
+    Failure::refused("foreign_journal", message, hint)
 }
 
 fn damaged(path: &Path) -> Failure {
@@ -433,6 +457,12 @@ mod tests {
         assert_eq!(code(&owner("d")), "foreign_journal");
         let other_secret = Owner { secret_check: "t".to_owned(), ..owner("c") };
         assert_eq!(code(&other_secret), "foreign_journal");
+        // Before the secret is made, the chain and the agency decide.
+        let found = read_owner(&out.path().join(FOLDER).join("owner.json")).unwrap().unwrap();
+        assert_eq!(found, owner("c"));
+        assert!(check_kin(&found, ("c", "a"), out.path()).is_ok());
+        let other = check_kin(&found, ("c", "x"), out.path()).unwrap_err();
+        assert_eq!(other.code, "foreign_journal");
         files::write(&out.path().join(FOLDER).join("pending/x.json"), b"{").unwrap();
         let journal = Journal::open_as(out.path(), &owner("c"), false).unwrap();
         assert_eq!(journal.pending().unwrap_err().code, "damaged_journal");

@@ -439,7 +439,11 @@ pub(crate) fn settle(
             return Err(NotCommitted::Unsettled(Failure::unreachable(
                 "not_committed",
                 format!("transaction {id} was not committed in {} seconds", patience.as_secs()),
-                "it may still be: see `symbolon receipt get` and `symbolon doctor`",
+                format!(
+                    "it may still be, until height {}: `symbolon receipt get {id}` says where it \
+                     stands, `symbolon doctor` whether blocks are made",
+                    transaction.payload().valid_until_height
+                ),
             )));
         }
         thread::sleep(pause);

@@ -157,19 +157,19 @@ codes! {
     // Any operation.
     16 NotActive "not_active" for_now
         "this operation is not active on this chain yet"
-        "leave it out; it begins when the provinces have activated it (symbolon gov)"
+        "the agency may sign it; its province once feature 1 holds: symbolon gov propose feature 1 --at HEIGHT"
     17 WrongActor "wrong_actor" forever
         "this kind of signer may not say this"
         "licences and transfers are for agencies; agencies, keys, recognition and governance are for provinces"
     18 UnknownAgency "unknown_agency" for_now
         "no agency with this credit code is registered"
-        "check the credit code; GET /v1/agencies lists them"
+        "check the credit code; symbolon agency list, or GET /v1/agencies, lists them"
     19 UnknownType "unknown_type" for_now
         "the catalogue has no such licence type"
-        "check the code; GET /v1/licence-types lists them"
+        "check the code; GET /v1/licence-types lists them (symbolon genesis show FILE: those of the founding)"
     20 UnknownProvince "unknown_province" for_now
         "no such province is on this chain"
-        "check the code; GET /v1/provinces lists them"
+        "check the code; GET /v1/provinces lists them (symbolon genesis show FILE: those of the founding)"
     21 NotItsProvince "not_its_province" for_now
         "the agency belongs to another province"
         "the agency's own province must sign this"
@@ -273,7 +273,7 @@ codes! {
 
     // Keys.
     80 KeyRegistered "key_registered" for_now
-        "this public key is registered already: for this actor, or as a province's, a validator's or a node's"
+        "this public key is registered already: as another key of the same agency; or, for a province, as a key of any province, validator or node"
         "make a new key: a key has one purpose and one number"
     81 TooManyKeys "too_many_keys" for_now
         "the actor has as many keys as one may ever have"
@@ -346,7 +346,7 @@ codes! {
     // Governance.
     128 UnknownProposal "unknown_proposal" forever
         "there is no proposal of this number"
-        "check the number; GET /v1/proposals lists them"
+        "check the number; symbolon gov show, or GET /v1/proposals, lists them, from 0"
     129 ProposalClosed "proposal_closed" forever
         "the proposal is decided"
         "nothing to do; to decide otherwise, propose it anew"
@@ -364,7 +364,7 @@ codes! {
         "let a province with a validator decide"
     134 AlreadyVoted "already_voted" forever
         "the province has said so already"
-        "nothing to do; GET /v1/proposals shows who has not voted"
+        "nothing to do; symbolon gov show NUMBER, or GET /v1/proposals, shows who has not voted"
     135 ActionTooLong "action_too_long" forever
         "an action has at most 32,768 bytes"
         "shorten the entry"

@@ -114,7 +114,10 @@ impl Findings {
             }
             // That of a next key begins with what that of the key itself says.
             Ok(Some(Standing::Known(_)) | None) => {}
-            Err(error @ SignStateError::InUse { .. }) => self.warnings.push(error.to_string()),
+            // What `run` says, to stop that node first, is for who wants to run this one.
+            Err(SignStateError::InUse { .. }) => self.warnings.push(format!(
+                "sign state {file} is in use by another process; if that is this node, all is well, and what it signed was not looked at"
+            )),
             Err(error) => self.errors.push(error.into()),
         }
     }

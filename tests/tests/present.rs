@@ -390,7 +390,7 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     for (line, status, code) in [
         ("present none.sdjwt", 2, "unreadable_file"),
         ("present noise", 2, "not_utf8"),
-        ("present type.json", 1, "malformed_presentation"),
+        ("present type.json", 2, "malformed_presentation"),
         ("present a.sdjwt --qr code.gif", 2, "unknown_picture_form"),
         ("present a.sdjwt --disclose name,age", 1, "no_such_claim"),
         ("present a.sdjwt --disclose name --all", 2, "usage"),

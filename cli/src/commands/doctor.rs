@@ -118,9 +118,11 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> Outcome {
     }
     let agent = Agent::new_with_config(config.build());
     let mut of_chain = chain::Merged::default();
+    let silent = |origin: &str| readiness::start_of(origin, network.as_ref(), context);
     let seen: Vec<Seen> = nodes
         .iter()
-        .filter_map(|origin| look_at(&agent, origin, &mut findings, &mut of_chain))
+        .map(String::as_str)
+        .filter_map(|o| look_at(&agent, (o, silent(o)), &mut findings, &mut of_chain))
         .collect();
     findings.extend(of_chain.into_findings());
     findings.extend(listeners.iter().map(|listener| listener.readiness(&agent)));
@@ -183,10 +185,11 @@ fn open_files() -> Finding {
     Finding { name: "open files".into(), health, found, hint }
 }
 
-/// Asks one node for its status; compares its clock with this machine's.
+/// Asks one node for its status; compares its clock with this machine's. `start` is what starts it
+/// where it does not answer, if that is known.
 fn look_at(
     agent: &Agent,
-    origin: &str,
+    (origin, start): (&str, Option<String>),
     findings: &mut Vec<Finding>,
     of_chain: &mut chain::Merged,
 ) -> Option<Seen> {
@@ -196,8 +199,9 @@ fn look_at(
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(e) => {
-            let hint =
-                "is it running, and is the URL right? symbolon devnet up starts a network".into();
+            let unknown =
+                "is it running, and is the URL right? symbolon devnet up starts a network";
+            let hint = start.map_or(Cow::Borrowed(unknown), Cow::Owned);
             findings.push(Finding { name, health: Health::Bad, found: e.to_string(), hint });
             return None;
         }
@@ -258,13 +262,14 @@ fn doubt(name: &str, found: String, hint: &'static str) -> Finding {
 /// A node that nobody speaks with, though there are others.
 fn no_peer(name: &str, status: &Value) -> Option<Finding> {
     let others = status["validators"].as_array().is_some_and(|others| !others.is_empty());
+    let hint = "a node that was started less than a minute ago may still be connecting: look again. \
+                Is its peer id in the others' network.observers (or is it a validator)? \
+                `symbolon keys show` tells that of its network key";
     (others && status["peers"] == 0).then(|| Finding {
         name: format!("peers of {name}"),
         health: Health::Bad,
         found: "no peer".to_owned(),
-        hint: "is this node's peer id in the others' network.observers (or is it a validator)? \
-               `symbolon keys show` tells that of its network key"
-            .into(),
+        hint: hint.into(),
     })
 }
 

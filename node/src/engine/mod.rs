@@ -523,7 +523,13 @@ impl Engine {
 
     fn round_started(&mut self, height: u64, round: u32) {
         if round > 0 {
-            tracing::info!(height, round, missing = ?self.missing(), "another round");
+            tracing::info!(
+                height,
+                round,
+                missing =
+                    self.missing().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                "another round"
+            );
         }
         self.begin_at = None;
         self.checks.enter(height, round);

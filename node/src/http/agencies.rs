@@ -115,7 +115,7 @@ pub(super) fn find_agency(
         Some(agency) => Ok(agency),
         None => {
             let detail = format!("no agency {uscc} is registered");
-            let hint = "GET /v1/agencies lists the registered agencies";
+            let hint = "symbolon agency list, or GET /v1/agencies, shows who is registered";
             absent(view, Problem::missing("unknown_agency", detail, hint), &key, proof)
         }
     }

@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use symbolon_ledger::{
     codes::{ProvinceCode, TypeCode, Uscc},
-    hash::{Cid, Digest, TransactionId},
+    hash::{Cid, DIGEST_LEN, Digest, TransactionId},
 };
 
 use super::{error::Problem, limits::BODY_READ_TIMEOUT};
@@ -27,6 +27,13 @@ pub(super) const APPLICATION_JSON: &str = "application/json";
 
 /// Most bytes of a body where an address says nothing else: axum's own bound.
 const UNSAID_BODY_LIMIT: usize = 2 * 1024 * 1024;
+
+/// Where the provinces are listed. No command asks a node for them.
+pub(super) const PROVINCES: &str = "GET /v1/provinces lists the provinces of this chain; \
+                                    symbolon genesis show FILE, those of its founding";
+/// Where the licence types are listed.
+pub(super) const LICENCE_TYPES: &str = "GET /v1/licence-types lists the types of this chain; \
+                                        symbolon genesis show FILE, those of its founding";
 
 /// The one variable part of a path, checked.
 #[derive(Debug, Clone)]
@@ -80,22 +87,33 @@ impl PathPart for Uscc {
 
 impl PathPart for TypeCode {
     fn read(text: &str) -> Result<Self, Problem> {
-        code(text, "bad_licence_type", "GET /v1/licence-types lists the types of this chain")
+        code(text, "bad_licence_type", LICENCE_TYPES)
     }
 }
 
 impl PathPart for ProvinceCode {
     fn read(text: &str) -> Result<Self, Problem> {
-        code(text, "bad_province", "GET /v1/provinces lists the provinces of this chain")
+        code(text, "bad_province", PROVINCES)
     }
 }
 
 fn digest(text: &str, error: &'static str, what: &str) -> Result<Digest, Problem> {
     text.parse().map_err(|_| {
         let detail = format!("the name of a {what} has 64 lower-case hexadecimal digits");
-        let found = text.chars().count();
-        Problem::bad(error, detail, &format!("{found} characters were given; copy it whole"))
+        Problem::bad(error, detail, &no_digest(text))
     })
+}
+
+/// How to mend a text that is no digest.
+fn no_digest(text: &str) -> String {
+    let found = text.chars().count();
+    if found != 2 * DIGEST_LEN {
+        return format!("{found} characters were given; copy it whole");
+    }
+    match text.chars().position(|c| !c.is_ascii_hexdigit()) {
+        Some(at) => format!("character {} is no hexadecimal digit; copy it anew", at + 1),
+        None => "write its letters in lower case".to_owned(),
+    }
 }
 
 /// Reads a code whose error says what it should be.
@@ -337,6 +355,9 @@ mod tests {
         }
         let upper = "AB".repeat(32);
         assert_eq!(code::<CidPart>(&upper), "bad_cid");
+        assert_eq!(no_digest(&upper), "write its letters in lower case");
+        assert!(no_digest(&format!("{}g", "0".repeat(63))).starts_with("character 64 "));
+        assert!(no_digest("00").starts_with("2 characters "));
         assert_eq!(code::<TransactionPart>("00"), "bad_transaction_id");
         for height in ["", "-1", "+7", "007", "1e3", "18446744073709551616"] {
             assert_eq!(code::<HeightPart>(height), "bad_height", "{height}");

@@ -343,13 +343,16 @@ fn gap() -> StorageError {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number(u32);
 
+/// Where the proposals are listed.
+const LISTED: &str =
+    "symbolon gov show, or GET /v1/proposals, lists them with their numbers, from 0";
+
 impl PathPart for Number {
     fn read(text: &str) -> Result<Self, Problem> {
-        let hint = "GET /v1/proposals lists the proposals with their numbers";
         let canonical = text.parse::<u32>().ok().filter(|number| number.to_string() == text);
-        canonical
-            .map(Self)
-            .ok_or_else(|| Problem::bad("bad_number", "this is not the number of a proposal", hint))
+        canonical.map(Self).ok_or_else(|| {
+            Problem::bad("bad_number", "this is not the number of a proposal", LISTED)
+        })
     }
 }
 
@@ -365,9 +368,8 @@ pub(super) async fn get_proposal(
 ) -> Result<Json<One<Proposal>>, Problem> {
     let answer = move |view: &View<'_>| {
         let Some(proposal) = find(view, number)? else {
-            let hint = "GET /v1/proposals lists the proposals with their numbers";
-            let problem =
-                Problem::missing("unknown_proposal", format!("no proposal {number}"), hint);
+            let detail = format!("no proposal {number}");
+            let problem = Problem::missing("unknown_proposal", detail, LISTED);
             return absent(view, problem, &StateKey::Proposal(number), asked.proof);
         };
         one(view, asked.proof, show(view, number, &proposal)?)

@@ -28,7 +28,7 @@ use super::{
     Server,
     catalogue::LicenceType,
     error::{Problem, ProblemDocument},
-    extract::{Asked, Named, code},
+    extract::{Asked, LICENCE_TYPES, Named, PROVINCES, code},
     proposals::peer_id,
     proven::{Proof, Shown},
     words::{Key, hex, proof_if, public_key, record},
@@ -229,7 +229,7 @@ pub(super) fn absent<T>(
 
 /// Reads the province of a filter.
 pub(super) fn province_code(text: &str) -> Result<ProvinceCode, Problem> {
-    code(text, "bad_province", "GET /v1/provinces lists the provinces of this chain")
+    code(text, "bad_province", PROVINCES)
 }
 
 /// Refuses a filter by a province that is not on this chain.
@@ -242,8 +242,7 @@ pub(super) fn must_be_here(
     if view.raw(&StateKey::Province(province))?.is_some() {
         return Ok(());
     }
-    let hint = "GET /v1/provinces lists the provinces of this chain";
-    Err(Problem::bad("bad_province", format!("{name}: no province {province}"), hint))
+    Err(Problem::bad("bad_province", format!("{name}: no province {province}"), PROVINCES))
 }
 
 /// A province.
@@ -321,8 +320,8 @@ pub(super) async fn get_province(
     let show = move |view: &View<'_>| {
         let key = StateKey::Province(code);
         let Some(province) = view.record::<ProvinceRecord>(&key)? else {
-            let hint = "GET /v1/provinces lists the provinces of this chain";
-            let problem = Problem::missing("unknown_province", format!("no province {code}"), hint);
+            let detail = format!("no province {code}");
+            let problem = Problem::missing("unknown_province", detail, PROVINCES);
             return absent(view, problem, &key, asked.proof);
         };
         one(view, asked.proof, show_province(view, &province)?)
@@ -362,8 +361,7 @@ pub(super) async fn get_licence_type(
         let detail = format!("no licence type {code}");
         let key = StateKey::LicenceType(code);
         let Some(entry) = view.record::<LicenceTypeRecord>(&key)? else {
-            let hint = "GET /v1/licence-types lists the types of this chain";
-            let problem = Problem::missing("unknown_licence_type", detail, hint);
+            let problem = Problem::missing("unknown_licence_type", detail, LICENCE_TYPES);
             return absent(view, problem, &key, asked.proof);
         };
         one(view, asked.proof, Shown::at(key, LicenceType::from(&entry)))

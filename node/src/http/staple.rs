@@ -28,7 +28,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::{APPLICATION_CBOR, Asked, CidPart, Named, PathPart as _, to_base64url, wants_cbor},
+    extract::{
+        APPLICATION_CBOR, Asked, CidPart, Named, PROVINCES, PathPart as _, to_base64url, wants_cbor,
+    },
     words::{AsOf, hex},
 };
 use crate::storage::{StorageError, View};
@@ -115,8 +117,7 @@ impl Wanted {
         for province in self.asking.iter().filter(|_| self.is_named) {
             if view.raw(&StateKey::Province(*province))?.is_none() {
                 let detail = format!("recognising_province: no province {province}");
-                let hint = "GET /v1/provinces lists the provinces of this chain";
-                return Err(Problem::bad("bad_province", detail, hint));
+                return Err(Problem::bad("bad_province", detail, PROVINCES));
             }
         }
         Ok(())

@@ -32,7 +32,7 @@ use super::{
     Server,
     blocks::{header as header_at, unknown_block},
     error::{Problem, ProblemDocument},
-    extract::{Asked, PathPart},
+    extract::{Asked, PROVINCES, PathPart},
     kept::{is_known, tagged},
     words::{hex, instant},
 };
@@ -239,9 +239,8 @@ fn find(view: &View<'_>, part: ListPart) -> Result<ListAddress, Problem> {
     let ListPart { province, list } = part;
     let tip = view.tip().height;
     let Some(record) = view.record::<ProvinceRecord>(&StateKey::Province(province))? else {
-        let hint = "GET /v1/provinces lists the provinces of this chain";
         let detail = format!("no province {province}");
-        return Err(Problem::missing("unknown_province", detail, hint).at(tip));
+        return Err(Problem::missing("unknown_province", detail, PROVINCES).at(tip));
     };
     let first_block = list.saturating_mul(PAGES_PER_LIST);
     if list > 0 && first_block >= record.next_slot_block {

@@ -396,7 +396,7 @@ pub(super) async fn get_receipt(
 
 fn no_receipt(id: TransactionId, known: bool) -> Problem {
     let problem = if known {
-        let hint = "GET /v1/transactions/{id} says where it stands";
+        let hint = "symbolon receipt get, or GET /v1/transactions/{id}, says where it stands";
         Problem::missing("not_committed", "the transaction is not committed", hint)
     } else {
         let hint = "submit it, or ask the node to which it was submitted";

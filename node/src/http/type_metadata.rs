@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::{Named, PathPart},
+    extract::{LICENCE_TYPES, Named, PathPart},
     kept::UNCHANGING,
 };
 use crate::storage::View;
@@ -168,8 +168,7 @@ pub(super) async fn get_type_metadata(
         let detail = format!("no licence type {code}");
         let entry: Option<LicenceTypeRecord> = view.record(&StateKey::LicenceType(code))?;
         let entry = entry.ok_or_else(|| {
-            let hint = "GET /v1/licence-types lists the types of this chain";
-            Problem::missing("unknown_licence_type", detail, hint).at(view.tip().height)
+            Problem::missing("unknown_licence_type", detail, LICENCE_TYPES).at(view.tip().height)
         })?;
         match version {
             Some(version) if version != entry.schema_version => {

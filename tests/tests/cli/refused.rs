@@ -95,8 +95,8 @@ fn bad_input_is_answered_with_what_where_and_a_hint() {
     for (line, status, code) in [
         (import("empty.csv"), 2, "empty_file"),
         (import("book.csv"), 2, "spreadsheet"),
-        (import("unknown.csv"), 1, "unknown_column"),
-        (import("few.csv"), 1, "missing_column"),
+        (import("unknown.csv"), 2, "unknown_column"),
+        (import("few.csv"), 2, "missing_column"),
         (import("tabs.csv"), 2, "other_separator"),
         (import("none.csv"), 2, "unreadable_file"),
         (import("."), 2, "unreadable_file"),

@@ -18,6 +18,11 @@ use crate::{
 const NO_QUORUM: &str = "no quorum";
 /// What is done about a node that misses the others: nothing.
 const NOT_AT_FAULT: &str = "this node waits for others: start the nodes that are missing";
+/// What an address is that has no `/readyz`, such as the node's public one.
+const NO_LISTENER: &str = "what answers there is no operator's listener (404)";
+/// Which setting names the listener.
+const WHICH_LISTENER: &str = "it may be the node's public port: give what `listen` names under \
+                              [admin] in its configuration";
 
 /// A listener for whoever runs the node.
 pub(super) struct Listener {
@@ -48,15 +53,30 @@ pub(super) fn listeners(
             .to_owned(),
         unready: "docs/operating/runbook.md says what to do, by the words of the reason",
     });
-    let folder = context.global.devnet.as_deref().map(in_command).unwrap_or_default();
     let nodes = network.map_or(&[][..], |network| &network.nodes);
     let founded = nodes.iter().zip(1..).map(|(node, number)| Listener {
         of: format!("the node of {}", node.province),
         origin: node.admin.clone(),
-        silent: format!("start it: symbolon devnet start --dir {folder} --node {number}"),
+        silent: start(number, context),
         unready: "wait for it to catch up, and look again",
     });
     Ok(given.into_iter().chain(founded).collect())
+}
+
+/// What starts the development network's node whose HTTP interface is at `origin`; none where it is
+/// not one of them.
+pub(super) fn start_of(
+    origin: &str,
+    network: Option<&DevnetFile>,
+    context: &Context,
+) -> Option<String> {
+    let at = network?.nodes.iter().position(|node| node.http == origin)?;
+    Some(start(at + 1, context))
+}
+
+fn start(number: usize, context: &Context) -> String {
+    let folder = context.global.devnet.as_deref().map(in_command).unwrap_or_default();
+    format!("start it: symbolon devnet start --dir {folder} --node {number}")
 }
 
 impl Listener {
@@ -66,6 +86,9 @@ impl Listener {
         let answer = agent.get(format!("{}/readyz", self.origin)).call();
         let (health, found, hint): (_, _, Cow<'static, str>) = match answer {
             Ok(answer) if answer.status() == 200 => (Health::Good, "ready".into(), "".into()),
+            Ok(answer) if answer.status() == 404 => {
+                (Health::Bad, NO_LISTENER.into(), WHICH_LISTENER.into())
+            }
             Ok(mut answer) => {
                 let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
                 let reasons = reasons(&text.unwrap_or_default());

@@ -121,9 +121,11 @@ fn propose(args: &ProposeArgs, context: &Context, node: &Node) -> Outcome {
     }
     let difference = difference::of(&action, node)?;
     let text = difference.text();
+    let line = format!("action {} {}", action.digest(), action.name());
     if args.dry_run {
-        let text = format!("{text}\n\n{UNCHECKED}");
-        return Ok(Answer::new(text, json!({ "difference": difference.json() })));
+        let text = format!("{text}\n\n{line}\n{UNCHECKED}");
+        let json = json!({ "action": named(&action), "difference": difference.json() });
+        return Ok(Answer::new(text, json));
     }
     let signer = Signer::of_province(context, node)?;
     let expires_at_height = last_height(signing::tip(node)?.height, args.expires_in);
@@ -134,10 +136,8 @@ fn propose(args: &ProposeArgs, context: &Context, node: &Node) -> Outcome {
     let state = plain(crate::client::text(&proposal, "state"));
     let done = format!(
         "{text}\n\nproposal {number}, {state}, can be decided until height {expires_at_height}\n\
-         action {} {}\n\
-         the others approve it with `symbolon gov approve {number}`",
-        action.digest(),
-        action.name()
+         {line}\n\
+         the others approve it with `symbolon gov approve {number}`"
     );
     let extra = json!({
         "proposal": number,

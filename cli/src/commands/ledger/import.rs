@@ -126,11 +126,12 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Outcome {
     signing::tip(&node)?;
     let node = node.patient();
     let key = args.credential_key.as_deref();
-    let issuer = Issuer::open(context, &node, &args.licence_type, key)?;
-    rows::check_header(&source, &issuer.licence_type)?;
+    let issuer = Issuer::open(context, &node, &args.licence_type, key, &args.out)?;
+    rows::check_header(&source, &issuer.licence_type)
+        .map_err(|failure| source::of_file(&args.file, failure))?;
     let mut checked = rows::check(&source, &issuer.licence_type, &issuer.secret);
     if checked.total == 0 {
-        return Err(source::empty());
+        return Err(source::of_file(&args.file, source::empty()));
     }
     let errors = args.errors.clone().unwrap_or_else(|| files::suffixed(&args.file, ".errors.csv"));
     faults_file::write(&errors, &args.file, &checked.faults)?;
@@ -336,8 +337,10 @@ fn answer(args: &ImportArgs, mut totals: Totals, faults: &[Fault], errors: &Path
     if !args.dry_run {
         let (issued, skipped) = (totals.issued, totals.skipped);
         lines.push(format!(
-            "{issued} issued in {} transactions, {skipped} issued before, {} refused",
-            totals.transactions, totals.rejected
+            "{issued} issued in {} transaction{}, {skipped} issued before, {} refused",
+            totals.transactions,
+            if totals.transactions == 1 { "" } else { "s" },
+            totals.rejected
         ));
         lines.push(format!("credentials in {}", args.out.display()));
     }

@@ -133,7 +133,7 @@ pub(super) fn issue(args: &IssueArgs, context: &Context) -> Outcome {
     let node = Node::of(context)?;
     let given = read_claims(&args.new)?;
     let key = args.new.credential_key.as_deref();
-    let issuer = Issuer::open(context, &node, &args.licence_type, key)?;
+    let issuer = Issuer::open(context, &node, &args.licence_type, key, &args.new.out)?;
     let operation = |licence| Operation::Issue { licence };
     make(&args.new, context, &issuer, &given, &Continues::Nothing, &operation)
 }
@@ -144,7 +144,8 @@ pub(super) fn supersede(args: &SupersedeArgs, context: &Context) -> Outcome {
     let given = read_claims(&args.new)?;
     let (previous, file) = previous(&args.previous, &args.new.out)?;
     let (code, record) = licence(&node, &previous)?;
-    let issuer = Issuer::open(context, &node, &code, args.new.credential_key.as_deref())?;
+    let key = args.new.credential_key.as_deref();
+    let issuer = Issuer::open(context, &node, &code, key, &args.new.out)?;
     let identifier = match file {
         _ if code.is_local() => None,
         Some(file) => Some(identifier_of(&node, &file)?),
@@ -167,7 +168,8 @@ pub(super) fn transfer_in(args: &TransferInArgs, context: &Context) -> Outcome {
     let given = read_claims(&args.new)?;
     let (previous, _) = previous(&args.previous, &args.new.out)?;
     let (code, _) = licence(&node, &previous)?;
-    let issuer = Issuer::open(context, &node, &code, args.new.credential_key.as_deref())?;
+    let key = args.new.credential_key.as_deref();
+    let issuer = Issuer::open(context, &node, &code, key, &args.new.out)?;
     let operation = |licence| Operation::TransferIn { previous, licence };
     make(&args.new, context, &issuer, &given, &Continues::Nothing, &operation)
 }

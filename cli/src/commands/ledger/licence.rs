@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use symbolon_credential::sd_jwt::{MAX_PRESENTATION_LEN, Parsed};
+use symbolon_genesis::document::DEFAULT_MAX_STALENESS_MS;
 use symbolon_ledger::{
     codes::Uscc,
     hash::Cid,
@@ -15,16 +16,16 @@ use symbolon_ledger::{
     records::LicenceRecord,
     state::StateKey,
 };
-use symbolon_verify::state_proof;
+use symbolon_verify::{instant, state_proof};
 
 use super::{
     shared::{committed_answer, plain},
-    trusted::from_genesis,
+    trusted::{DISTRUST, dated, from_genesis, proof_hint},
 };
 use crate::{
     args::Context,
     client::{Node, NodeError, from_base64url, text},
-    files,
+    clock, files,
     output::{Answer, Failure, Outcome, Status},
     signing::{self, Signer},
 };
@@ -138,12 +139,27 @@ pub(super) fn parse_cid(given: &str) -> Result<Cid, Failure> {
     }
     let cid = read_credential(path)?.claimed_cid();
     cid.ok_or_else(|| {
-        Failure::refused(
+        Failure::usage(
             "not_a_credential",
             format!("{}: its issuer is no agency of this ledger", path.display()),
             "give a credential that was issued with symbolon",
         )
     })
+}
+
+/// Refuses a licence's name where its text is wanted.
+///
+/// # Errors
+///
+/// When `path` is a cid, and no file has that name.
+pub(super) fn refuse_cid(path: &Path) -> Result<(), Failure> {
+    let cid = path.to_str().and_then(|text| text.parse::<Cid>().ok());
+    let Some(cid) = cid.filter(|_| !path.exists()) else { return Ok(()) };
+    Err(Failure::usage(
+        "cid_given",
+        format!("{cid} is a cid, which names a licence and does not show it"),
+        "`symbolon status CID` looks it up; give the licence's .sdjwt file here",
+    ))
 }
 
 /// Reads a credential or presentation.
@@ -156,7 +172,7 @@ pub(super) fn read_credential(path: &Path) -> Result<Parsed, Failure> {
     let limit = MAX_PRESENTATION_LEN as u64 + 2;
     let text = files::read_text(path, limit, "the credential")?;
     Parsed::parse(text.trim()).map_err(|e| {
-        Failure::refused(
+        Failure::usage(
             "malformed_presentation",
             format!("{} is not a credential: {e}", path.display()),
             "give the .sdjwt file as it was issued or presented",
@@ -210,8 +226,13 @@ pub(super) fn resume(args: &ReverseArgs, context: &Context) -> Outcome {
 /// `symbolon revoke`.
 pub(super) fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
     let cid = parse_cid(&args.change.licence)?;
-    let operation = Operation::Revoke { cid, class: args.reason.class() };
-    change(context, cid, args.change.by_province, "revoked", operation)
+    let class = args.reason.class();
+    let operation = Operation::Revoke { cid, class };
+    let mut answer = change(context, cid, args.change.by_province, "revoked", operation)?;
+    let class = class.name();
+    answer.text.push_str(&format!("\nunder the class {class} (--reason); a revocation is final"));
+    answer.json["revocation_class"] = class.into();
+    Ok(answer)
 }
 
 /// `symbolon transfer out`.
@@ -235,8 +256,12 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
         Ok(answer) => (answer, true),
         Err(NodeError::Problem(problem)) if problem.code == "unknown_licence" => {
             let body = problem.body;
+            let height = &body["height"];
+            // The absence names its height alone.
+            let block = node.get(&format!("/v1/blocks/{height}")).unwrap_or_default();
+            let as_of = json!({"height": height, "time": block["header"]["time"]});
             (
-                json!({"cid": cid.to_string(), "status": "none", "height": body["height"], "proof": body["proof"]}),
+                json!({"cid": cid.to_string(), "status": "none", "height": height, "as_of": as_of, "proof": body["proof"]}),
                 false,
             )
         }
@@ -248,7 +273,7 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     } else {
         lines.push("the ledger proves that it has no such licence".to_owned());
     }
-    lines.push(format!("as of       height {}", answer["height"]));
+    lines.extend(as_of_lines(&answer, &node));
     if let Some(genesis) = &args.genesis {
         let height = check_proof(&answer, &cid, found, genesis)?;
         answer["proof_checked"] = json!(true);
@@ -256,6 +281,31 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     }
     let answer = Answer::new(lines.join("\n"), answer);
     Ok(if found { answer } else { answer.with_status(Status::Unknown) })
+}
+
+/// The block that an answer rests on. One that is older than what a verdict may rest on says little
+/// of now, and that is said.
+fn as_of_lines(answer: &Value, node: &Node) -> Vec<String> {
+    let height = answer["height"].as_u64().unwrap_or_default();
+    let Some(time_ms) = instant::read(text(&answer["as_of"], "time")) else {
+        return vec![format!("as of       height {height}")];
+    };
+    let parameters = node.get("/v1/parameters").unwrap_or_default();
+    let bound = parameters["max_staleness_ms"].as_u64().unwrap_or(DEFAULT_MAX_STALENESS_MS);
+    let mut lines = vec![format!("as of       {}", dated(height, time_ms))];
+    lines.extend(old_line(time_ms, bound, clock::now_ms()));
+    lines
+}
+
+/// What is said of a block that is older than `bound`.
+fn old_line(time_ms: u64, bound: u64, now_ms: u64) -> Option<String> {
+    (now_ms.saturating_sub(time_ms) > bound).then(|| {
+        format!(
+            "WARNING     that is old: the node has no block since {}. The licence may have changed; \
+             the network may stand still (symbolon doctor)",
+            instant::text(time_ms)
+        )
+    })
 }
 
 fn status_lines(answer: &Value) -> Vec<String> {
@@ -294,13 +344,12 @@ fn status_lines(answer: &Value) -> Vec<String> {
 
 /// Checks the proof in an answer against the founding document; gives the height that it is of.
 fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result<u64, Failure> {
-    let refuse = |what: String| {
-        Failure::refused("bad_proof", what, "do not rely on this node; ask another one")
-    };
+    let refuse = |what: String| Failure::refused("bad_proof", what, DISTRUST);
     let trust = from_genesis(genesis)?;
     let proof = from_base64url(text(answer, "proof"));
     let proof = proof.ok_or_else(|| refuse("the answer has no proof".to_owned()))?;
-    let checked = state_proof::check(&proof, &trust).map_err(|e| refuse(e.to_string()))?;
+    let checked = state_proof::check(&proof, &trust)
+        .map_err(|e| Failure::refused("bad_proof", e.to_string(), proof_hint(&e)))?;
     let key = StateKey::Licence(*cid);
     let proven = checked.get::<LicenceRecord>(&key).map_err(|e| refuse(e.to_string()))?;
     let fits = match proven {
@@ -368,6 +417,15 @@ mod tests {
         assert_eq!(code(b"\xff\xfe"), "not_utf8");
         assert_eq!(code(b"a~b~"), "malformed_presentation");
         assert_eq!(code(&vec![b'a'; MAX_PRESENTATION_LEN + 3]), "file_too_large");
+    }
+
+    #[test]
+    fn a_block_is_called_old_once_no_verdict_may_rest_on_it() {
+        let said = |age: u64| old_line(1_795_449_600_000, 60_000, 1_795_449_600_000 + age);
+        assert_eq!(said(60_000), None);
+        let line = said(60_001).unwrap();
+        assert!(line.contains("no block since 2026-11-23T16:00:00Z."), "{line}");
+        assert!(line.contains("symbolon doctor"), "{line}");
     }
 
     #[test]

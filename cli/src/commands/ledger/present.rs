@@ -22,7 +22,7 @@ use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey};
 use symbolon_verify::{instant, judge::MAX_PRESENTATION_AGE_S};
 
 use super::{
-    licence::read_credential,
+    licence::{read_credential, refuse_cid},
     shared::{parse_province, plain},
     staple::{self, Subject},
 };
@@ -139,6 +139,7 @@ struct Presented {
 /// Runs the command.
 pub(super) fn run(args: &PresentArgs, context: &Context) -> Outcome {
     let drawing = args.qr.as_deref().map(Drawing::parse).transpose()?;
+    refuse_cid(&args.file)?;
     let credential = read_credential(&args.file)?;
     check_targets(args, drawing.as_ref())?;
     let presented = present(args, context, &credential)?;
@@ -226,7 +227,7 @@ fn fetch_staple(
         )
     })?;
     let staple = staple::fetch(&Node::of(context)?, &subject, &args.province)?;
-    staple::write(path, &staple)?;
+    staple::write(path, &staple, &subject, context)?;
     Ok(staple.height)
 }
 
@@ -249,7 +250,12 @@ fn text(
     for (what, path) in files {
         lines.extend(path.map(|path| format!("{what:<8} {}", path.display())));
     }
-    lines.push(format!("shows    {}", plain(&presented.shown.join(", "))));
+    lines.push(match presented.shown.is_empty() {
+        true => {
+            "shows    nothing beyond type, issuer, dates and where its status stands".to_owned()
+        }
+        false => format!("shows    {}", plain(&presented.shown.join(", "))),
+    });
     lines.join("\n")
 }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use symbolon_credential::encoding::to_base64url;
 use symbolon_ledger::{hash::TransactionId, receipt::MAX_RECEIPT_BYTES};
 use symbolon_verify::receipt::{self, ReceiptError};
@@ -14,7 +14,7 @@ use symbolon_verify::receipt::{self, ReceiptError};
 use super::trusted::{Believed, Inclusions, dated, header_hint, is_unreached};
 use crate::{
     args::Context,
-    client::Node,
+    client::{Node, NodeError, text},
     files,
     output::{Answer, Failure, Outcome, Status},
     targets::{self, Kind},
@@ -68,7 +68,8 @@ pub(super) fn run(command: &ReceiptCommand, context: &Context) -> Outcome {
 }
 
 fn get(args: &GetArgs, context: &Context) -> Outcome {
-    let bytes = Node::of(context)?.receipt(&args.id)?;
+    let node = Node::of(context)?;
+    let bytes = node.receipt(&args.id).map_err(|error| not_there(&node, &args.id, error))?;
     let receipt = to_base64url(&bytes);
     let text = match &args.out {
         None => receipt.clone(),
@@ -79,6 +80,48 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     };
     let answer = json!({"id": args.id.to_string(), "receipt": receipt, "file": args.out});
     Ok(Answer::new(text, answer))
+}
+
+/// Why there is no receipt: where the transaction stands, as the node sees it.
+fn not_there(node: &Node, id: &TransactionId, error: NodeError) -> Failure {
+    let failure = Failure::from(error);
+    if !["not_committed", "unknown_transaction"].contains(&failure.code.as_str()) {
+        return failure;
+    }
+    match node.transaction(id) {
+        Ok(standing) => standing_in_words(&standing, failure),
+        Err(_) => failure,
+    }
+}
+
+fn standing_in_words(standing: &Value, failure: Failure) -> Failure {
+    const WAIT: &str = "ask again after the next block; `symbolon doctor` says whether any is made";
+    let (tip, known_from) = (&standing["tip"], &standing["known_from"]);
+    let last = &standing["last_failure"];
+    let refusal = |of: &Value| text(of, "code").replace('_', " ");
+    let (message, hint) = match text(standing, "state") {
+        "pending" if last.is_null() => {
+            (format!("the transaction waits, and is in no block up to height {tip}"), WAIT)
+        }
+        "pending" => (
+            format!("the transaction waits, since the ledger refuses it now: {}", refusal(last)),
+            text(last, "hint"),
+        ),
+        "rejected" => (
+            format!("the transaction was refused, and this node dropped it: {}", refusal(standing)),
+            text(standing, "hint"),
+        ),
+        "expired" => (
+            "the transaction was not committed while it was valid, and never will be".to_owned(),
+            "nothing of it happened: run its command again",
+        ),
+        "unknown" => (
+            format!("the node knows no such transaction of the heights {known_from} to {tip}"),
+            "ask the node to which it was submitted; what was refused at once is known nowhere",
+        ),
+        _ => return failure,
+    };
+    Failure { message, hint: hint.to_owned(), ..failure }
 }
 
 fn refused(message: String, hint: impl Into<String>) -> Failure {
@@ -120,4 +163,28 @@ fn verify(args: &VerifyArgs) -> Outcome {
         dated(header.height, header.time_ms),
     );
     Ok(Answer::new(text, answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_without_a_receipt_is_told_by_where_it_stands() {
+        let check = |standing: Value, message: &str, hint: &str| {
+            let failure = Failure::refused("not_committed", "as the node says", "x");
+            let told = standing_in_words(&standing, failure);
+            assert_eq!(told.code, "not_committed");
+            assert!(told.message.contains(message), "{standing}: {}", told.message);
+            assert!(told.hint.contains(hint), "{standing}: {}", told.hint);
+        };
+        let refused = json!({"code": "slot_used", "hint": "take another"});
+        check(json!({"state": "pending", "tip": 7}), "in no block up to height 7", "doctor");
+        check(json!({"state": "pending", "last_failure": refused}), "slot used", "take another");
+        let dropped = json!({"state": "rejected", "code": "slot_used", "hint": "take another"});
+        check(dropped, "dropped it: slot used", "take another");
+        check(json!({"state": "expired"}), "never will be", "run its command again");
+        check(json!({"state": "unknown", "tip": 7, "known_from": 3}), "heights 3 to 7", "ask");
+        check(json!({"state": "committed"}), "as the node says", "x");
+    }
 }

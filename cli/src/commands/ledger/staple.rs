@@ -10,8 +10,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use symbolon_credential::{encoding::to_base64url, sd_jwt::Parsed};
 use symbolon_ledger::{
-    codes::ProvinceCode, hash::Cid, inclusion::MAX_INCLUSION_BYTES,
-    state_proof::MAX_STATE_PROOF_BYTES,
+    codec,
+    codes::ProvinceCode,
+    hash::Cid,
+    inclusion::MAX_INCLUSION_BYTES,
+    state::StateKey,
+    state_proof::{MAX_STATE_PROOF_BYTES, StateProof},
 };
 
 use super::{
@@ -22,6 +26,7 @@ use super::{
 use crate::{
     args::Context,
     client::{Node, NodeError, escape, from_base64url, text},
+    files,
     output::{Answer, Failure, Outcome, Status},
     targets::{self, Kind},
 };
@@ -138,13 +143,35 @@ pub(crate) fn fetch(
     }
 }
 
-/// Writes a staple as its exact bytes, to be carried beside the licence.
+/// Writes a staple of `subject` as its exact bytes, to be carried beside the licence; says so when the
+/// file held that of another licence.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
-pub(crate) fn write(path: &Path, staple: &Staple) -> Result<(), Failure> {
-    targets::write(path, &staple.proof, Kind::StateProof)
+pub(crate) fn write(
+    path: &Path,
+    staple: &Staple,
+    subject: &Subject,
+    context: &Context,
+) -> Result<(), Failure> {
+    let of_another = is_of_another(path, &subject.cid);
+    targets::write(path, &staple.proof, Kind::StateProof)?;
+    if of_another {
+        let file = path.display();
+        context.output.note(format!("note: {file} held the proof of another licence; replaced"));
+    }
+    Ok(())
+}
+
+/// Whether a file holds a state proof that says nothing of the licence.
+fn is_of_another(path: &Path, cid: &Cid) -> bool {
+    // Only a file is looked at: reading from a pipe would take from it, or wait.
+    let bytes = path.is_file().then(|| files::read(path, MAX_STATE_PROOF_BYTES as u64, "it"));
+    let Some(Ok(bytes)) = bytes else { return false };
+    let key = StateKey::Licence(*cid).encode();
+    let proof = codec::decode::<StateProof>(&bytes, MAX_STATE_PROOF_BYTES);
+    proof.is_ok_and(|proof| !proof.entries.iter().any(|entry| entry.key[..] == key[..]))
 }
 
 /// Runs the command.
@@ -168,7 +195,7 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     let said = match &args.out {
         None => proof.clone(),
         Some(path) => {
-            write(path, &staple)?;
+            write(path, &staple, &subject, context)?;
             let what =
                 if staple.is_there { "the licence" } else { "that there is no such licence" };
             let (bytes, height) = (staple.proof.len(), staple.height);

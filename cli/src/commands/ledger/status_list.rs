@@ -134,12 +134,16 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
         Some(path) => {
             refuse_older(path, &parsed)?;
             targets::write(path, token.as_bytes(), Kind::StatusList)?;
-            let path = path.display();
             format!(
-                "{} of height {}, {} bytes, written to {path}\ncheck it: symbolon status-list verify {path}",
+                "{} of height {}, {} bytes, written to {}\n\
+                 check it, best with the URL of another province's node: \
+                 symbolon status-list verify {} --node {}",
                 found.uri(),
                 ledger.height,
-                token.len()
+                token.len(),
+                path.display(),
+                files::in_command(path),
+                node.url()
             )
         }
     };

@@ -21,6 +21,7 @@ use symbolon_ledger::{
 use symbolon_verify::{
     instant,
     offline::age,
+    state_proof::StateProofError,
     trust::{Anchor, BundleError, HeaderError, PinError, Trust},
 };
 
@@ -126,7 +127,10 @@ impl Source {
     pub(super) fn check_file(&self, path: &Path, link: Option<&[u8]>) -> Result<Trust, Failure> {
         let limit = MAX_TRUST_BUNDLE_BYTES as u64;
         let bytes = files::read(path, limit, "the trust bundle")?;
-        self.check(&bytes, link)
+        self.check(&bytes, link).map_err(|failure| {
+            let message = format!("{}: {}", path.display(), failure.message);
+            Failure { message, ..failure }
+        })
     }
 }
 
@@ -151,6 +155,10 @@ pub(super) fn not_believed(error: &BundleError) -> Failure {
         BundleError::Future(_) => {
             ("clock_behind", "set the clock of this machine; the bundle may be good")
         }
+        BundleError::Encoding(_) => (
+            "bad_trust_bundle",
+            "this is no trust bundle, or not a whole one: `symbolon trust-bundle get --out FILE` writes one",
+        ),
         _ => (
             "bad_trust_bundle",
             "ask another node for it, and check that the genesis or the pin is of the same chain",
@@ -172,6 +180,23 @@ pub(super) fn header_hint(error: &HeaderError) -> String {
             "keep both files as evidence, tell the provinces, and rely on neither block".to_owned()
         }
         _ => "ask another node for it; check that what you trust is of the same chain".to_owned(),
+    }
+}
+
+/// What to do about a node whose answer its own proof does not show.
+pub(super) const DISTRUST: &str = "do not rely on this node; ask another one";
+
+/// What to do about a node's proof that does not hold. Where the chains differ, it is as likely that
+/// what was given to believe is the wrong file.
+pub(super) const fn proof_hint(error: &StateProofError) -> &'static str {
+    match error {
+        StateProofError::Header(
+            HeaderError::OtherChain { .. } | HeaderError::OtherGenesis { .. },
+        ) => {
+            "the node, or the founding document or trust bundle that you gave, is of another chain: \
+             compare both with the network that you mean"
+        }
+        _ => DISTRUST,
     }
 }
 

@@ -18,7 +18,10 @@ use symbolon_credential::{elc1, sd_jwt::MAX_PRESENTATION_LEN};
 use symbolon_ledger::codes::ProvinceCode;
 use symbolon_verify::verdict::Outcome as Judged;
 
-use super::shared::{parse_province, plain};
+use super::{
+    licence::refuse_cid,
+    shared::{parse_province, plain},
+};
 use crate::{
     args::Context,
     client::{Node, text},
@@ -41,7 +44,7 @@ mod headline;
 pub(crate) struct VerifyArgs {
     /// A file (text, or a PNG or JPEG of a QR code), the presented text itself, the link of a
     /// ticket, or - for standard input
-    #[arg(value_name = "FILE|TEXT|URL|-", required_unless_present = "challenge")]
+    #[arg(value_name = "FILE|TEXT|IMAGE|URL|-", required_unless_present = "challenge")]
     presentation: Option<String>,
     /// Judge dates and recognition at this time: YYYY-MM-DD, or an RFC 3339 instant
     #[arg(long, value_name = "TIME")]
@@ -154,6 +157,14 @@ fn read(argument: &str, offline: bool) -> Result<String, Failure> {
     if is_like_one(argument) && !path.exists() {
         return Ok(argument.trim().to_owned());
     }
+    refuse_cid(path)?;
+    if !path.exists() && is_code_in_small_letters(argument) {
+        return Err(Failure::usage(
+            "no_presentation",
+            "this is no code of a licence: its text begins with ELC1: in capitals",
+            "give it as it was scanned, since every capital counts; scan the code again",
+        ));
+    }
     let what = "the presentation";
     let bytes = files::read(path, picture::MAX_BYTES, what)?;
     if picture::form(&bytes).is_some() {
@@ -170,7 +181,7 @@ fn read(argument: &str, offline: bool) -> Result<String, Failure> {
                 "{} is neither the text of a licence nor a picture of its code",
                 path.display()
             ),
-            "a licence's text begins with eyJ or ELC1:",
+            "a licence's text begins with eyJ, or with ELC1: in capitals",
         ));
     }
     Ok(content.to_owned())
@@ -179,6 +190,12 @@ fn read(argument: &str, offline: bool) -> Result<String, Failure> {
 /// Whether a text has the outward form of a presentation, whole or not.
 fn is_like_one(text: &str) -> bool {
     ["eyJ", elc1::PREFIX].iter().any(|start| text.starts_with(start)) || text.contains('~')
+}
+
+/// Whether a text begins as a code's, but for its capitals.
+fn is_code_in_small_letters(text: &str) -> bool {
+    let start = text.get(..elc1::PREFIX.len()).unwrap_or_default();
+    start.eq_ignore_ascii_case(elc1::PREFIX)
 }
 
 fn not_offline() -> Failure {
@@ -192,6 +209,7 @@ fn not_offline() -> Failure {
 /// A verdict for people: claims masked, or with `show_all` whole.
 fn show(verdict: &Value, show_all: bool) -> String {
     let mut lines = vec![plain(&headline::headline(verdict))];
+    lines.extend(headline::binding_fault(verdict).map(|why| plain(&format!("Why 原因: {why}"))));
     let message = &verdict["message"];
     lines.extend([plain(text(message, "en")), plain(text(message, "zh")), String::new()]);
     let mut line = |label: &str, value: String| {
@@ -306,10 +324,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_holders_signature_stands_above() {
+        let detail = "this node gave no such challenge";
+        let check = |reason: &str, expected: bool| {
+            let verdict = json!({"outcome": "invalid", "reason": reason,
+                "checks": [{"name": "holder_binding", "result": "fail", "detail": detail}]});
+            let shown = show(&verdict, false);
+            let second = shown.lines().nth(1).unwrap_or_default();
+            assert_eq!(second == format!("Why 原因: {detail}"), expected, "{shown}");
+        };
+        check("bad_holder_binding", true);
+        check("revoked", false);
+    }
+
+    #[test]
     fn text_is_told_from_files() {
         assert_eq!(read("ELC1:ABC", false).unwrap(), "ELC1:ABC");
         assert_eq!(read("a.b.c~d~", true).unwrap(), "a.b.c~d~");
         assert_eq!(read("no-such-file", false).unwrap_err().code, "unreadable_file");
+        assert_eq!(read(&"0a".repeat(32), false).unwrap_err().code, "cid_given");
+        assert_eq!(read("elc1:abc", false).unwrap_err().code, "no_presentation");
         assert_eq!(read("https://a.example/x", false).unwrap_err().code, "no_ticket_link");
         let link = "http://127.0.0.1:1/t/AAAAAAAAAAAAAAAAAAAAAA";
         assert_eq!(read(link, true).unwrap_err().code, "link_offline");

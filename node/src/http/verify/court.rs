@@ -31,7 +31,7 @@ use crate::{
         Server,
         callers::Caller,
         error::Problem,
-        extract::{code, to_base64url},
+        extract::{PROVINCES, code, to_base64url},
         registries::find_parameters,
     },
     storage::{StorageError, View},
@@ -188,11 +188,10 @@ impl<'a, 'v> Court<'a, 'v> {
     }
 
     fn province(&self, text: &str) -> Result<ProvinceCode, Problem> {
-        let hint = "GET /v1/provinces lists the provinces of this chain";
-        let province: ProvinceCode = code(text, "bad_province", hint)?;
+        let province: ProvinceCode = code(text, "bad_province", PROVINCES)?;
         if self.view.shared::<ProvinceRecord>(&StateKey::Province(province))?.is_none() {
             let detail = format!("recognising_province: no province {province}");
-            return Err(Problem::bad("bad_province", detail, hint));
+            return Err(Problem::bad("bad_province", detail, PROVINCES));
         }
         Ok(province)
     }
@@ -224,7 +223,11 @@ fn why_late(engine: &EngineStatus) -> Option<Unavailable> {
 fn read_instant(text: &str) -> Result<u64, Problem> {
     instant::read(text).ok_or_else(|| {
         let hint = "give an instant such as 2026-11-23T08:00:00Z, or a day such as 2026-11-23";
-        Problem::bad("bad_at", "at is no time since 1970", hint)
+        Problem::bad(
+            "bad_at",
+            "at is neither a day of the form YYYY-MM-DD nor an RFC 3339 instant, from 1970 on",
+            hint,
+        )
     })
 }
 

@@ -15,7 +15,7 @@ use symbolon_ledger::{
 };
 use symbolon_verify::state_proof::{self, StateProofError};
 
-use super::super::trusted::{Believed, dated, header_hint, is_unreached};
+use super::super::trusted::{Believed, DISTRUST, dated, header_hint, is_unreached, proof_hint};
 use crate::{
     client::{Node, NodeError, from_base64url, text},
     output::{Failure, Status},
@@ -88,9 +88,7 @@ fn check(
     record: &ProposalRecord,
     believed: &Believed,
 ) -> Result<String, Failure> {
-    let refuse = |what: String| {
-        Failure::refused("bad_proof", what, "do not rely on this node; ask another one")
-    };
+    let refuse = |what: String| Failure::refused("bad_proof", what, DISTRUST);
     let trust = believed.trust()?;
     let proof = from_base64url(text(answer, "proof"));
     let proof = proof.ok_or_else(|| refuse("the answer has no proof".to_owned()))?;
@@ -99,7 +97,10 @@ fn check(
             let message = format!("its proof cannot be checked yet: {error}");
             Failure::new(Status::Undetermined, "more_needed", message, header_hint(e))
         }
-        _ => refuse(format!("its proof proves nothing: {error}")),
+        _ => {
+            let message = format!("its proof proves nothing: {error}");
+            Failure::refused("bad_proof", message, proof_hint(&error))
+        }
     })?;
     let unproven = |e: state_proof::LookupError| refuse(e.to_string());
     let proven: Option<ProposalRecord> =

@@ -71,7 +71,7 @@ pub(crate) fn check_header(
     }
     let labels: Vec<&str> = licence_type.claims.iter().map(|c| c.label_zh.as_str()).collect();
     let accepted = format!("the columns of {} are: {}", licence_type.code, labels.join(","));
-    let refuse = |code: &str, what: String| Err(Failure::refused(code, what, accepted.clone()));
+    let refuse = |code: &str, what: String| Err(Failure::usage(code, what, accepted.clone()));
     let mut keys = Vec::new();
     for column in &source.columns {
         let Some(spec) = claims::find(licence_type, column) else {

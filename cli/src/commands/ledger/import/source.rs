@@ -87,7 +87,7 @@ impl Source {
     ///
     /// When it cannot be read, is no such file, or its header cannot be understood.
     pub(crate) fn read(path: &Path, declared: Declared) -> Result<Self, Failure> {
-        let bytes = files::read(path, MAX_FILE_BYTES, "the file of licences")?;
+        let bytes = files::read(path, MAX_FILE_BYTES, "the file of licences").map_err(or_split)?;
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let by_name = match extension.to_ascii_lowercase().as_str() {
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
@@ -95,6 +95,7 @@ impl Source {
             _ => None,
         };
         Self::parse(bytes, Declared { format: declared.format.or(by_name), ..declared })
+            .map_err(|failure| of_file(path, failure))
     }
 
     fn parse(bytes: Vec<u8>, declared: Declared) -> Result<Self, Failure> {
@@ -111,7 +112,7 @@ impl Source {
             let header = places.next().ok_or_else(empty)?;
             let (row, first) = (header.row, header.range.end);
             source.columns = source.fields(&header).map_err(|fault| {
-                Failure::refused(
+                Failure::usage(
                     fault.code,
                     format!("row {row}, the header, cannot be read"),
                     fault.hint,
@@ -238,6 +239,21 @@ impl Places<'_> {
         }
         (self.bytes.len(), !quoted)
     }
+}
+
+/// A failure of the whole file, with the file's name.
+pub(super) fn of_file(path: &Path, failure: Failure) -> Failure {
+    let message = format!("{}: {}", path.display(), failure.message);
+    Failure { message, ..failure }
+}
+
+/// The failure of a file that is too long, which can be imported in parts.
+fn or_split(failure: Failure) -> Failure {
+    if failure.code != "file_too_large" {
+        return failure;
+    }
+    let hint = "split it, and import the parts into the same --out";
+    Failure { hint: hint.to_owned(), ..failure }
 }
 
 /// The failure of a file without rows.

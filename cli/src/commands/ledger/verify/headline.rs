@@ -33,6 +33,14 @@ pub(super) fn headline(verdict: &Value) -> String {
     }
 }
 
+/// What is wrong with the holder's signature, when that decides: the message is the same for a forgery
+/// and for a presentation that was made for somebody else.
+pub(super) fn binding_fault(verdict: &Value) -> Option<&str> {
+    let checks = verdict["checks"].as_array()?;
+    let check = checks.iter().find(|check| text(check, "name") == "holder_binding")?;
+    (text(verdict, "reason") == "bad_holder_binding").then(|| text(check, "detail"))
+}
+
 /// The asking province, in English and Chinese: a verdict names it at the beginning of its message
 /// and nowhere else (`docs/spec/verdict.md`).
 fn asking(message: &Value) -> (&str, &str) {

@@ -279,7 +279,7 @@ fn read_instant(text: &str) -> Result<u64, Failure> {
     instant::read(text).ok_or_else(|| {
         Failure::usage(
             "bad_at",
-            "--at is no time since 1970",
+            "--at is neither a day of the form YYYY-MM-DD nor an RFC 3339 instant, from 1970 on",
             "give a day such as 2026-11-23, or an instant such as 2026-11-23T08:00:00Z",
         )
     })

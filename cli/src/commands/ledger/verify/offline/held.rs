@@ -12,7 +12,7 @@ use symbolon_verify::{
 };
 
 use super::{
-    super::super::trusted::{from_genesis, header_hint, is_unreached},
+    super::super::trusted::{DISTRUST, from_genesis, header_hint, is_unreached, proof_hint},
     Limits, OfflineArgs, Question, Status, answer, no_answer, read_presentation,
 };
 use crate::{
@@ -78,7 +78,10 @@ impl OfflineArgs {
                 let message = format!("its proof cannot be checked yet: {error}");
                 Failure::new(Status::Undetermined, "more_needed", message, header_hint(e))
             }
-            _ => contradicted(&format!("its proof proves nothing: {error}")),
+            _ => Failure {
+                hint: proof_hint(&error).to_owned(),
+                ..contradicted(&format!("its proof proves nothing: {error}"))
+            },
         })?;
         let states = [state];
         let limits = Limits::of(&states, self.genesis.as_deref()).map_err(no_answer)?;
@@ -123,9 +126,8 @@ fn shown(theirs: (Outcome, Option<Reason>), own: (Outcome, Option<Reason>)) -> S
 }
 
 fn contradicted(what: &str) -> Failure {
-    let hint = "do not rely on this node; ask another one";
     let message = format!("the node cannot be believed: {what}");
-    Failure::new(Status::Undetermined, "bad_proof", message, hint)
+    Failure::new(Status::Undetermined, "bad_proof", message, DISTRUST)
 }
 
 #[cfg(test)]
