@@ -13,7 +13,7 @@ use symbolon_consensus::{
     Effect, Input, Timer, TimerStep,
     timing::{AWAY, LONGEST, PRECOMMIT, PROPOSE, REBROADCAST},
 };
-use symbolon_ledger::{block::Header, hash::BlockHash};
+use symbolon_ledger::{block::Header, hash::Digest};
 
 /// A validator that does not propose in round 0 of height 1.
 fn bystander() -> usize {
@@ -198,7 +198,7 @@ fn a_round_without_a_block_ends_when_a_quorum_has_precommitted_nothing_and_not_b
     let [first, second, third] = others().try_into().unwrap();
     let wait = u64::try_from(PRECOMMIT.as_millis()).unwrap();
     assert_eq!(hear(first, None), None);
-    assert_eq!(hear(second, Some(BlockHash([7; 32]))), None);
+    assert_eq!(hear(second, Some(Digest([7; 32]))), None);
     // A quorum for this or that: the fourth may yet commit the block.
     assert_eq!(hear(third, None), Some(wait));
     // As this node does not: it has seen no proposal.

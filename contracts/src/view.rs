@@ -5,9 +5,14 @@
 //! once. What a transaction overwrites is kept until its last operation has applied, so that a
 //! refused transaction leaves no trace. Which records may be written is not decided here.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "what an overlay holds is looked up many times and gone through once, into an ordered map"
+)]
+
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     fmt,
     sync::Arc,
 };
@@ -80,9 +85,9 @@ fn encode_as<R: Held>(record: &AnyRecord) -> Vec<u8> {
 /// What a block has written so far, on top of the state after its parent.
 pub struct Overlay<'a, V: StateView> {
     base: &'a V,
-    entries: BTreeMap<StateKey, Entry>,
+    entries: HashMap<StateKey, Entry>,
     /// What the current transaction has overwritten.
-    undo: BTreeMap<StateKey, Option<Entry>>,
+    undo: HashMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
     /// How many bounded operations each group has said in this block.
@@ -103,7 +108,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     /// Nothing written yet.
     #[must_use]
     pub fn new(base: &'a V) -> Self {
-        let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (entries, undo, applied) = (HashMap::new(), HashMap::new(), BTreeSet::new());
         Self { base, entries, undo, applied, bounded_operations: BTreeMap::new(), work: 0 }
     }
 
@@ -124,14 +129,17 @@ impl<'a, V: StateView> Overlay<'a, V> {
     /// The record at `key`, as the operations so far have left it.
     pub(crate) fn get<R: Held>(&mut self, key: &StateKey) -> Result<Option<Arc<R>>, StateFault> {
         self.work += 1;
-        if !self.entries.contains_key(key) {
-            let record = read::<V, R>(self.base, key)?.map(|r| Arc::new(r) as AnyRecord);
-            let entry = Entry { in_base: record.is_some(), record, written: None };
-            self.entries.insert(key.clone(), entry);
-        }
-        let Some(record) = self.entries.get(key).and_then(|e| e.record.clone()) else {
-            return Ok(None);
+        let record = match self.entries.get(key) {
+            Some(entry) => entry.record.clone(),
+            None => {
+                let record = read::<V, R>(self.base, key)?.map(|r| Arc::new(r) as AnyRecord);
+                let in_base = record.is_some();
+                let entry = Entry { in_base, record: record.clone(), written: None };
+                self.entries.insert(key.clone(), entry);
+                record
+            }
         };
+        let Some(record) = record else { return Ok(None) };
         match record.downcast::<R>() {
             Ok(record) => Ok(Some(record)),
             Err(_) => Err(StateFault(format!("record {key:?} was read as another kind"))),
@@ -190,12 +198,18 @@ impl<'a, V: StateView> Overlay<'a, V> {
     fn write<R: Held>(&mut self, key: StateKey, record: Option<Arc<R>>) -> Result<(), StateFault> {
         self.work += 1;
         self.remember(&key);
-        let in_base = match self.entries.get(&key) {
-            Some(entry) => entry.in_base,
-            None => self.base.get(&key)?.is_some(),
-        };
         let record = record.map(|r| r as AnyRecord);
-        self.entries.insert(key, Entry { record, in_base, written: Some(encode_as::<R>) });
+        let written = Some(encode_as::<R> as fn(&AnyRecord) -> Vec<u8>);
+        match self.entries.entry(key) {
+            hash_map::Entry::Occupied(mut known) => {
+                let in_base = known.get().in_base;
+                known.insert(Entry { record, in_base, written });
+            }
+            hash_map::Entry::Vacant(place) => {
+                let in_base = self.base.get(place.key())?.is_some();
+                place.insert(Entry { record, in_base, written });
+            }
+        }
         Ok(())
     }
 
@@ -223,7 +237,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
 
     /// Takes back what the current transaction wrote.
     pub(crate) fn undo(&mut self) {
-        for (key, before) in std::mem::take(&mut self.undo) {
+        for (key, before) in self.undo.drain() {
             match before {
                 Some(entry) => self.entries.insert(key, entry),
                 None => self.entries.remove(&key),

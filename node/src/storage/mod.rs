@@ -62,8 +62,10 @@ use view::Depth;
 /// Memory for blocks of the database read lately. Four nodes share a small machine in the
 /// demonstration network.
 const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// The cache finds out by itself how large what it holds is.
+const ESTIMATED_BY_ITSELF: usize = 0;
 /// Memory for writes not yet sorted into files, over all column families.
-const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+const WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Files that the database keeps open.
 const MAX_OPEN_FILES: i32 = 512;
 /// Background threads of the database for flushes and compactions.
@@ -377,7 +379,8 @@ fn open_database(path: &Path) -> Result<DB, StorageError> {
 }
 
 fn open_families(path: &Path, names: &[&str]) -> Result<DB, StorageError> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    // Readers and the engine look into it at once: this kind takes no lock for that.
+    let cache = Cache::new_hyper_clock_cache(BLOCK_CACHE_BYTES, ESTIMATED_BY_ITSELF);
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
