@@ -70,8 +70,9 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 const MAX_OPEN_FILES: i32 = 512;
 /// Background threads of the database for flushes and compactions.
 const BACKGROUND_JOBS: i32 = 2;
-/// Size of a piece of an index or a filter: that of a block of data.
-const METADATA_BLOCK_BYTES: usize = 4 * 1024;
+/// Size of a piece of an index or a filter: a filter of so many bytes is over 26,000 keys, and each
+/// file has few enough pieces to find one fast.
+const METADATA_BLOCK_BYTES: usize = 32 * 1024;
 /// Bits a key in the filters that answer "not here" without a read.
 const BLOOM_BITS: f64 = 10.0;
 /// Size of the filter over what is not yet in a file, as a share of the buffer: some 30 bits for a
