@@ -43,7 +43,7 @@ const CONNECTIONS: usize = 32;
 /// Bytes of a mebibyte.
 const MIB: f64 = 1_048_576.0;
 /// Most memory of a node that has all of the licences and serves, in MiB.
-const MOST_MIB: f64 = 512.0;
+pub(super) const MOST_MIB: f64 = 512.0;
 /// Most bytes on disk for a licence and node.
 const MOST_BYTES: f64 = 450.0;
 /// Longest start after a clean stop, and after `kill -9`, in seconds.

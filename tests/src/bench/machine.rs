@@ -8,14 +8,15 @@ use std::{
 
 use crate::devnet::Devnet;
 
-use super::report::{Figure, Section, Target};
+use super::{
+    growth::MOST_MIB,
+    report::{Figure, Section, Target},
+};
 
 /// Longest start of a network, in seconds.
 const START_SECONDS: f64 = 10.0;
 /// Most of a core that an idle node may use, in percent.
 const IDLE_PERCENT: f64 = 1.0;
-/// Most memory that an idle node may hold, in MiB.
-const IDLE_MIB: f64 = 200.0;
 /// Clock ticks a second, as `sysconf(_SC_CLK_TCK)` says on every Linux.
 const TICKS: f64 = 100.0;
 
@@ -52,7 +53,7 @@ pub fn idle(net: &Devnet, span: Duration) -> Section {
                 .of("of a core allowed", IDLE_PERCENT)
                 .with(Target::AtMost(1.0)),
             Figure::new("resident memory, largest node", most("VmRSS:"), "MiB")
-                .of("allowed", IDLE_MIB)
+                .of("allowed with five million licences", MOST_MIB)
                 .with(Target::AtMost(1.0)),
             Figure::new("its peak so far, under load", most("VmHWM:"), "MiB"),
         ],
