@@ -385,7 +385,7 @@ fn problem(status: u16, body: Value) -> Problem {
 
 /// Text of a problem document for people: cut to [`MAX_PROBLEM_TEXT`], and with what would give a
 /// terminal orders written out. A link may lead to a stranger's node.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(MAX_PROBLEM_TEXT).collect();
     let mark = if cut.len() < text.len() { "…" } else { "" };
     symbolon_verify::display::escaped(&cut) + mark

@@ -5,14 +5,9 @@
 //! once. What a transaction overwrites is kept until its last operation has applied, so that a
 //! refused transaction leaves no trace. Which records may be written is not decided here.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "what an overlay holds is looked up many times and gone through once, into an ordered map"
-)]
-
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     fmt,
     sync::Arc,
 };
@@ -85,9 +80,9 @@ fn encode_as<R: Held>(record: &AnyRecord) -> Vec<u8> {
 /// What a block has written so far, on top of the state after its parent.
 pub struct Overlay<'a, V: StateView> {
     base: &'a V,
-    entries: HashMap<StateKey, Entry>,
+    entries: BTreeMap<StateKey, Entry>,
     /// What the current transaction has overwritten.
-    undo: HashMap<StateKey, Option<Entry>>,
+    undo: BTreeMap<StateKey, Option<Entry>>,
     /// Transactions of this block.
     applied: BTreeSet<TransactionId>,
     /// How many bounded operations each group has said in this block.
@@ -108,7 +103,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
     /// Nothing written yet.
     #[must_use]
     pub fn new(base: &'a V) -> Self {
-        let (entries, undo, applied) = (HashMap::new(), HashMap::new(), BTreeSet::new());
+        let (entries, undo, applied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { base, entries, undo, applied, bounded_operations: BTreeMap::new(), work: 0 }
     }
 
@@ -201,11 +196,11 @@ impl<'a, V: StateView> Overlay<'a, V> {
         let record = record.map(|r| r as AnyRecord);
         let written = Some(encode_as::<R> as fn(&AnyRecord) -> Vec<u8>);
         match self.entries.entry(key) {
-            hash_map::Entry::Occupied(mut known) => {
+            btree_map::Entry::Occupied(mut known) => {
                 let in_base = known.get().in_base;
                 known.insert(Entry { record, in_base, written });
             }
-            hash_map::Entry::Vacant(place) => {
+            btree_map::Entry::Vacant(place) => {
                 let in_base = self.base.get(place.key())?.is_some();
                 place.insert(Entry { record, in_base, written });
             }
@@ -237,7 +232,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
 
     /// Takes back what the current transaction wrote.
     pub(crate) fn undo(&mut self) {
-        for (key, before) in self.undo.drain() {
+        for (key, before) in std::mem::take(&mut self.undo) {
             match before {
                 Some(entry) => self.entries.insert(key, entry),
                 None => self.entries.remove(&key),

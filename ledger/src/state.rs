@@ -17,7 +17,7 @@ use crate::{
 pub const MAX_STATE_KEY_BYTES: usize = 128;
 
 /// A place in the state. The record that may stand there is named at each variant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum StateKey {
     /// [`crate::records::ParametersRecord`].
     #[n(0)]

@@ -136,7 +136,7 @@ pub enum Ended {
 }
 
 /// Runs a node until `told` resolves, or until it has joined by snapshot. When this returns, the
-/// database is closed.
+/// database is closed, unless a snapshot or a backup is just being made of it.
 ///
 /// # Errors
 ///
@@ -147,27 +147,31 @@ pub fn run(
     told: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, NodeError> {
     check_founded(loaded.genesis.chain.genesis_time_ms, unix_ms())?;
-    // First, so that a taken port or a faulty certificate stops the node before it takes part.
-    let listeners = HttpListeners::bind(&http_addresses(&loaded.config, insecure_public)?)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
         .build()
         .map_err(NodeError::Threads)?;
     // From here on, whoever stops the node is heard.
-    let told = runtime.spawn(told);
+    let mut told = runtime.spawn(told);
+    // First, so that a taken port or a faulty certificate stops the node before it takes part.
+    let listeners = HttpListeners::bind(&http_addresses(&loaded.config, insecure_public)?)?;
     let store = open_store(&loaded)?;
     let database = store.commits();
-    let outcome = runtime.block_on(serve(loaded, store, listeners, told));
+    let outcome = runtime.block_on(serve(loaded, store, listeners, &mut told));
+    let deadline = Instant::now() + CLOSING;
     runtime.shutdown_timeout(CLOSING);
-    await_closed(&database);
-    outcome
+    await_closed(&database, deadline);
+    match outcome {
+        // Nobody is listening to who stops the node while it starts again.
+        Ok(Ended::Joined) if told.is_finished() => Ok(Ended::Told),
+        outcome => outcome,
+    }
 }
 
-/// Waits for whoever still reads the database, for as long as [`CLOSING`]. A process that ends
-/// while it is open, or is just being closed by another thread, may abort in RocksDB's own exit.
-fn await_closed(database: &watch::Receiver<u64>) {
-    let deadline = Instant::now() + CLOSING;
+/// Waits for whoever still reads the database. A process that ends while another thread is just closing
+/// it may abort in RocksDB's own exit.
+fn await_closed(database: &watch::Receiver<u64>, deadline: Instant) {
     // The store drops its end of this when the database is closed.
     while database.has_changed().is_ok() {
         if Instant::now() > deadline {
@@ -182,7 +186,7 @@ async fn serve(
     loaded: Loaded,
     store: Arc<Store>,
     listeners: HttpListeners,
-    told: JoinHandle<()>,
+    told: &mut JoinHandle<()>,
 ) -> Result<Ended, NodeError> {
     let threads = HttpThreads::start(loaded.config.http.workers)?;
     let wal = Wal::open(&loaded.config.data_dir).map_err(NodeError::Wal)?;

@@ -1,10 +1,9 @@
 //! The pool: transactions that wait for a block.
 //!
 //! A transaction enters when its form, chain, window and signature are right. If it also applies
-//! at the tip of the node that took it from its submitter, it is gossiped; if it does not, it stays in
-//! that node's pool only, since it may apply once another one arrives (a `Resume` after its `Suspend`),
-//! for at most [`MAX_FAILED_HEIGHTS`] heights. Another node tries only what may make much work: the
-//! rest, if it does not apply, costs little when a block is built. What a refusal can never turn into success for is refused at
+//! at the tip it is gossiped; if it does not, it stays in this node's pool only, since it may
+//! apply once another one arrives (a `Resume` after its `Suspend`), for at most
+//! [`MAX_FAILED_HEIGHTS`] heights. What a refusal can never turn into success for is refused at
 //! once. Nothing here decides what is true: the chain does, and a status from here is a view of
 //! one node.
 //!
@@ -83,7 +82,7 @@ pub enum PoolStatus {
 /// What to do with transactions that another node has sent together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// One of them is new and may apply, and no signature in the batch is bad: the others should hear
+    /// One of them is new and applies, and no signature in the batch is bad: the others should hear
     /// of it.
     PassOn,
     /// Nothing new, or nothing that this node could vouch for as a whole. Nobody is to blame.
@@ -169,7 +168,7 @@ impl Pool {
         for (bytes, transaction) in batch.iter().zip(decoded) {
             match self.look_at(&view, transaction) {
                 Ok(Standing::New(transaction)) => {
-                    if self.take_over(&view, &mut trial, transaction).unwrap_or(false) {
+                    if let Ok((_, true)) = self.take(&view, &mut trial, transaction) {
                         is_fresh = true;
                         let _ = self.outlets.work.try_send(());
                     }
@@ -383,21 +382,6 @@ impl Pool {
         let applies = failure.is_none();
         self.lock().insert(id, transaction.clone(), failure, view.tip().height)?;
         Ok((transaction, applies))
-    }
-
-    /// Lets a new one wait that another node has taken, and says whether it may apply.
-    fn take_over<'v>(
-        &self,
-        view: &View<'v>,
-        trial: &mut Overlay<'_, View<'v>>,
-        transaction: Verified,
-    ) -> Result<bool, SubmitError> {
-        if is_heavy(&transaction.transaction().payload().operations) {
-            return self.take(view, trial, transaction).map(|(_, applies)| applies);
-        }
-        let id = transaction.transaction().id();
-        self.lock().insert(id, Arc::new(transaction), None, view.tip().height)?;
-        Ok(true)
     }
 
     fn check_signature(

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     error::Problem,
     extract::{body_too_large, broken_body, parse_json, refuse_announced},
-    limits::BODY_READ_TIMEOUT,
+    limits::{BODY_READ_TIMEOUT, within},
 };
 
 /// How the parser says that a list has too many items.
@@ -47,7 +47,7 @@ impl Budget {
     pub(super) async fn read(&self, request: Request, most: usize) -> Result<LargeBody, Problem> {
         refuse_announced(&request, most)?;
         let read = self.collect(request.into_body(), most);
-        let in_time = tokio::time::timeout(BODY_READ_TIMEOUT, read).await;
+        let in_time = within(BODY_READ_TIMEOUT, read).await;
         in_time.unwrap_or_else(|_| Err(Problem::timeout("the request's body")))
     }
 

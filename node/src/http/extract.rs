@@ -16,7 +16,10 @@ use symbolon_ledger::{
     hash::{Cid, DIGEST_LEN, Digest, TransactionId},
 };
 
-use super::{error::Problem, limits::BODY_READ_TIMEOUT};
+use super::{
+    error::Problem,
+    limits::{BODY_READ_TIMEOUT, within},
+};
 
 /// Media type of a transaction.
 pub(super) const APPLICATION_COSE: &str = "application/cose";
@@ -172,7 +175,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let most = limit.map_or(UNSAID_BODY_LIMIT, |limit| limit.0);
         refuse_announced(&request, most)?;
         let read = Bytes::from_request(request, state);
-        let Ok(read) = tokio::time::timeout(BODY_READ_TIMEOUT, read).await else {
+        let Ok(read) = within(BODY_READ_TIMEOUT, read).await else {
             return Err(Problem::timeout("the request's body"));
         };
         let bytes = read.map_err(|rejection| match rejection.status() {

@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 use symbolon_credential::sd_jwt::MAX_PRESENTATION_LEN;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
-    time::Instant,
+    time::{Instant, error::Elapsed},
 };
 
 use super::{
@@ -311,7 +311,7 @@ async fn answer(
     };
     let limit = time_limit(route, method);
     let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(limit, work).await {
+    match within(limit, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!(method, route, "a request's handler panicked");
@@ -341,8 +341,25 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
+/// What comes of `work`, or nothing when that takes longer than `limit`.
+///
+/// The clock is looked at however much the task has done before: a task of tokio that has read as much
+/// as it may in one turn is told that nothing else is ready, its own deadline included. A caller
+/// who pours faster than it is read would keep it reading for ever.
+pub(super) async fn within<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
+    tokio::task::unconstrained(tokio::time::timeout(limit, work)).await
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{pending, poll_fn},
+        pin::pin,
+        task::Poll,
+    };
+
+    use tokio::task::consume_budget;
+
     use super::*;
 
     #[tokio::test]
@@ -384,6 +401,20 @@ mod tests {
         ] {
             assert_eq!(share, Share { other_machine: all, this_machine: all });
         }
+    }
+
+    #[tokio::test]
+    async fn a_deadline_holds_in_a_task_that_does_all_it_may_in_each_turn() {
+        let mut late = pin!(within(Duration::from_millis(1), pending::<()>()));
+        let begun = std::time::Instant::now();
+        let ended = poll_fn(|task| {
+            while pin!(consume_budget()).poll(task).is_ready() {}
+            match late.as_mut().poll(task) {
+                Poll::Pending if begun.elapsed() > BODY_READ_TIMEOUT => Poll::Ready(None),
+                ended => ended.map(Some),
+            }
+        });
+        assert!(matches!(ended.await, Some(Err(_))));
     }
 
     #[tokio::test]

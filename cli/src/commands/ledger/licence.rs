@@ -256,7 +256,7 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
         Ok(answer) => (answer, true),
         Err(NodeError::Problem(problem)) if problem.code == "unknown_licence" => {
             let body = problem.body;
-            let height = &body["height"];
+            let height = body["height"].as_u64().unwrap_or_default();
             // The absence names its height alone.
             let block = node.get(&format!("/v1/blocks/{height}")).unwrap_or_default();
             let as_of = json!({"height": height, "time": block["header"]["time"]});
@@ -273,9 +273,17 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     } else {
         lines.push("the ledger proves that it has no such licence".to_owned());
     }
-    lines.extend(as_of_lines(&answer, &node));
-    if let Some(genesis) = &args.genesis {
-        let height = check_proof(&answer, &cid, found, genesis)?;
+    let proven = args
+        .genesis
+        .as_ref()
+        .map(|genesis| check_proof(&answer, &cid, found, genesis))
+        .transpose()?;
+    let as_of = proven.or_else(|| said_as_of(&answer));
+    lines.extend(as_of.map(|(height, time_ms)| format!("as of       {}", dated(height, time_ms))));
+    let old = as_of.and_then(|(_, time_ms)| old_line(time_ms, staleness(&node), clock::now_ms()));
+    answer["is_old"] = as_of.map(|_| old.is_some()).into();
+    lines.extend(old);
+    if let Some((height, _)) = proven {
         answer["proof_checked"] = json!(true);
         lines.push(format!("proof       holds: certified by the provinces at height {height}"));
     }
@@ -283,18 +291,18 @@ pub(super) fn status(args: &StatusArgs, context: &Context) -> Outcome {
     Ok(if found { answer } else { answer.with_status(Status::Unknown) })
 }
 
-/// The block that an answer rests on. One that is older than what a verdict may rest on says little
-/// of now, and that is said.
-fn as_of_lines(answer: &Value, node: &Node) -> Vec<String> {
-    let height = answer["height"].as_u64().unwrap_or_default();
-    let Some(time_ms) = instant::read(text(&answer["as_of"], "time")) else {
-        return vec![format!("as of       height {height}")];
-    };
+/// Height and time of the block that an answer says it rests on.
+fn said_as_of(answer: &Value) -> Option<(u64, u64)> {
+    Some((answer["height"].as_u64()?, instant::read(text(&answer["as_of"], "time"))?))
+}
+
+/// How old a block may be, in milliseconds, before an answer that rests on it says little of now: as
+/// the chain has it, and no longer than that is unless the provinces say otherwise, since it is one
+/// node's word.
+fn staleness(node: &Node) -> u64 {
     let parameters = node.get("/v1/parameters").unwrap_or_default();
-    let bound = parameters["max_staleness_ms"].as_u64().unwrap_or(DEFAULT_MAX_STALENESS_MS);
-    let mut lines = vec![format!("as of       {}", dated(height, time_ms))];
-    lines.extend(old_line(time_ms, bound, clock::now_ms()));
-    lines
+    let said = parameters["max_staleness_ms"].as_u64().unwrap_or(DEFAULT_MAX_STALENESS_MS);
+    said.min(DEFAULT_MAX_STALENESS_MS)
 }
 
 /// What is said of a block that is older than `bound`.
@@ -342,8 +350,14 @@ fn status_lines(answer: &Value) -> Vec<String> {
     lines
 }
 
-/// Checks the proof in an answer against the founding document; gives the height that it is of.
-fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result<u64, Failure> {
+/// Checks the proof in an answer against the founding document; gives the height that it is of, and
+/// the time of that block.
+fn check_proof(
+    answer: &Value,
+    cid: &Cid,
+    found: bool,
+    genesis: &Path,
+) -> Result<(u64, u64), Failure> {
     let refuse = |what: String| Failure::refused("bad_proof", what, DISTRUST);
     let trust = from_genesis(genesis)?;
     let proof = from_base64url(text(answer, "proof"));
@@ -356,10 +370,11 @@ fn check_proof(answer: &Value, cid: &Cid, found: bool, genesis: &Path) -> Result
         Some(record) => found && record.status.name() == text(answer, "status"),
         None => !found,
     };
-    if !fits {
+    let header = checked.header().header();
+    if !fits || answer["height"].as_u64() != Some(header.height) {
         return Err(refuse("the answer says otherwise than its proof".to_owned()));
     }
-    Ok(checked.header().header().height)
+    Ok((header.height, header.time_ms))
 }
 
 /// `symbolon history`.

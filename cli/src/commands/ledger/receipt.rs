@@ -14,7 +14,7 @@ use symbolon_verify::receipt::{self, ReceiptError};
 use super::trusted::{Believed, Inclusions, dated, header_hint, is_unreached};
 use crate::{
     args::Context,
-    client::{Node, NodeError, text},
+    client::{Node, NodeError, shown, text},
     files,
     output::{Answer, Failure, Outcome, Status},
     targets::{self, Kind},
@@ -96,9 +96,10 @@ fn not_there(node: &Node, id: &TransactionId, error: NodeError) -> Failure {
 
 fn standing_in_words(standing: &Value, failure: Failure) -> Failure {
     const WAIT: &str = "ask again after the next block; `symbolon doctor` says whether any is made";
-    let (tip, known_from) = (&standing["tip"], &standing["known_from"]);
+    let height = |name: &str| standing[name].as_u64().unwrap_or_default();
+    let (tip, known_from) = (height("tip"), height("known_from"));
     let last = &standing["last_failure"];
-    let refusal = |of: &Value| text(of, "code").replace('_', " ");
+    let refusal = |of: &Value| shown(text(of, "code")).replace('_', " ");
     let (message, hint) = match text(standing, "state") {
         "pending" if last.is_null() => {
             (format!("the transaction waits, and is in no block up to height {tip}"), WAIT)
@@ -112,8 +113,9 @@ fn standing_in_words(standing: &Value, failure: Failure) -> Failure {
             text(standing, "hint"),
         ),
         "expired" => (
-            "the transaction was not committed while it was valid, and never will be".to_owned(),
-            "nothing of it happened: run its command again",
+            "this node says that the transaction was not committed while it was valid, and never will be"
+                .to_owned(),
+            "where another node says so too, nothing of it happened: run its command again",
         ),
         "unknown" => (
             format!("the node knows no such transaction of the heights {known_from} to {tip}"),
@@ -121,7 +123,7 @@ fn standing_in_words(standing: &Value, failure: Failure) -> Failure {
         ),
         _ => return failure,
     };
-    Failure { message, hint: hint.to_owned(), ..failure }
+    Failure { message, hint: shown(hint), ..failure }
 }
 
 fn refused(message: String, hint: impl Into<String>) -> Failure {
