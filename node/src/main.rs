@@ -22,10 +22,6 @@ use symbolon_node::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Of C++ as well, which is most of what is allocated here.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Files that a node may want open at once: those of its database (512), its callers (1,024), the
 /// connections of its peers and those that knock (768), and some to spare. `symbolon doctor` looks
 /// for as many.
