@@ -159,12 +159,13 @@ pub fn run(
     let store = open_store(&loaded)?;
     let database = store.commits();
     let outcome = runtime.block_on(serve(loaded, store, listeners, &mut told));
+    // Of a node that is to start again: nobody would hear it after this.
+    let is_told = told.is_finished();
     let deadline = Instant::now() + CLOSING;
     runtime.shutdown_timeout(CLOSING);
     await_closed(&database, deadline);
     match outcome {
-        // Nobody is listening to who stops the node while it starts again.
-        Ok(Ended::Joined) if told.is_finished() => Ok(Ended::Told),
+        Ok(Ended::Joined) if is_told => Ok(Ended::Told),
         outcome => outcome,
     }
 }
