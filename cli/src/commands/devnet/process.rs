@@ -120,6 +120,12 @@ fn has_ended(pid: u32) -> bool {
     matches!(state, None | Some("Z" | "X"))
 }
 
+/// Whether a process has no memory any more, and so no command line, and still has its files and their
+/// locks: a large one takes a while to end.
+fn is_ending(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty()) && !has_ended(pid)
+}
+
 /// Sends a signal. That the process has just ended is no error.
 pub(super) fn signal(pid: u32, signal: Signal) {
     if let Ok(pid) = i32::try_from(pid) {
@@ -131,7 +137,7 @@ pub(super) fn signal(pid: u32, signal: Signal) {
 pub(super) fn wait_for_end(layout: &Layout, number: usize, pid: u32) -> bool {
     let begun = Instant::now();
     let config = layout.config(number);
-    while is_node(pid, &config) {
+    while is_node(pid, &config) || is_ending(pid) {
         if begun.elapsed() > STOP_PATIENCE {
             return false;
         }
