@@ -296,9 +296,9 @@ fn said_as_of(answer: &Value) -> Option<(u64, u64)> {
     Some((answer["height"].as_u64()?, instant::read(text(&answer["as_of"], "time"))?))
 }
 
-/// How old a block may be, in milliseconds, before an answer that rests on it says little of now: as
-/// the chain has it, and no longer than that is unless the provinces say otherwise, since it is one
-/// node's word.
+/// How old a block may be, in milliseconds, before an answer that rests on it says little of now: what
+/// the node says its chain allows. That is one node's word, so it never makes the bound longer than
+/// the default.
 fn staleness(node: &Node) -> u64 {
     let parameters = node.get("/v1/parameters").unwrap_or_default();
     let said = parameters["max_staleness_ms"].as_u64().unwrap_or(DEFAULT_MAX_STALENESS_MS);
