@@ -77,6 +77,8 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// Licences when reading is measured alone: enough that a record lies in a file.
+    const FEW: u64 = 100_000;
     /// The scale of the published figures.
     pub const FULL: Self = Self {
         phase: Duration::from_secs(10),
@@ -130,6 +132,24 @@ pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     show(&busy::section(&net, &wallet, scale, &limits));
     show(&offline::section(&net, &wallet, scale.phase));
     show(&growth::weighed(&net));
+}
+
+/// Measures reading alone, on a new network of [`Scale::FEW`] licences: what to run before and after a
+/// change that is to make it faster. No peers are asked.
+///
+/// # Panics
+///
+/// See [`run`].
+pub fn run_reading(scale: &Scale, mut show: impl FnMut(&Section)) {
+    let scale = &Scale { peer: None, licences: scale.licences.min(Scale::FEW), ..*scale };
+    let limits = Limits::measure(scale.phase);
+    show(&limits.section());
+    let peers = Peers::measure(scale);
+    let (net, _) = machine::start();
+    show(&Bench { net: &net, scale, limits: &limits, peers: &peers }.fill());
+    let wallet = wallet::Wallet::fill(&net);
+    show(&reading::section(&net, &wallet, scale, &limits, &peers));
+    show(&busy::section(&net, &wallet, scale, &limits));
 }
 
 /// The chapters of issuing: full transactions come first, on an empty ledger, and last, on a full one.

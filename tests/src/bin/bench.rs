@@ -1,12 +1,13 @@
 //! `make bench`: prints what Symbolon costs on this machine, chapter by chapter, each figure beside
 //! its limit of the same run. `--json` gives one line of JSON a chapter, `--quick` only sees that
 //! everything works, `--stress` is `make bench-stress`: a load above what the network can take, a slow
-//! disk, a paused validator. `bench growth` is `make bench-growth`: the same node at several sizes.
+//! disk, a paused validator. `bench growth` is `make bench-growth`: the same node at several sizes;
+//! `bench reading` the chapters of reading alone, to be run before and after a change.
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use symbolon_tests::bench::{
-    Scale, constant, growth, peers::ocsp, report::Section, run, status_list, stress,
+    Scale, constant, growth, peers::ocsp, report::Section, run, run_reading, status_list, stress,
 };
 
 fn main() -> std::io::Result<ExitCode> {
@@ -35,8 +36,15 @@ fn main() -> std::io::Result<ExitCode> {
         });
         return Ok(ExitCode::SUCCESS);
     }
+    if given == ["reading"] {
+        run_reading(&Scale::FULL, |section| {
+            let _ = writeln!(std::io::stdout(), "{section}");
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(other) = given.iter().find(|a| !["--json", "--quick", "--stress"].contains(a)) {
-        let usage = "usage: bench [--json] [--quick] [--stress], or bench growth [SIZE...]";
+        let usage =
+            "usage: bench [--json] [--quick] [--stress], bench reading, or bench growth [SIZE...]";
         writeln!(std::io::stderr(), "{other}: unknown; {usage}")?;
         return Ok(ExitCode::from(2));
     }
