@@ -11,7 +11,7 @@
 //! [`elc1`] (the same as the text of a QR code), [`lineage`] (how renewals of one licence are
 //! linked on the ledger without naming it), [`status_list`] (whether many licences stand, in one
 //! signed list for stock software),
-//! [`encoding`] (the two strict decoders beneath).
+//! [`encoding`] (the two strict decoders beneath), [`long_text`] (how a proof stands in JSON).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -30,6 +30,8 @@ pub mod lineage;
 pub mod status_list;
 
 pub mod encoding;
+
+pub mod long_text;
 
 #[cfg(test)]
 mod samples;

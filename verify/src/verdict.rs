@@ -3,6 +3,7 @@
 //! How it is found is [`crate::judge`]'s. `Debug` shows no claim's value.
 
 use std::fmt;
+use symbolon_credential::long_text::Base64UrlText;
 
 use serde::{Deserialize, Serialize};
 
@@ -257,7 +258,7 @@ pub struct Verdict {
     /// For people.
     pub message: Message,
     /// The state proof of the records behind it, base64url of its CBOR; null when not asked for.
-    pub proof: Option<String>,
+    pub proof: Option<Base64UrlText>,
 }
 
 impl Verdict {

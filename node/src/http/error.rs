@@ -6,6 +6,7 @@
 //! damaged, goes to the log and not here. Codes are listed in `docs/reference/http-api.md`.
 
 use std::{borrow::Cow, sync::Arc};
+use symbolon_credential::long_text::Base64UrlText;
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -55,7 +56,8 @@ pub(super) struct More {
     pub(super) id: Option<String>,
     /// State proof of the absence, base64url.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) proof: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) proof: Option<Base64UrlText>,
     /// Height at which it was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) height: Option<u64>,
@@ -116,7 +118,7 @@ impl Problem {
     }
 
     /// With a state proof of the absence.
-    pub(super) fn proven(mut self, proof: String) -> Self {
+    pub(super) fn proven(mut self, proof: Base64UrlText) -> Self {
         self.more.proof = Some(proof);
         self
     }

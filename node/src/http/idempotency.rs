@@ -14,10 +14,9 @@ use std::{
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
-use serde::Serialize;
 use symbolon_ledger::hash::{Digest, sha256};
 use symbolon_verify::judge::{MAX_CHALLENGE_AGE_S, MAX_CLOCK_LEAD_S};
 
@@ -27,6 +26,7 @@ use super::{
     error::Problem,
     limits::{MAX_ANSWER_BYTES, MAX_KEYS},
     memory::{Bounds, Memory},
+    words::json_answer,
 };
 
 /// The header.
@@ -132,7 +132,12 @@ impl Place {
         let fits = answer.len() <= MAX_KEPT_LEN && answers.fits(answer.len());
         let held = if fits { filling.take_for(self.caller, answer.len()) } else { Err(Spent) };
         let (became, bytes) = match held {
-            Ok(held) => (Became::Answered { answer: answer.clone(), _held: held }, answer.len()),
+            Ok(held) => {
+                // A copy: what was written has room for more than it has, which nobody counts.
+                let answer = Bytes::copy_from_slice(answer);
+                let length = answer.len();
+                (Became::Answered { answer, _held: held }, length)
+            }
             Err(Spent) => (Became::Gone, 0),
         };
         let key = answers.take(&self.key).and_then(|kept| kept.key);
@@ -190,15 +195,6 @@ where
 /// The digest of a body, which may have 16 MiB: on a blocking thread.
 async fn digest(body: Bytes) -> Result<Digest, Problem> {
     tokio::task::spawn_blocking(move || sha256(&body)).await.map_err(|_| Problem::internal())
-}
-
-/// A value as the bytes of its JSON.
-pub(super) fn json_bytes<T: Serialize>(value: &T) -> Bytes {
-    serde_json::to_vec(value).expect("text and numbers always serialise").into()
-}
-
-fn json_answer(bytes: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
 /// The key: a string in quotes as the draft has it, or the same without them.

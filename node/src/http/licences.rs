@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde::{Deserialize, Serialize};
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     hash::Cid,
@@ -21,10 +22,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::{Asked, CidPart, Named, to_base64url},
+    extract::{Asked, CidPart, Named},
     kept::Tag,
     registries::page_size,
-    words::{AsOf, hex, instant, month, record},
+    words::{AsOf, hex, instant, json_answer, json_bytes, month, record},
 };
 use crate::storage::{EventPlace, HistoryEntry, StorageError, View};
 
@@ -106,7 +107,8 @@ pub(super) struct Licence {
     record: String,
     /// State proof of the licence, its type, its agency, the agency's province and, when a
     /// transfer is pending, the number of the agency that may take it over, base64url.
-    proof: String,
+    #[schema(value_type = String)]
+    proof: Base64UrlText,
     /// The block on which this rests.
     as_of: AsOf,
 }
@@ -198,7 +200,7 @@ fn show(view: &View<'_>, cid: Cid, licence: &LicenceRecord) -> Result<Licence, S
         issued_at: licence.issued_at,
         changed_at: licence.changed_at,
         record: record(licence),
-        proof: to_base64url(&view.state_proof(&places)?),
+        proof: Base64UrlText::of(&view.state_proof(&places)?),
         as_of: AsOf::from(view.tip()),
     })
 }
@@ -212,7 +214,7 @@ fn find(view: &View<'_>, cid: Cid) -> Result<LicenceRecord, Problem> {
     let detail = format!("the ledger has no such licence at height {}", view.tip().height);
     let hint = "compare the cid with the credential; the proof shows that nothing stands there";
     let problem = Problem::missing("unknown_licence", detail, hint).at(view.tip().height);
-    Err(problem.proven(to_base64url(&view.state_proof(&[key])?)))
+    Err(problem.proven(Base64UrlText::of(&view.state_proof(&[key])?)))
 }
 
 /// A licence: record, status and state proof. The 404 proves the absence.
@@ -233,11 +235,15 @@ pub(super) async fn get_licence(
     let look = move |view: &View<'_>| {
         let licence = find(view, cid)?;
         let tag = Tag::of(&view.mark(), &cid);
-        let shown = if tag.is_known(&headers) { None } else { Some(show(view, cid, &licence)?) };
+        let shown = if tag.is_known(&headers) {
+            None
+        } else {
+            Some(json_bytes(&show(view, cid, &licence)?))
+        };
         Ok((tag, shown))
     };
     let (tag, shown) = server.glance(look).await?;
-    Ok(tag.on(shown.map(Json)))
+    Ok(tag.on(shown.map(json_answer)))
 }
 
 /// One event of a licence.

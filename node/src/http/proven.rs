@@ -1,9 +1,9 @@
 //! The state proof of a list or of an item: over the places that it was read from, and within the
 //! bounds of those who check it.
 
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::state::StateKey;
 
-use super::extract::to_base64url;
 use crate::storage::{ProofBuilder, StorageError, View};
 
 /// An item of an answer, and where it was read.
@@ -50,9 +50,9 @@ impl<'a, 'v> Proof<'a, 'v> {
     }
 
     /// The proof, base64url.
-    pub(super) fn finish(self) -> Result<Option<String>, StorageError> {
+    pub(super) fn finish(self) -> Result<Option<Base64UrlText>, StorageError> {
         let Some(mut builder) = self.builder else { return Ok(None) };
         builder.fill(&self.ended)?;
-        Ok(Some(to_base64url(&builder.finish())))
+        Ok(Some(Base64UrlText::of(&builder.finish())))
     }
 }

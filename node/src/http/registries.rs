@@ -12,6 +12,7 @@ use std::{str::FromStr, sync::Arc};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use symbolon_contracts::keys::MAX_KEYS;
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::{
     catalogue::LicenceTypeRecord,
     codes::{ProvinceCode, TypeCode},
@@ -94,7 +95,8 @@ pub(super) struct List<T> {
     pub(super) next: Option<String>,
     /// State proof of the items, base64url, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) proof: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) proof: Option<Base64UrlText>,
 }
 
 /// One item with the height of its snapshot.
@@ -107,7 +109,8 @@ pub(super) struct One<T> {
     pub(super) height: u64,
     /// State proof, base64url, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) proof: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) proof: Option<Base64UrlText>,
 }
 
 /// How many items a page may have, of those asked for.
@@ -397,7 +400,8 @@ pub(super) struct Validators {
     record: String,
     /// State proof, base64url, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<String>,
+    #[schema(value_type = Option<String>)]
+    proof: Option<Base64UrlText>,
 }
 
 fn find_validators(view: &View<'_>) -> Result<ValidatorsRecord, StorageError> {

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::{
     codes::{ProvinceCode, TypeCode, Uscc},
     hash::Cid,
@@ -28,9 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Server,
     error::{Problem, ProblemDocument},
-    extract::{
-        APPLICATION_CBOR, Asked, CidPart, Named, PROVINCES, PathPart as _, to_base64url, wants_cbor,
-    },
+    extract::{APPLICATION_CBOR, Asked, CidPart, Named, PROVINCES, PathPart as _, wants_cbor},
     words::{AsOf, hex},
 };
 use crate::storage::{StorageError, View};
@@ -75,7 +74,8 @@ pub(super) struct StapleBody {
     /// How many places are proven.
     entries: usize,
     /// The state proof, base64url of its CBOR.
-    proof: String,
+    #[schema(value_type = String)]
+    proof: Base64UrlText,
 }
 
 /// What is asked, checked.
@@ -240,7 +240,7 @@ pub(super) async fn get_staple(
             let hint =
                 "compare the cid with the credential; the proof shows that nothing stands there";
             let problem = Problem::missing("unknown_licence", detail, hint).at(height);
-            return Err(problem.proven(to_base64url(&proof)));
+            return Err(problem.proven(Base64UrlText::of(&proof)));
         }
         if cbor {
             return Ok(([(header::CONTENT_TYPE, APPLICATION_CBOR)], proof).into_response());
@@ -250,7 +250,7 @@ pub(super) async fn get_staple(
             height,
             as_of: AsOf::from(view.tip()),
             entries: keys.len(),
-            proof: to_base64url(&proof),
+            proof: Base64UrlText::of(&proof),
         };
         Ok(Json(body).into_response())
     };

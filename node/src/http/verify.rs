@@ -35,9 +35,10 @@ use super::{
     callers::Caller,
     error::{Problem, ProblemDocument},
     extract::{JsonBytes, must_be_json, parse_json, parse_object, takes_at_most},
-    idempotency::{Asked, json_bytes, once},
+    idempotency::{Asked, once},
     limits::{MAX_BATCH, MAX_BATCH_BODY, MAX_VERIFY_BODY},
     openapi::VerdictBody,
+    words::json_bytes,
 };
 use crate::{metrics::Kind, storage::View};
 use court::{Court, VerifyBody};

@@ -1,6 +1,12 @@
 //! How values of the chain are written in JSON: the small words that several answers share.
 
+use axum::{
+    body::Bytes,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
 use serde::Serialize;
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::{
     codes::{Day, Month},
     hash::Digest,
@@ -15,6 +21,21 @@ use crate::storage::{Tip, View};
 
 /// Day 0.
 const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+
+/// What an answer with a proof seldom exceeds, in bytes: it is written where it need not be moved.
+const ANSWER_BYTES: usize = 16 * 1024;
+
+/// A value as the bytes of its JSON, for an answer that has a proof.
+pub(super) fn json_bytes<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut bytes, value).expect("text and numbers always serialise");
+    bytes.into()
+}
+
+/// The answer with these bytes of JSON.
+pub(super) fn json_answer(bytes: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}
 
 /// An instant, RFC 3339 in UTC with milliseconds.
 pub(super) fn instant(unix_ms: u64) -> String {
@@ -135,11 +156,11 @@ pub(super) fn proof_if(
     asked: bool,
     view: &View<'_>,
     keys: &[symbolon_ledger::state::StateKey],
-) -> Result<Option<String>, Problem> {
+) -> Result<Option<Base64UrlText>, Problem> {
     if !asked {
         return Ok(None);
     }
-    Ok(Some(to_base64url(&view.state_proof(keys)?)))
+    Ok(Some(Base64UrlText::of(&view.state_proof(keys)?)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_credential::sd_jwt::Parsed;
 use symbolon_ledger::{
     codes::ProvinceCode,
@@ -31,7 +32,7 @@ use crate::{
         Server,
         callers::Caller,
         error::Problem,
-        extract::{PROVINCES, code, to_base64url},
+        extract::{PROVINCES, code},
         registries::find_parameters,
     },
     storage::{StorageError, View},
@@ -121,7 +122,7 @@ impl<'a, 'v> Court<'a, 'v> {
             None => Ledger::At(Box::new(records)),
         };
         let judged = hear_again(&presentation, &ledger, &question, self.signatures);
-        Ok(Heard { judged, nonce, proof: proof.as_deref().map(to_base64url) })
+        Ok(Heard { judged, nonce, proof: proof.as_deref().map(Base64UrlText::of) })
     }
 
     /// The verdicts, in order. From here on, what they are about was shown here.

@@ -10,6 +10,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
+use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::hash::Digest;
 use symbolon_verify::{
     showing::{Judged, Seen, Showing},
@@ -73,7 +74,7 @@ pub(in crate::http) struct Heard {
     pub(super) judged: Judged,
     pub(super) nonce: Option<OwnNonce>,
     /// State proof of the records behind it, base64url, when it was asked for.
-    pub(super) proof: Option<String>,
+    pub(super) proof: Option<Base64UrlText>,
 }
 
 impl Heard {

@@ -67,7 +67,8 @@ impl OfflineArgs {
             }
         };
         let theirs = read(&said).ok_or_else(|| contradicted("it gave no verdict"))?;
-        let Some(proof) = theirs.proof.as_deref().and_then(from_base64url) else {
+        let Some(proof) = theirs.proof.as_ref().and_then(|proof| from_base64url(proof.as_str()))
+        else {
             return match theirs.outcome {
                 Outcome::Undetermined => Ok(as_said(said)),
                 _ => Err(contradicted("its verdict has no proof")),
