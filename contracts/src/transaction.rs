@@ -29,7 +29,7 @@ use crate::{
     governance, keys, licence, recognition,
     rejection::{ApplyError, Rejection, RejectionCode as Code, Stop, ensure},
     slots,
-    view::{Overlay, StateFault, StateView, read},
+    view::{Overlay, StateFault, StateView},
 };
 
 /// Most bounded operations at one height that a province says, and that all of its agencies say
@@ -95,7 +95,8 @@ pub fn signer_key<V: StateView>(
     actor: Actor,
     key_id: u32,
 ) -> Result<Option<PublicKey>, StateFault> {
-    Ok(read::<V, KeyRecord>(view, &StateKey::Key(actor, key_id))?.map(|record| record.key))
+    let record = view.shared::<KeyRecord>(&StateKey::Key(actor, key_id))?;
+    Ok(record.map(|record| record.key))
 }
 
 /// Whether the work of one of these depends on the state or on a number in it: the bounded ones, and

@@ -35,6 +35,20 @@ pub trait StateView {
     /// [`StateFault`] when the store cannot tell.
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateFault>;
 
+    /// The record at `key`, decoded. A store that is asked for the same record by many transactions
+    /// may decode it once for all of them; nobody changes what is shared.
+    ///
+    /// # Errors
+    ///
+    /// [`StateFault`] when the store cannot tell, or what stands there is no such record.
+    fn shared<R>(&self, key: &StateKey) -> Result<Option<Arc<R>>, StateFault>
+    where
+        Self: Sized,
+        R: Record + Send + Sync + 'static,
+    {
+        Ok(read(self, key)?.map(Arc::new))
+    }
+
     /// The height at which a transaction was committed, when that is within the last
     /// [`VALIDITY_WINDOW`](symbolon_ledger::transaction::VALIDITY_WINDOW) blocks. Older ones may
     /// be known or not: such a transaction has expired, and that is checked first.
@@ -127,7 +141,7 @@ impl<'a, V: StateView> Overlay<'a, V> {
         let record = match self.entries.get(key) {
             Some(entry) => entry.record.clone(),
             None => {
-                let record = read::<V, R>(self.base, key)?.map(|r| Arc::new(r) as AnyRecord);
+                let record = self.base.shared::<R>(key)?.map(|r| r as AnyRecord);
                 let in_base = record.is_some();
                 let entry = Entry { in_base, record: record.clone(), written: None };
                 self.entries.insert(key.clone(), entry);

@@ -467,6 +467,13 @@ impl StateView for View<'_> {
         self.raw(key).map_err(|e| StateFault(e.to_string()))
     }
 
+    fn shared<R>(&self, key: &StateKey) -> Result<Option<Arc<R>>, StateFault>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        self.shared(key).map_err(|e| StateFault(e.to_string()))
+    }
+
     fn committed_at(&self, id: &TransactionId) -> Result<Option<u64>, StateFault> {
         let location = self.transaction(id).map_err(|e| StateFault(e.to_string()))?;
         let oldest = (self.tip().height + 1).saturating_sub(VALIDITY_WINDOW);
