@@ -257,7 +257,7 @@ async fn committed(server: &Arc<Server>, id: TransactionId) -> Result<Option<Res
         Some(_) => read_receipt(view, &id).map(Some),
         None => Ok(None),
     };
-    let Some((height, _, receipt)) = server.read(look).await? else { return Ok(None) };
+    let Some((height, _, receipt)) = server.glance(look).await? else { return Ok(None) };
     let receipt = to_base64url(&receipt);
     let body = Committed { id: hex(&id), state: "committed", height, receipt };
     Ok(Some(Json(body).into_response()))

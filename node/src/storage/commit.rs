@@ -72,6 +72,7 @@ impl Store {
         }
         self.db.write_opt(batch, &synced())?;
         self.pages.follow(&commit.executed.tree);
+        self.recent.keep(commit.block);
         self.commits.send_replace(height);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The transaction trees of the newest blocks. All who wait for a block's receipts ask at once, and a
-//! receipt is a path through that block's tree: it is read, decoded and hashed for all of them once.
+//! receipt is a path through that block's tree: it is kept when the block is committed, and of an
+//! older block read, decoded and hashed once for all who ask.
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +41,13 @@ impl BlockTree {
 pub(super) struct RecentTrees(Mutex<BTreeMap<u64, Arc<BlockTree>>>);
 
 impl RecentTrees {
+    /// Keeps the tree of a block that was just committed.
+    pub(super) fn keep(&self, block: &Block) {
+        let tree = Arc::new(BlockTree::of(block));
+        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        insert(&mut trees, block.header.height, tree);
+    }
+
     /// The tree of the block at `height`, which `read` gives if it is not remembered.
     pub(super) fn at(
         &self,
@@ -57,10 +65,14 @@ impl RecentTrees {
             return Ok(Arc::new(BlockTree::of(&read()?)));
         }
         let tree = Arc::new(BlockTree::of(&read()?));
-        trees.insert(height, tree.clone());
-        if trees.len() > KEPT {
-            trees.pop_first();
-        }
+        insert(&mut trees, height, tree.clone());
         Ok(tree)
+    }
+}
+
+fn insert(trees: &mut BTreeMap<u64, Arc<BlockTree>>, height: u64, tree: Arc<BlockTree>) {
+    trees.insert(height, tree);
+    if trees.len() > KEPT {
+        trees.pop_first();
     }
 }
