@@ -35,8 +35,9 @@ pub trait StateView {
     /// [`StateFault`] when the store cannot tell.
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateFault>;
 
-    /// The record at `key`, decoded. A store that is asked for the same record by many transactions
-    /// may decode it once for all of them; nobody changes what is shared.
+    /// The record at `key`, decoded: of the bytes that [`StateView::get`] gives. A store that is
+    /// asked for the same record by many transactions may decode it once for all of them; nobody changes
+    /// what is shared.
     ///
     /// # Errors
     ///

@@ -25,10 +25,14 @@ const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
 /// What an answer with a proof seldom exceeds, in bytes: it is written where it need not be moved.
 const ANSWER_BYTES: usize = 16 * 1024;
 
-/// A value as the bytes of its JSON, for an answer that has a proof.
+/// A value as the bytes of its JSON, for an answer that may have a proof.
 pub(super) fn json_bytes<T: Serialize>(value: &T) -> Bytes {
     let mut bytes = Vec::with_capacity(ANSWER_BYTES);
     serde_json::to_writer(&mut bytes, value).expect("text and numbers always serialise");
+    // One without a proof may wait for a slow reader, and does not take room for one.
+    if bytes.len() < ANSWER_BYTES / 2 {
+        bytes.shrink_to_fit();
+    }
     bytes.into()
 }
 

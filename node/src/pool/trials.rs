@@ -5,7 +5,7 @@
 //! did: a transaction under a key that has ended does nothing, and takes nothing from the key's owner.
 //! What did not apply is not tried again before the next block, whoever sends it again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_contracts::{ApplyError, Rejection};
 use symbolon_ledger::{
@@ -114,8 +114,8 @@ pub(super) fn home_of(view: &View<'_>, signer: Actor) -> Result<ProvinceCode, No
     match signer {
         Actor::Province(code) => Ok(code),
         Actor::Agency(uscc) => {
-            let agency: Option<AgencyRecord> =
-                view.record(&StateKey::Agency(uscc)).map_err(NotTried::Fault)?;
+            let agency: Option<Arc<AgencyRecord>> =
+                view.shared(&StateKey::Agency(uscc)).map_err(NotTried::Fault)?;
             let missing = || StorageError::damaged("a signer has a key and no record");
             Ok(agency.ok_or_else(|| NotTried::Fault(missing()))?.province)
         }

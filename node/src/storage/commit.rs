@@ -70,9 +70,10 @@ impl Store {
         for (key, _) in self.kept_undecided(height)? {
             batch.delete_cf(self.cf(cf::UNDECIDED), key);
         }
+        // Before anybody can know of the block.
+        self.recent.keep(commit.block);
         self.db.write_opt(batch, &synced())?;
         self.pages.follow(&commit.executed.tree);
-        self.recent.keep(commit.block);
         self.commits.send_replace(height);
         Ok(())
     }

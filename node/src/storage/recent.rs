@@ -1,10 +1,10 @@
 //! The transaction trees of the newest blocks. All who wait for a block's receipts ask at once, and a
-//! receipt is a path through that block's tree: it is kept when the block is committed, and of an
-//! older block read, decoded and hashed once for all who ask.
+//! receipt is a path through that block's tree: it is kept when the block is committed. Of an older
+//! block it is read, decoded and hashed for each who asks.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use symbolon_ledger::{
@@ -13,11 +13,9 @@ use symbolon_ledger::{
     log::{self, Tree},
 };
 
-use super::StorageError;
-
 /// Blocks that are remembered: those of the last seconds, in which receipts are asked for. A full
 /// one takes 400 KiB.
-const KEPT: usize = 8;
+pub(super) const KEPT: usize = 8;
 
 /// What the receipts of one block have in common.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub(super) struct BlockTree {
 }
 
 impl BlockTree {
-    fn of(block: &Block) -> Self {
+    pub(super) fn of(block: &Block) -> Self {
         let leaf = |t: &symbolon_ledger::transaction::SignedTransaction| log::leaf_hash(&t.leaf());
         Self {
             signature_hashes: block.transactions.iter().map(|t| t.signature_hash()).collect(),
@@ -41,38 +39,23 @@ impl BlockTree {
 pub(super) struct RecentTrees(Mutex<BTreeMap<u64, Arc<BlockTree>>>);
 
 impl RecentTrees {
-    /// Keeps the tree of a block that was just committed.
+    /// Keeps the tree of a block that is about to be committed.
     pub(super) fn keep(&self, block: &Block) {
         let tree = Arc::new(BlockTree::of(block));
-        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        insert(&mut trees, block.header.height, tree);
+        let mut trees = self.lock();
+        trees.insert(block.header.height, tree);
+        if trees.len() > KEPT {
+            trees.pop_first();
+        }
     }
 
-    /// The tree of the block at `height`, which `read` gives if it is not remembered.
-    pub(super) fn at(
-        &self,
-        height: u64,
-        read: impl FnOnce() -> Result<Block, StorageError>,
-    ) -> Result<Arc<BlockTree>, StorageError> {
-        // Held while a tree is made, so that a crowd waits for one. What is in it is whole.
-        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tree) = trees.get(&height) {
-            return Ok(tree.clone());
-        }
-        let is_old = trees.len() >= KEPT && trees.keys().next().is_some_and(|low| height < *low);
-        if is_old {
-            drop(trees);
-            return Ok(Arc::new(BlockTree::of(&read()?)));
-        }
-        let tree = Arc::new(BlockTree::of(&read()?));
-        insert(&mut trees, height, tree.clone());
-        Ok(tree)
+    /// The tree of the block at `height`, if it is one of the newest since this node has started.
+    pub(super) fn get(&self, height: u64) -> Option<Arc<BlockTree>> {
+        self.lock().get(&height).cloned()
     }
-}
 
-fn insert(trees: &mut BTreeMap<u64, Arc<BlockTree>>, height: u64, tree: Arc<BlockTree>) {
-    trees.insert(height, tree);
-    if trees.len() > KEPT {
-        trees.pop_first();
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BlockTree>>> {
+        // What is in it is whole, also after a panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! The state after a block never changes, so nothing here can be out of date: a [`super::View`]
 //! takes the standing of its own snapshot's height, and only the newest one is kept for the next.
-//! Whoever commits a block has no part in it and waits for nobody. Licences are not among the
-//! records: there are too many, and few are asked for twice.
+//! Readers and whoever tries or executes transactions share it, and nobody reads the database while
+//! others wait for its lock. Licences are not among the records: there are too many, and few are asked
+//! for twice.
 
 use std::{
     any::Any,
@@ -26,6 +27,9 @@ use super::{StorageError, Tip};
 /// are asked for between two blocks. A place takes some five kilobytes, a type with many claims
 /// twenty; whatever comes after is read anew each time.
 const MAX_PLACES: usize = 2_048;
+/// Most of them at which nothing stands: provinces that recognise nothing, and what somebody made up,
+/// who must not take the others' room.
+const MAX_ABSENT: usize = MAX_PLACES / 4;
 
 /// A height, as all who read at it see it.
 #[derive(Debug)]
@@ -35,7 +39,28 @@ pub(super) struct Standing {
     pub(super) head: ProofHead,
     /// Digest of that head: it names the height with what this node says of it.
     pub(super) mark: Digest,
-    places: RwLock<BTreeMap<StateKey, Arc<Place>>>,
+    places: RwLock<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    known: BTreeMap<StateKey, Arc<Place>>,
+    /// How many of them have no record.
+    absent: usize,
+}
+
+impl Places {
+    fn have_room_for(&self, place: &Place) -> bool {
+        let is_full = place.bytes.is_none() && self.absent >= MAX_ABSENT;
+        !is_full && self.known.len() < MAX_PLACES
+    }
+
+    fn insert(&mut self, key: StateKey, place: Arc<Place>) {
+        let is_absent = place.bytes.is_none();
+        if self.known.insert(key, place).is_none() {
+            self.absent += usize::from(is_absent);
+        }
+    }
 }
 
 /// A place of the state at one height.
@@ -79,15 +104,17 @@ impl Standing {
             return Ok(None);
         }
         // Every change of it is complete when the lock is released, also by a panic.
-        let known = self.places.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        if known.is_some() {
-            return Ok(known);
+        let places = || self.places.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = places().known.get(key) {
+            return Ok(Some(known.clone()));
         }
         // Read without the lock: several may do so at once, and they read the same.
         let place = Arc::new(Place::new(key.clone(), read()?));
-        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
-        if places.len() < MAX_PLACES {
-            places.insert(key.clone(), place.clone());
+        if places().have_room_for(&place) {
+            let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+            if places.have_room_for(&place) {
+                places.insert(key.clone(), place.clone());
+            }
         }
         Ok(Some(place))
     }

@@ -25,6 +25,7 @@ use symbolon_ledger::{
 
 use super::{
     ProofBuilder, StorageError, Store,
+    recent::BlockTree,
     schema::{self, EventPlace, Location, MAX_LOCAL_VALUE, StoredEvent, cf, height_key, meta},
     standing::{Place, Standing},
 };
@@ -333,7 +334,10 @@ impl<'a> View<'a> {
     pub fn receipt(&self, id: &TransactionId) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(Location { height, index }) = self.transaction(id)? else { return Ok(None) };
         let missing = || StorageError::damaged(format!("block {height} is incomplete"));
-        let block = self.store.recent.at(height, || self.block(height)?.ok_or_else(missing))?;
+        let block = match self.store.recent.get(height) {
+            Some(tree) => tree,
+            None => Arc::new(self.tree_of(height)?.ok_or_else(missing)?),
+        };
         let at = usize::try_from(index).map_err(|_| missing())?;
         let receipt = Receipt {
             version: RECEIPT_VERSION,
@@ -346,6 +350,16 @@ impl<'a> View<'a> {
             certificate: self.certificate_bytes(height)?.ok_or_else(missing)?.into(),
         };
         Ok(Some(codec::encode(&receipt)))
+    }
+
+    /// The tree of a block that is not among the newest. To make it takes longer than whoever reads
+    /// memory alone may take.
+    fn tree_of(&self, height: u64) -> Result<Option<BlockTree>, StorageError> {
+        if self.depth == Depth::Memory {
+            self.missed.store(true, Ordering::Relaxed);
+            return Err(StorageError::damaged(format!("block {height} is not in memory")));
+        }
+        Ok(self.block(height)?.as_ref().map(BlockTree::of))
     }
 
     /// What stands at `keys`, with the proof of it, at the tip. For the few places behind one

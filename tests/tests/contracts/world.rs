@@ -1,6 +1,11 @@
 //! A small state in memory: three provinces, three licence types, and helpers to act on it.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 use symbolon_contracts::{
     ApplyError, BlockContext, Changes, Event, Overlay, RejectionCode, StateFault, StateView,
@@ -122,11 +127,45 @@ pub(crate) struct World {
     /// Height of the next block.
     pub(crate) height: u64,
     nonces: Cell<u128>,
+    shared: RefCell<BTreeMap<StateKey, Shared>>,
+}
+
+/// A record that was decoded, as a node keeps it for many transactions.
+#[derive(Debug, Clone)]
+struct Shared {
+    bytes: Vec<u8>,
+    record: Arc<dyn Any + Send + Sync>,
+    encode: fn(&dyn Any) -> Vec<u8>,
+}
+
+impl Shared {
+    fn of<R: Record + Send + Sync + 'static>(bytes: Vec<u8>) -> Result<Self, StateFault> {
+        let record = R::from_bytes(&bytes).map_err(|e| StateFault(e.to_string()))?;
+        let encode = |record: &dyn Any| record.downcast_ref::<R>().unwrap().to_bytes();
+        Ok(Self { bytes, record: Arc::new(record), encode })
+    }
 }
 
 impl StateView for World {
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateFault> {
         Ok(self.state.get(key).cloned())
+    }
+
+    fn shared<R>(&self, key: &StateKey) -> Result<Option<Arc<R>>, StateFault>
+    where
+        R: Record + Send + Sync + 'static,
+    {
+        let Some(bytes) = self.state.get(key) else { return Ok(None) };
+        let mut shared = self.shared.borrow_mut();
+        if let Some(known) = shared.get(key).filter(|known| known.bytes == *bytes)
+            && let Ok(record) = known.record.clone().downcast()
+        {
+            return Ok(Some(record));
+        }
+        let known = Shared::of::<R>(bytes.clone())?;
+        let record = known.record.clone().downcast().unwrap();
+        shared.insert(key.clone(), known);
+        Ok(Some(record))
     }
 
     fn committed_at(&self, id: &TransactionId) -> Result<Option<u64>, StateFault> {
@@ -143,7 +182,8 @@ impl World {
     /// These provinces, each with a validator; the catalogue, and no agency.
     pub(crate) fn founded_with(codes: &[&str]) -> Self {
         let (state, committed) = (BTreeMap::new(), BTreeMap::new());
-        let mut world = Self { state, committed, height: 1, nonces: Cell::new(0) };
+        let (nonces, shared) = (Cell::new(0), RefCell::default());
+        let mut world = Self { state, committed, height: 1, nonces, shared };
         world.put(
             StateKey::Parameters,
             &ParametersRecord {
@@ -268,7 +308,11 @@ impl World {
                 Err(ApplyError::Fault(fault)) => panic!("{fault}"),
             })
             .collect();
-        (overlay.into_changes(), outcomes)
+        let changes = overlay.into_changes();
+        for (key, Shared { bytes, record, encode }) in &*self.shared.borrow() {
+            assert_eq!(encode(&**record), *bytes, "{key:?} was changed where others read it");
+        }
+        (changes, outcomes)
     }
 
     /// The answer to one transaction, which is not committed.
