@@ -31,7 +31,7 @@ lint: setup ## format and lints only
 
 bench: build ## measure speed and memory of four nodes on this machine, beside its limits and peers
 	@scripts/setup-bench.sh
-	@target/release/bench
+	@SYMBOLON_BENCH_OUT=$(CURDIR)/target/bench target/release/bench
 
 bench-stress: build ## more load than the network can take, a slow disk, a paused validator (20 minutes)
 	@SYMBOLON_BENCH_OUT=$(CURDIR)/target/bench-stress target/release/bench --stress
@@ -40,7 +40,7 @@ profile: build ## what a node spends its time on under load, in target/profile (
 	@scripts/profile.sh
 
 bench-growth: build ## a node with 10,000, a million and five million licences, once, as long as it takes
-	@target/release/bench growth
+	@SYMBOLON_BENCH_OUT=$(CURDIR)/target/bench-growth target/release/bench growth
 
 bench-wan: setup ## simulate 32 and 100 validators over long lines: finality, bytes, where it saturates
 	cargo build $(CARGO_ALL) --features symbolon-sim/wide-sets --bin wan

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use symbolon_genesis::{Genesis, founding::TRANSACTION_KEY_ID, presets};
 use symbolon_ledger::{
     block::{Block, HEADER_VERSION, Header, transactions_root},
-    certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
+    certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature, MAX_CERTIFICATE_BYTES},
+    codec,
     codes::{ProvinceCode, Uscc, cid},
     hash::{Cid, Digest},
     keys::SecretKey,
@@ -170,6 +171,20 @@ impl Chain {
         let block = Block { header, transactions };
         let certificate = self.certify(&block);
         (block, certificate)
+    }
+
+    /// A block that was committed, as it lies in the database.
+    ///
+    /// # Panics
+    ///
+    /// When there is none at this height.
+    #[must_use]
+    pub fn committed(&self, height: u64) -> (Block, Certificate) {
+        let view = self.store.view().expect("a view");
+        let block = view.block(height).expect("it can be read").expect("it was committed");
+        let certificate = view.certificate_bytes(height).expect("it can be read");
+        let certificate = certificate.expect("it was certified");
+        (block, codec::decode(&certificate, MAX_CERTIFICATE_BYTES).expect("a certificate"))
     }
 
     /// Commits a block to this chain's database; its height.

@@ -20,44 +20,53 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-/// What is asked for.
+/// What is asked of one server.
 #[derive(Debug, Clone, Copy)]
 pub enum Ask<'a> {
-    /// `GET`, again and again.
-    Get,
-    /// `POST` of JSON, each body once.
-    Post(&'a [Bytes]),
+    /// `GET` of these addresses by turns, again and again.
+    Get(&'a [Uri]),
+    /// `POST` of JSON to an address, each body once.
+    Post(&'a Uri, &'a [Bytes]),
 }
 
-/// How many times a second `url` answers `expected` over `connections` within `span`, or until
+impl<'a> Ask<'a> {
+    /// Request number `n`, if there is one: the address, and the body of a `POST`.
+    fn number(self, n: usize) -> Option<(&'a Uri, Option<Bytes>)> {
+        match self {
+            Self::Get(addresses) => Some((&addresses[n % addresses.len()], None)),
+            Self::Post(address, bodies) => Some((address, Some(bodies.get(n)?.clone()))),
+        }
+    }
+}
+
+/// An address.
+///
+/// # Panics
+///
+/// When it is none.
+#[must_use]
+pub fn address(text: &str) -> Uri {
+    text.parse().expect("a server's address")
+}
+
+/// How many times a second a server answers `expected` over `connections` within `span`, or until
 /// there are no more bodies.
 ///
 /// # Panics
 ///
 /// When the server answers anything else.
 #[must_use]
-pub fn per_second(
-    url: &str,
-    connections: usize,
-    ask: Ask<'_>,
-    expected: StatusCode,
-    span: Duration,
-) -> f64 {
-    let uri: Uri = url.parse().expect("a node's address");
+pub fn per_second(ask: Ask<'_>, connections: usize, expected: StatusCode, span: Duration) -> f64 {
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let begun = Instant::now();
     let client = async || {
-        let mut connection = connect(&uri).await;
+        let Some((server, _)) = ask.number(0) else { return };
+        let mut connection = connect(server).await;
         while begun.elapsed() < span {
-            let body = match ask {
-                Ask::Get => None,
-                Ask::Post(bodies) => match bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    Some(body) => Some(body.clone()),
-                    None => break,
-                },
-            };
-            let (status, answer) = send(&mut connection, &uri, body).await;
-            assert_eq!(status, expected, "{url}: {}", String::from_utf8_lossy(&answer));
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((uri, body)) = ask.number(number) else { break };
+            let (status, answer) = send(&mut connection, uri, body).await;
+            assert_eq!(status, expected, "{uri}: {}", String::from_utf8_lossy(&answer));
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
@@ -71,11 +80,10 @@ pub fn per_second(
 ///
 /// When the server gives none.
 #[must_use]
-pub fn body_of(url: &str) -> Bytes {
-    let uri: Uri = url.parse().expect("a node's address");
+pub fn body_of(uri: &Uri) -> Bytes {
     runtime().block_on(async {
-        let mut connection = connect(&uri).await;
-        send(&mut connection, &uri, None).await.1
+        let mut connection = connect(uri).await;
+        send(&mut connection, uri, None).await.1
     })
 }
 

@@ -1,33 +1,31 @@
 //! How a node changes as its chain grows: `bench growth [SIZE...]`, once, as long as it takes.
 //!
-//! A network of four is founded and stopped. One node's database is loaded by block replay, that is
-//! by the code that executes and commits fetched blocks, and copied to the others. At each size the
-//! four run on it: start-up after a clean stop and after `kill -9`, issuance through consensus,
-//! reads and verdicts, memory, disk; and a snapshot is made.
+//! At each size a database is loaded by block replay, that is by the code that executes and commits
+//! fetched blocks, and weighed, and a snapshot of it is made. And a network of four is loaded by
+//! consensus, with the load that users have: what is read and judged a second, what memory a node has,
+//! how long it takes to start after a clean stop and after `kill -9`, and what is issued on top.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use hyper::StatusCode;
 use nix::sys::signal::Signal;
 use symbolon_ledger::keys::SecretKey;
-use symbolon_node::{config, snapshot::make::make};
+use symbolon_node::{config, snapshot::make::make, storage::Store};
+use tempfile::TempDir;
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, add_to},
     devnet::{Devnet, await_that},
 };
 
 use super::{
     ISSUER, Scale, VERIFIER,
-    client::{Ask, per_second},
+    client::{Ask, address, per_second},
     issuance::Bench,
     limits::Limits,
-    machine::memory_mib,
+    machine::{disk_bytes, memory_mib},
     peers::Peers,
+    reading::{self, CONNECTIONS},
     report::{Figure, Section, Target},
     wallet::Wallet,
 };
@@ -38,8 +36,6 @@ pub const SIZES: [u64; 3] = [10_000, 1_000_000, 5_000_000];
 const OF_A_BLOCK: u64 = 8_192;
 /// The replay's speed at a size is that of the last so many licences.
 const LAST: u64 = 100_000;
-/// Connections that read.
-const CONNECTIONS: usize = 32;
 /// Bytes of a mebibyte.
 const MIB: f64 = 1_048_576.0;
 /// Most memory of a node that has all of the licences and serves, in MiB.
@@ -49,6 +45,9 @@ const MOST_BYTES: f64 = 450.0;
 /// Longest start after a clean stop, and after `kill -9`, in seconds.
 const MOST_START: f64 = 3.0;
 const MOST_START_KILLED: f64 = 10.0;
+/// Length of a load at a size, and of what goes before it: short, so that a small ledger stays one.
+const LOAD: std::time::Duration = std::time::Duration::from_secs(5);
+const WARM_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Loads up to each size and measures there, and hands each chapter to `show`.
 ///
@@ -58,19 +57,23 @@ const MOST_START_KILLED: f64 = 10.0;
 pub fn run(sizes: &[u64], scale: &Scale, mut show: impl FnMut(&Section)) {
     let limits = Limits::measure(scale.phase);
     show(&limits.section());
-    let net = Devnet::start(4);
-    let wallet = Wallet::fill(&net);
     let peers = Peers::measure(&Scale { peer: None, ..*scale });
-    let bench = Bench { net: &net, scale, limits: &limits, peers: &peers };
+    let mut replay = Replay::start();
     for size in sizes {
-        net.stop();
-        let loaded = load(&net, *size);
-        spread(&net);
-        net.start_again();
-        for section in measure(&bench, &wallet, &loaded) {
-            show(&section);
-        }
+        show(&replay.load(*size));
     }
+    drop(replay);
+    let net = Devnet::start(4);
+    let wallet = Wallet::fill(&net, scale.shown);
+    for size in sizes {
+        let scale = &Scale { licences: *size, load: LOAD, warm_up: WARM_UP, runs: 1, ..*scale };
+        let bench = Bench { net: &net, scale, limits: &limits, peers: &peers };
+        show(&bench.fill());
+        show(&served(&bench, &wallet, *size));
+        show(&bench.batches("issuing, 256 licences a transaction, at this size", None).0);
+        show(&bench.singles().0);
+    }
+    show(&weighed(&net));
 }
 
 /// Stops the network and weighs the issuing node's database, all in, once it is compacted.
@@ -96,62 +99,11 @@ pub fn weighed(net: &Devnet) -> Section {
     Section { name: "disk", how, figures }
 }
 
-/// What loading to a size took and gave.
-struct Loaded {
-    licences: u64,
-    height: u64,
-    /// Licences a second of the last ones.
-    replayed: f64,
-    bytes: u64,
-    families: Vec<(&'static str, u64)>,
-    snapshot_seconds: f64,
-    snapshot_bytes: u64,
-}
-
-fn node_folder(net: &Devnet, province: &str) -> PathBuf {
-    let data = &net.node(province).data_dir;
-    data.parent().expect("a data folder lies in its node's").to_owned()
-}
-
-/// Loads the issuing node's database by replay until it has `size` licences.
-fn load(net: &Devnet, size: u64) -> Loaded {
-    let mut chain = open(net);
-    let mut licences = count(&chain);
-    let mut seconds = 0.0;
-    let mut last = 0;
-    while licences < size {
-        let batch = OF_A_BLOCK.min(size - licences);
-        let operations: Vec<_> = (0..batch).map(|_| chain.issue()).collect();
-        let block = chain.block(&operations);
-        let begun = Instant::now();
-        chain.add(&block);
-        if size - licences <= LAST {
-            seconds += begun.elapsed().as_secs_f64();
-            last += batch;
-        }
-        licences += batch;
-    }
-    chain.store.compact().expect("the database can be compacted");
-    let view = chain.store.view().expect("a view");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("snapshot");
-    let begun = Instant::now();
-    make(&view, &path).expect("a snapshot");
-    Loaded {
-        licences,
-        height: view.tip().height,
-        replayed: last as f64 / seconds.max(f64::MIN_POSITIVE),
-        bytes: chain.store.disk_bytes().expect("the database's files"),
-        families: chain.store.family_bytes().expect("the database's files"),
-        snapshot_seconds: begun.elapsed().as_secs_f64(),
-        snapshot_bytes: bytes_of(&path),
-    }
-}
-
 /// The issuing node's chain, with the keys of all: nobody else has it open.
 fn open(net: &Devnet) -> Chain {
     let read = |province: &str| {
-        let path = node_folder(net, province).join("config.toml");
+        let data = &net.node(province).data_dir;
+        let path = data.with_file_name("config.toml");
         config::load(&path).expect("a node's configuration")
     };
     let own = read(ISSUER);
@@ -176,60 +128,116 @@ fn count(chain: &Chain) -> u64 {
     licences.count() as u64
 }
 
-/// Copies the issuing node's database to the others.
-fn spread(net: &Devnet) {
-    let from = net.node(ISSUER).data_dir.join("rocksdb");
-    for node in net.file.nodes.iter().filter(|node| node.province != ISSUER) {
-        let to = node.data_dir.join("rocksdb");
-        std::fs::remove_dir_all(&to).expect("an older database");
-        let copied = Command::new("cp").arg("-a").args([&from, &to]).status();
-        assert!(copied.is_ok_and(|status| status.success()), "the database is copied");
+/// A database that is loaded by block replay, and the one that its blocks are made on.
+struct Replay {
+    makes: Chain,
+    store: Store,
+    licences: u64,
+    folders: [TempDir; 2],
+}
+
+impl Replay {
+    fn start() -> Self {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+        let makes = Chain::founded(folders[0].path());
+        let store = Store::open(folders[1].path(), &makes.genesis).expect("an empty folder");
+        Self { makes, store, licences: 0, folders }
+    }
+
+    /// Loads until it has `size` licences, and weighs it.
+    fn load(&mut self, size: u64) -> Section {
+        let (mut seconds, mut last) = (0.0, 0);
+        while self.licences < size {
+            let batch = OF_A_BLOCK.min(size - self.licences);
+            let operations: Vec<_> = (0..batch).map(|_| self.makes.issue()).collect();
+            let block = self.makes.block(&operations);
+            self.makes.add(&block);
+            let height = *self.store.commits().borrow();
+            // What the agency had to reserve for these.
+            for missed in height + 1..block.0.header.height {
+                add_to(&self.store, &self.makes.committed(missed));
+            }
+            let begun = Instant::now();
+            add_to(&self.store, &block);
+            if size - self.licences <= LAST {
+                seconds += begun.elapsed().as_secs_f64();
+                last += batch;
+            }
+            self.licences += batch;
+        }
+        self.store.compact().expect("the database can be compacted");
+        let view = self.store.view().expect("a view");
+        let path = self.folders[1].path().join("snapshot");
+        let begun = Instant::now();
+        make(&view, &path).expect("a snapshot");
+        let took = begun.elapsed().as_secs_f64();
+        let snapshot = bytes_of(&path) as f64;
+        std::fs::remove_dir_all(&path).expect("it was just made");
+        let many = self.licences as f64;
+        let bytes = self.store.disk_bytes().expect("the database's files") as f64;
+        let mut figures = vec![
+            Figure::new("licences", many, ""),
+            Figure::new("height", view.tip().height as f64, ""),
+            Figure::new("block replay, licences a second", last as f64 / seconds, "/s"),
+            Figure::new("disk for a licence, compacted", bytes / many, "B")
+                .of("allowed", MOST_BYTES)
+                .with(Target::AtMost(1.0)),
+            Figure::new("snapshot made in", took, "s"),
+            Figure::new("bytes of a snapshot", snapshot / MIB, "MiB"),
+        ];
+        let families = self.store.family_bytes().expect("the database's files");
+        for (family, bytes) in families.iter().filter(|(_, bytes)| *bytes > 0) {
+            figures.push(Figure::new(family, *bytes as f64 / many, "B"));
+        }
+        let how = format!(
+            "blocks of {OF_A_BLOCK} licences, made on another database; the speed of the last {LAST}; \
+             each column family's bytes for a licence, compacted"
+        );
+        Section { name: "a database loaded by block replay", how, figures }
     }
 }
 
-fn measure(bench: &Bench<'_>, wallet: &Wallet, loaded: &Loaded) -> Vec<Section> {
+/// What a node of the network serves at this size.
+fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
     let (net, scale) = (bench.net, bench.scale);
     let at_start = memory_mib(net.pid(VERIFIER), "VmRSS:");
-    let (batches, _) = bench.batches("issuing, 256 licences a transaction, at this size", None);
-    let (singles, _) = bench.singles();
-    let licences = format!("{}/v1/licences", net.node(VERIFIER).http);
-    let read = |cid: &str, status| {
-        per_second(&format!("{licences}/{cid}"), CONNECTIONS, Ask::Get, status, scale.phase)
+    let base = format!("{}/v1", net.node(VERIFIER).http);
+    let absent = [address(&format!("{base}/licences/{}", "ab".repeat(32)))];
+    let read = |asked: &[hyper::Uri], status| {
+        per_second(Ask::Get(asked), CONNECTIONS, status, scale.phase)
     };
-    let reads = read(&wallet.cid, StatusCode::OK);
-    let absences = read(&"ab".repeat(32), StatusCode::NOT_FOUND);
+    let reads = read(&reading::licences(net, wallet), StatusCode::OK);
+    let absences = read(&absent, StatusCode::NOT_FOUND);
+    let bodies = reading::of_one(wallet, usize::try_from(size).unwrap_or(0), scale);
+    let verify = address(&format!("{base}/verify"));
+    let ask = Ask::Post(&verify, &bodies);
+    let verdicts = per_second(ask, CONNECTIONS, StatusCode::OK, scale.phase);
     let peak = memory_mib(net.pid(VERIFIER), "VmHWM:");
+    let disk = disk_bytes(net) / net.file.nodes.len() as f64 / size as f64;
     let killed = restart_seconds(net, Signal::SIGKILL);
     let stopped = restart_seconds(net, Signal::SIGTERM);
-    let many = loaded.licences as f64;
     let at_most_one = Target::AtMost(1.0);
-    let mut figures = vec![
-        Figure::new("licences", many, ""),
-        Figure::new("height", loaded.height as f64, ""),
-        Figure::new("block replay, licences a second", loaded.replayed, "/s"),
+    let figures = vec![
         Figure::new("licence with its proof, a second", reads, "/s"),
         Figure::new("proof of absence, a second", absences, "/s"),
-        Figure::new("memory of a node when ready", at_start, "MiB"),
+        Figure::new("POST /v1/verify, licences judged before", verdicts, "/s"),
+        Figure::new("memory of a node, loaded", at_start, "MiB"),
         Figure::new("its peak, after all of this", peak, "MiB")
             .of("allowed", MOST_MIB)
             .with(at_most_one),
-        Figure::new("disk for a licence, compacted", loaded.bytes as f64 / many, "B")
-            .of("allowed", MOST_BYTES)
-            .with(at_most_one),
+        Figure::new("disk for a licence, as it is", disk, "B"),
         Figure::new("start after a clean stop, until ready", stopped, "s")
             .of("allowed", MOST_START)
             .with(at_most_one),
         Figure::new("start after kill -9, until ready", killed, "s")
             .of("allowed", MOST_START_KILLED)
             .with(at_most_one),
-        Figure::new("snapshot made in", loaded.snapshot_seconds, "s"),
-        Figure::new("bytes of a snapshot", loaded.snapshot_bytes as f64 / MIB, "MiB"),
     ];
-    for (family, bytes) in loaded.families.iter().filter(|(_, bytes)| *bytes > 0) {
-        figures.push(Figure::new(family, *bytes as f64 / many, "B"));
-    }
-    let how = "loaded by block replay; then each column family's bytes a licence".to_owned();
-    vec![Section { name: "growth", how, figures }, batches, singles]
+    let how = format!(
+        "one node of four that were loaded by consensus; {CONNECTIONS} connections, {:?} each",
+        scale.phase
+    );
+    Section { name: "growth", how, figures }
 }
 
 /// Ends a node and starts it again among the three that go on: seconds until it is ready.

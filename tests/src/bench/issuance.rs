@@ -276,10 +276,17 @@ impl Bench<'_> {
         let sum = |name: &str| runs.said.iter().filter_map(|said| said[name].as_u64()).sum::<u64>();
         let checked: u64 =
             runs.said.iter().filter_map(|said| said["receipts"]["checked"].as_u64()).sum();
+        let span = match runs.offer.count {
+            Some(count) => format!("--count {count}"),
+            None => {
+                let (warm_up, load) = (self.scale.warm_up, self.scale.load);
+                format!("--duration {:?} --warm-up {warm_up:?}", warm_up + load)
+            }
+        };
         format!(
-            "symbolon load --rate {} --batch {}, {} in flight at most, {} agencies, each through its \
-             own node; {} runs: {} transactions committed, {} dropped, {} answers of 503, {} timed \
-             out; {checked} receipts checked",
+            "symbolon load --rate {} --batch {} {span}, {} in flight at most, {} agencies, each \
+             through its own node; {} runs: {} transactions committed, {} dropped, {} answers of \
+             503, {} timed out; {checked} receipts checked",
             runs.offer.rate,
             runs.offer.batch,
             runs.said.first().map_or(0, |said| said["in_flight"].as_u64().unwrap_or(0)),

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write as _,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -61,14 +62,22 @@ impl Limits {
         self.checks_per_second * self.cores
     }
 
+    /// Records a second that synced batches of the database take.
+    #[must_use]
+    pub fn records_per_second(&self) -> f64 {
+        RECORDS as f64 * 1e3 / self.batch_ms
+    }
+
     /// The chapter.
     #[must_use]
     pub fn section(&self) -> Section {
         Section {
             name: "limits of this machine",
             how: format!(
-                "{} cores; {MESSAGE}-byte messages; {APPENDS} appends; {BATCHES} batches of \
+                "commit {}; {}; {} cores; {MESSAGE}-byte messages; {APPENDS} appends; {BATCHES} batches of \
                  {RECORDS} new keys with {RECORD} bytes each, with the node's own settings",
+                commit(),
+                machine(),
                 self.cores
             ),
             figures: vec![
@@ -78,6 +87,27 @@ impl Limits {
             ],
         }
     }
+}
+
+/// The commit that is measured, and whether anything was changed since.
+fn commit() -> String {
+    let git = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--exclude=*"];
+    let said = Command::new("git").args(git).stderr(Stdio::null()).output().ok();
+    let said = said.filter(|said| said.status.success()).map(|said| said.stdout);
+    said.map_or("unknown".to_owned(), |said| String::from_utf8_lossy(&said).trim().to_owned())
+}
+
+/// The processor, the memory and the kernel, as Linux names them.
+fn machine() -> String {
+    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let line = |path: &str, name: &str| {
+        let text = file(path);
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map_or("", |(_, value)| value).trim().to_owned()
+    };
+    let (processor, memory) =
+        (line("/proc/cpuinfo", "model name"), line("/proc/meminfo", "MemTotal"));
+    format!("{processor}, {memory}, Linux {}", file("/proc/sys/kernel/osrelease").trim())
 }
 
 /// Mean time of `work` over `span`, in milliseconds.

@@ -25,6 +25,7 @@ use symbolon_oracle::{Table, grow};
 
 use super::{
     Scale,
+    limits::Limits,
     report::{Figure, Section, Target, quantile},
 };
 
@@ -50,7 +51,7 @@ const MIB: f64 = 1_048_576.0;
 ///
 /// When a table cannot be made, or the two roots differ.
 #[must_use]
-pub fn section(scale: &Scale) -> Section {
+pub fn section(scale: &Scale, limits: &Limits) -> Section {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut ours = Paged::open(&folder.path().join("pages"));
     let mut theirs = Crate::open(&folder.path().join("jmt"));
@@ -76,13 +77,16 @@ pub fn section(scale: &Scale) -> Section {
     Section {
         name: "authenticated map",
         how: format!(
-            "{} keys, then {keys} more in synced batches of {BATCH}, both engines in turns of {TURN}",
+            "{} keys, then {keys} more in synced batches of {BATCH}, both engines in turns of {TURN}; \
+             ours changes parts of the tree on all cores, the crate on one",
             scale.map_keys
         ),
         figures: vec![
             Figure::new("new keys", rate(&our_cost), "/s")
                 .of("those of the jmt crate", rate(&their_cost))
                 .with(Target::AtLeast(LEAST_TIMES_THE_CRATE)),
+            Figure::new("the same", rate(&our_cost), "/s")
+                .of("records of such batches without a tree", limits.records_per_second()),
             Figure::new("new keys a second of processor", processor(&our_cost), "/s")
                 .of("those of the jmt crate", processor(&their_cost)),
             Figure::new(

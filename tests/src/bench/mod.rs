@@ -66,7 +66,9 @@ pub struct Scale {
     pub licences: u64,
     /// Quiet time over which an idle network is measured.
     pub idle: Duration,
-    /// Presentations shown to a node.
+    /// Licences that are shown and read.
+    pub shown: usize,
+    /// Presentations of a run.
     pub presentations: usize,
     /// Licences that are issued and revoked on the status list.
     pub revoked: u32,
@@ -88,7 +90,8 @@ impl Scale {
         peer: Some(Duration::from_secs(10)),
         licences: 1_000_000,
         idle: Duration::from_secs(30),
-        presentations: 40_000,
+        shown: 2_000,
+        presentations: 60_000,
         revoked: 10_000,
         map_keys: 1_000_000,
         map_turns: 12,
@@ -102,6 +105,7 @@ impl Scale {
         peer: None,
         licences: 4_096,
         idle: Duration::from_millis(300),
+        shown: 10,
         presentations: 50,
         revoked: 256,
         map_keys: 4_000,
@@ -122,12 +126,12 @@ pub fn run(scale: &Scale, mut show: impl FnMut(&Section)) {
     show(&peers.section());
     show(&codes::section(scale.phase));
     show(&status_list::section(scale));
-    show(&map::section(scale));
+    show(&map::section(scale, &limits));
     let (net, start) = machine::start();
     show(&start);
     issue(&Bench { net: &net, scale, limits: &limits, peers: &peers }, &mut show);
     show(&machine::idle(&net, scale.idle));
-    let wallet = wallet::Wallet::fill(&net);
+    let wallet = wallet::Wallet::fill(&net, scale.shown);
     show(&reading::section(&net, &wallet, scale, &limits, &peers));
     show(&busy::section(&net, &wallet, scale, &limits));
     show(&offline::section(&net, &wallet, scale.phase));
@@ -147,7 +151,7 @@ pub fn run_reading(scale: &Scale, mut show: impl FnMut(&Section)) {
     let peers = Peers::measure(scale);
     let (net, _) = machine::start();
     show(&Bench { net: &net, scale, limits: &limits, peers: &peers }.fill());
-    let wallet = wallet::Wallet::fill(&net);
+    let wallet = wallet::Wallet::fill(&net, scale.shown);
     show(&reading::section(&net, &wallet, scale, &limits, &peers));
     show(&busy::section(&net, &wallet, scale, &limits));
 }

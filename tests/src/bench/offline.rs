@@ -40,7 +40,7 @@ const LONG_MS: u64 = 24 * 3_600 * 1_000;
 pub fn section(net: &Devnet, wallet: &Wallet, span: Duration) -> Section {
     let (proof, bundle) = (wallet.proof(net), wallet.trust_bundle(net));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let shown = wallet.present(now, 0);
+    let shown = wallet.present(now, 0).next().expect("a wallet has licences");
     let request = Request {
         recognising_province: VERIFIER.parse().expect("a code"),
         audience: None,

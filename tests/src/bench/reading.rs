@@ -2,29 +2,28 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hyper::{StatusCode, body::Bytes};
+use hyper::{StatusCode, Uri, body::Bytes};
 use serde_json::{Value, json};
+use symbolon_ledger::hash::sha256;
 
 use crate::devnet::{Devnet, binary};
 
 use super::{
     Scale, VERIFIER,
-    client::{Ask, body_of, per_second},
+    client::{Ask, address, body_of, per_second},
     constant::Constant,
     limits::Limits,
     peers::Peers,
-    report::{Figure, Section, Target},
+    report::{Figure, Section, Target, quantile},
     wallet::Wallet,
 };
 
-/// Signatures that are checked for a verdict here: the holder's. One licence is shown again and again,
-/// and a node remembers that its issuer's signature holds.
+/// Signatures that are checked for the verdict on a licence that a node has not judged before: its
+/// issuer's and its holder's. Of one that it has, it remembers that its issuer's holds.
+const SIGNATURES_OF_NEW: f64 = 2.0;
 pub(super) const SIGNATURES: f64 = 1.0;
 /// Connections of the client.
 pub(super) const CONNECTIONS: usize = 32;
-/// Presentations of a series that differ: those of all three series are no more than a node remembers
-/// of one holder. Whatever is shown again is judged in full again, and only not remembered.
-const DIFFERENT: usize = 20;
 /// Presentations of one batch.
 const BATCH: usize = 200;
 /// Batches that are asked for at once: as many as a node of two cores works on.
@@ -37,8 +36,11 @@ const LEAST_OF_OCSP: f64 = 2.0;
 const LEAST_OF_CONSTANT: f64 = 0.5;
 /// Least times what a database looks up without a proof.
 const LEAST_OF_LOOKUPS: f64 = 1.0;
-/// A licence that does not exist.
-const ABSENT: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+/// Series of presentations, each with signatures of its own.
+const NEW: usize = 0;
+const SHOWN_BEFORE: usize = 1;
+const IN_BATCHES: usize = 2;
+pub(super) const WHILE_ISSUING: usize = 3;
 
 /// The chapter.
 ///
@@ -53,73 +55,154 @@ pub fn section(
     limits: &Limits,
     peers: &Peers,
 ) -> Section {
-    let verify = format!("{}/v1/verify", net.node(VERIFIER).http);
-    let licences = format!("{}/v1/licences", net.node(VERIFIER).http);
-    let allowed = limits.checks_of_all_cores() / SIGNATURES;
-    let checks = "what its signature checks alone allow, all cores";
-    let constant = "a constant answer of that size";
-
-    let shown = |first| show(wallet, first, scale.presentations);
-    let bodies: Vec<Bytes> = shown(0).map(|text| body(&json!({ "presentation": text }))).collect();
-    let verdicts =
-        per_second(&verify, CONNECTIONS, Ask::Post(&bodies), StatusCode::OK, scale.phase);
-    let items: Vec<Value> = shown(1).map(|text| json!({ "presentation": text })).collect();
-    let bodies: Vec<Bytes> = items.chunks(BATCH).map(|c| body(&json!({ "items": c }))).collect();
-    let of_batch = BATCH.min(items.len()) as f64;
-    let batch = format!("{verify}/batch");
-    let batches = per_second(&batch, BATCHES, Ask::Post(&bodies), StatusCode::OK, scale.phase);
-    let (present, size) =
-        beside_constant(&format!("{licences}/{}", wallet.cid), StatusCode::OK, scale);
-    let (absent, _) =
-        beside_constant(&format!("{licences}/{ABSENT}"), StatusCode::NOT_FOUND, scale);
+    let checks = |signatures| limits.checks_of_all_cores() / signatures;
+    let alone = "what its signature checks alone allow, all cores";
+    let new =
+        Figure::of_runs("POST /v1/verify, licences not judged before", &new(net, wallet), "/s");
+    let value = new.value();
+    let mut figures = vec![
+        new.of(alone, checks(SIGNATURES_OF_NEW)).with(Target::AtLeast(LEAST_OF_CHECKS)),
+        Figure::new("the same", value, "/s")
+            .beside("OpenSSL's OCSP responder", &peers.answers)
+            .with(Target::AtLeast(LEAST_OF_OCSP)),
+    ];
+    let verify = address(&format!("{}/v1/verify", net.node(VERIFIER).http));
+    let bodies = of_one(wallet, SHOWN_BEFORE, scale);
+    let again = repeated(scale, || verdicts(&verify, &bodies, scale));
+    figures.push(
+        Figure::of_runs("the same, licences judged before", &again, "/s")
+            .of(alone, checks(SIGNATURES)),
+    );
+    let batch = address(&format!("{}/v1/verify/batch", net.node(VERIFIER).http));
+    let (bodies, of_batch) = in_batches(wallet, scale);
+    let ask = Ask::Post(&batch, &bodies);
+    let batches =
+        repeated(scale, || per_second(ask, BATCHES, StatusCode::OK, part(scale)) * of_batch);
+    figures.push(
+        Figure::of_runs("POST /v1/verify/batch, licences judged before", &batches, "/s")
+            .of(alone, checks(SIGNATURES)),
+    );
+    let (records, size) = records(net, wallet, scale, peers);
+    figures.extend(records);
+    let shown = wallet.cids().count();
     Section {
         name: "reading from one node",
         how: format!(
-            "{CONNECTIONS} connections of one client beside the four nodes; one licence, whose issuer's signature the node \
-             remembers; batches of {of_batch}; a record with its proof has {size} bytes"
+            "{CONNECTIONS} connections of one client beside the four nodes; {shown} licences by turns, \
+             shown first to three nodes, once to each; batches of {of_batch}; a record with its proof \
+             has {size} bytes; {} runs of {:?}",
+            scale.runs,
+            part(scale)
         ),
-        figures: vec![
-            Figure::new("POST /v1/verify, a licence that was shown before", verdicts, "/s")
-                .of(checks, allowed)
-                .with(Target::AtLeast(LEAST_OF_CHECKS)),
-            Figure::new("the same", verdicts, "/s")
-                .beside("OpenSSL's OCSP responder", &peers.answers)
-                .with(Target::AtLeast(LEAST_OF_OCSP)),
-            Figure::new("POST /v1/verify/batch, verdicts", batches * of_batch, "/s")
-                .of(checks, allowed),
-            Figure::new("GET /v1/licences/{cid} with its proof", present.0, "/s")
-                .of(constant, present.1)
-                .with(Target::AtLeast(LEAST_OF_CONSTANT)),
-            Figure::new("the same", present.0, "/s")
-                .beside("PostgreSQL's prepared look-ups", &peers.lookups)
-                .with(Target::AtLeast(LEAST_OF_LOOKUPS)),
-            Figure::new("the same of a licence proven absent", absent.0, "/s")
-                .of(constant, absent.1)
-                .with(Target::AtLeast(LEAST_OF_CONSTANT)),
-        ],
+        figures,
     }
 }
 
-/// Presentations made now, `count` of them and [`DIFFERENT`] different ones; another `series` gives
-/// others.
-pub(super) fn show(wallet: &Wallet, series: usize, count: usize) -> impl Iterator<Item = String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let texts: Vec<String> =
-        (0..DIFFERENT).map(|number| wallet.present(now, series * DIFFERENT + number)).collect();
-    texts.into_iter().cycle().take(count)
+/// Verdicts a second on licences that a node sees for the first time, at three nodes.
+fn new(net: &Devnet, wallet: &Wallet) -> Vec<f64> {
+    let nodes = net.file.nodes.iter().take(3);
+    let judge = |node: &crate::devnet::Node| {
+        let verify = address(&format!("{}/v1/verify", node.http));
+        let bodies: Vec<Bytes> = show(wallet, NEW).collect();
+        // Each is shown once, however long it takes.
+        let ask = Ask::Post(&verify, &bodies);
+        per_second(ask, CONNECTIONS, StatusCode::OK, std::time::Duration::MAX)
+    };
+    nodes.map(judge).collect()
 }
 
-pub(super) fn body(value: &Value) -> Bytes {
+/// Records with their proofs, and proofs of absence, each beside a constant answer of its size.
+fn records(net: &Devnet, wallet: &Wallet, scale: &Scale, peers: &Peers) -> ([Figure; 5], usize) {
+    let licences = licences(net, wallet);
+    let base = format!("{}/v1/licences", net.node(VERIFIER).http);
+    let made_up = |n: usize| address(&format!("{base}/{}", sha256(&n.to_be_bytes())));
+    let absences: Vec<Uri> = (0..licences.len()).map(made_up).collect();
+    let constant = "a constant answer of that size";
+    let beside = |what, runs: &Constants| {
+        Figure::of_runs(what, &runs.real, "/s")
+            .of(constant, quantile(&mut runs.constant.clone(), 0.5))
+            .with(Target::AtLeast(LEAST_OF_CONSTANT))
+    };
+    let present = beside_constant(&licences, StatusCode::OK, scale);
+    let absent = beside_constant(&absences, StatusCode::NOT_FOUND, scale);
+    let there = beside("GET /v1/licences/{cid} with its proof", &present);
+    let gone = beside("the same of licences proven absent", &absent);
+    let (rate, of_absent) = (there.value(), gone.value());
+    let lookups = |rate| {
+        Figure::new("the same", rate, "/s")
+            .beside("PostgreSQL's prepared look-ups", &peers.lookups)
+            .with(Target::AtLeast(LEAST_OF_LOOKUPS))
+    };
+    let as_fast = Figure::new("the same", of_absent, "/s").of("licences that are there", rate);
+    let figures = [there, lookups(rate), gone, lookups(of_absent), as_fast];
+    (figures, present.size)
+}
+
+/// The licences' addresses at the verifying node.
+pub(super) fn licences(net: &Devnet, wallet: &Wallet) -> Vec<Uri> {
+    let node = &net.node(VERIFIER).http;
+    wallet.cids().map(|cid| address(&format!("{node}/v1/licences/{cid}"))).collect()
+}
+
+/// Each licence shown once, as the bodies of requests.
+fn show(wallet: &Wallet, series: usize) -> impl Iterator<Item = Bytes> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    wallet.present(now, series).map(|text| body(&json!({ "presentation": text })))
+}
+
+/// Bodies of one presentation each, those of a series by turns. What is shown again is judged in full
+/// again, and only not remembered.
+pub(super) fn of_one(wallet: &Wallet, series: usize, scale: &Scale) -> Vec<Bytes> {
+    let each: Vec<Bytes> = show(wallet, series).collect();
+    each.into_iter().cycle().take(scale.presentations).collect()
+}
+
+/// Bodies of [`BATCH`] presentations each, and how many that is.
+fn in_batches(wallet: &Wallet, scale: &Scale) -> (Vec<Bytes>, f64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let shown = wallet.present(now, IN_BATCHES);
+    let items: Vec<Value> = shown.map(|text| json!({ "presentation": text })).collect();
+    let each: Vec<Bytes> =
+        items.chunks_exact(BATCH.min(items.len())).map(|c| body(&json!({ "items": c }))).collect();
+    let of_batch = BATCH.min(items.len());
+    let count = scale.presentations.div_ceil(of_batch);
+    (each.into_iter().cycle().take(count).collect(), of_batch as f64)
+}
+
+fn body(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-/// How often `url` answers a second, how often a constant answer of the same size does, and the
-/// size.
-fn beside_constant(url: &str, status: StatusCode, scale: &Scale) -> ((f64, f64), usize) {
-    let size = body_of(url).len();
+fn verdicts(verify: &Uri, bodies: &[Bytes], scale: &Scale) -> f64 {
+    per_second(Ask::Post(verify, bodies), CONNECTIONS, StatusCode::OK, part(scale))
+}
+
+/// Length of a run: all of them together take a phase.
+fn part(scale: &Scale) -> std::time::Duration {
+    scale.phase / u32::try_from(scale.runs).unwrap_or(1).max(1)
+}
+
+fn repeated(scale: &Scale, mut run: impl FnMut() -> f64) -> Vec<f64> {
+    (0..scale.runs).map(|_| run()).collect()
+}
+
+/// How often something was answered a second, and a constant answer of that size, run by run.
+struct Constants {
+    real: Vec<f64>,
+    constant: Vec<f64>,
+    size: usize,
+}
+
+fn beside_constant(addresses: &[Uri], status: StatusCode, scale: &Scale) -> Constants {
+    let size = body_of(&addresses[0]).len();
     let server = Constant::start(&binary("bench"), size);
-    let each = scale.phase / 2;
-    let real = per_second(url, CONNECTIONS, Ask::Get, status, each);
-    let constant = per_second(server.url(), CONNECTIONS, Ask::Get, StatusCode::OK, each);
-    ((real, constant), size)
+    let constant = [address(server.url())];
+    let mut runs = Constants { real: Vec::new(), constant: Vec::new(), size };
+    for _ in 0..scale.runs {
+        let each = part(scale);
+        runs.real.push(per_second(Ask::Get(addresses), CONNECTIONS, status, each));
+        let ask = Ask::Get(&constant);
+        runs.constant.push(per_second(ask, CONNECTIONS, StatusCode::OK, each));
+    }
+    runs
 }

@@ -32,6 +32,8 @@ use crate::{
     faults::preload::{self, Deed, Page},
 };
 
+/// Name of the variable that names the folder for curves and figures.
+pub const OUT: &str = "SYMBOLON_BENCH_OUT";
 /// The province whose node is slowed and paused. Its agency is that of the clients that hang up.
 const FAULTY: &str = "51";
 /// The first of the three provinces whose agencies load their own nodes.
@@ -190,7 +192,7 @@ impl Stress {
             net.restart_with(FAULTY, &environment);
             page
         });
-        let out = std::env::var_os("SYMBOLON_BENCH_OUT").map(PathBuf::from);
+        let out = std::env::var_os(OUT).map(PathBuf::from);
         let out = out.unwrap_or_else(|| net.folder().join("bench-stress"));
         fs::create_dir_all(&out).expect("a folder for the curves");
         let pids = net.file.nodes.iter().map(|node| net.pid(&node.province)).collect();

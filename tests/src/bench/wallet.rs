@@ -1,7 +1,10 @@
 //! Licences as their holders have them: issued through the command line, with the files that an
 //! offline verifier needs.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use symbolon_credential::sd_jwt::{KeyBinding, SELF_PRESENTED, bind};
@@ -11,33 +14,33 @@ use crate::devnet::{Devnet, json_of};
 
 use super::{ISSUER, VERIFIER};
 
-/// Licences that are issued for it.
-const LICENCES: usize = 10;
-
-/// A licence and what its holder keeps beside it.
+/// Licences, each with what its holder keeps beside it.
 #[derive(Debug)]
 pub struct Wallet {
-    /// Its name on the chain.
-    pub cid: String,
-    /// The credential.
-    pub credential: String,
-    holder: SecretKey,
+    licences: Vec<Licence>,
     folder: PathBuf,
 }
 
+#[derive(Debug)]
+struct Licence {
+    cid: String,
+    credential: String,
+    holder: SecretKey,
+}
+
 impl Wallet {
-    /// Issues some licences of the sample data, and takes the first.
+    /// Issues so many licences of the sample data, which has 2,000.
     ///
     /// # Panics
     ///
     /// When a command refuses.
     #[must_use]
-    pub fn fill(net: &Devnet) -> Self {
+    pub fn fill(net: &Devnet, licences: usize) -> Self {
         let folder = net.folder().join("bench");
         fs::create_dir_all(&folder).expect("a folder");
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/driving-licences.csv");
         let text = fs::read_to_string(data).expect("the sample data");
-        let first: String = text.split_inclusive('\n').take(LICENCES + 1).collect();
+        let first: String = text.split_inclusive('\n').take(licences + 1).collect();
         let rows = folder.join("rows.csv");
         fs::write(&rows, first).expect("a file");
         let (rows, out) = (rows.to_string_lossy(), folder.to_string_lossy());
@@ -49,39 +52,30 @@ impl Wallet {
             .filter(|p| p.extension().is_some_and(|e| e == "sdjwt"))
             .collect();
         credentials.sort();
-        let path = credentials.first().expect("a credential");
-        let read = |path: &std::path::Path| fs::read_to_string(path).expect("a file of the import");
-        let holder = read(&path.with_extension("holder.pem"));
-        let stem = path.file_stem().expect("a file name").to_string_lossy();
-        Self {
-            cid: stem.into_owned(),
-            credential: read(path).trim().to_owned(),
-            holder: SecretKey::from_pem(&holder).expect("a key"),
-            folder,
-        }
+        let licences: Vec<Licence> = credentials.iter().map(|path| Licence::read(path)).collect();
+        assert!(!licences.is_empty(), "the import wrote credentials");
+        Self { licences, folder }
     }
 
-    /// The credential shown by its holder at `now_s` (seconds since 1970); `number` makes it another
-    /// presentation each time.
-    #[must_use]
-    pub fn present(&self, now_s: u64, number: usize) -> String {
-        let nonce = sha256(&[&self.holder.to_seed()[..], &number.to_be_bytes()].concat());
-        let binding = KeyBinding {
-            audience: SELF_PRESENTED.to_owned(),
-            nonce: nonce.to_string(),
-            issued_at: now_s,
-        };
-        bind(&self.credential, &binding, &self.holder)
+    /// The licences' names on the chain.
+    pub fn cids(&self) -> impl Iterator<Item = &str> {
+        self.licences.iter().map(|licence| licence.cid.as_str())
     }
 
-    /// Fetches a state proof of the licence from the verifying node.
+    /// Each credential shown by its holder at `now_s` (seconds since 1970); each `series` has
+    /// other presentations.
+    pub fn present(&self, now_s: u64, series: usize) -> impl Iterator<Item = String> {
+        self.licences.iter().map(move |licence| licence.present(now_s, series))
+    }
+
+    /// Fetches a state proof of the first licence from the verifying node.
     ///
     /// # Panics
     ///
     /// When the node gives none.
     #[must_use]
     pub fn proof(&self, net: &Devnet) -> Vec<u8> {
-        let credential = self.folder.join(format!("{}.sdjwt", self.cid));
+        let credential = self.folder.join(format!("{}.sdjwt", self.licences[0].cid));
         let credential = credential.to_string_lossy();
         self.fetched(net, &["proof", "get", &credential, "--province", VERIFIER])
     }
@@ -101,6 +95,30 @@ impl Wallet {
         let path = file.to_string_lossy();
         done(net, &[command, &["--as", VERIFIER, "--out", &path]].concat());
         fs::read(&file).expect("the command wrote it")
+    }
+}
+
+impl Licence {
+    /// That of the import's file at `path`.
+    fn read(path: &Path) -> Self {
+        let read = |path: &Path| fs::read_to_string(path).expect("a file of the import");
+        let holder = read(&path.with_extension("holder.pem"));
+        let stem = path.file_stem().expect("a file name").to_string_lossy();
+        Self {
+            cid: stem.into_owned(),
+            credential: read(path).trim().to_owned(),
+            holder: SecretKey::from_pem(&holder).expect("a key"),
+        }
+    }
+
+    fn present(&self, now_s: u64, series: usize) -> String {
+        let nonce = sha256(&[&self.holder.to_seed()[..], &series.to_be_bytes()].concat());
+        let binding = KeyBinding {
+            audience: SELF_PRESENTED.to_owned(),
+            nonce: nonce.to_string(),
+            issued_at: now_s,
+        };
+        bind(&self.credential, &binding, &self.holder)
     }
 }
 

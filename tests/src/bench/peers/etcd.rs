@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Process, free_ports, program, repeated};
 use crate::{
     bench::{
-        client::{Ask, per_second},
+        client::{Ask, address, per_second},
         report::Measured,
     },
     devnet::get,
@@ -52,11 +52,11 @@ pub(super) fn measure(runs: usize, span: Duration) -> Measured {
         let health = format!("{}/health", url(*client));
         member.await_ready(|| get(&health).is_ok_and(|(_, said)| said["health"] == "true"))?;
     }
-    let put = format!("{}/v3/kv/put", url(clients[0]));
+    let put = address(&format!("{}/v3/kv/put", url(clients[0])));
     repeated(runs, || {
         let bodies = bodies(span);
-        let put_each_once = Ask::Post(&bodies);
-        Ok(per_second(&put, CONNECTIONS, put_each_once, StatusCode::OK, span))
+        let put_each_once = Ask::Post(&put, &bodies);
+        Ok(per_second(put_each_once, CONNECTIONS, StatusCode::OK, span))
     })
 }
 
