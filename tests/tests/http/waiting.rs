@@ -79,6 +79,10 @@ fn one_agency_never_takes_every_place_and_what_fails_gives_way() {
     }
     let refused = submit(&failing("44")).unwrap_err();
     assert_eq!((refused.code, refused.kind), ("pool_full", SubmitErrorKind::Full));
+    // Whoever asks over HTTP is told when to come again.
+    let answer = node.post_cose("/v1/transactions", failing("44").as_bytes());
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "pool_full"));
+    assert!(answer.headers["retry-after"].parse::<u64>().unwrap() > 0, "{answer:?}");
     // What applies finds a place in its signer's own share, the oldest that fails gives it up.
     let agency = node.agency("44");
     let good = node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
