@@ -5,17 +5,20 @@
 //! consensus, with the load that users have: what is read and judged a second, what memory a node has,
 //! how long it takes to start after a clean stop and after `kill -9`, and what is issued on top.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use hyper::StatusCode;
-use nix::sys::signal::Signal;
 use symbolon_ledger::keys::SecretKey;
 use symbolon_node::{config, snapshot::make::make, storage::Store};
 use tempfile::TempDir;
 
 use crate::{
     chain::{Chain, add_to},
-    devnet::{Devnet, await_that},
+    devnet::{Devnet, binary},
 };
 
 use super::{
@@ -214,8 +217,8 @@ fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
     let verdicts = per_second(ask, CONNECTIONS, StatusCode::OK, scale.phase);
     let peak = memory_mib(net.pid(VERIFIER), "VmHWM:");
     let disk = disk_bytes(net) / net.file.nodes.len() as f64 / size as f64;
-    let killed = restart_seconds(net, Signal::SIGKILL);
-    let stopped = restart_seconds(net, Signal::SIGTERM);
+    let killed = restart_seconds(net, "kill");
+    let stopped = restart_seconds(net, "stop-node");
     let at_most_one = Target::AtMost(1.0);
     let figures = vec![
         Figure::new("licence with its proof, a second", reads, "/s"),
@@ -240,10 +243,15 @@ fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
     Section { name: "growth", how, figures }
 }
 
-/// Ends a node and starts it again among the three that go on: seconds until it is ready.
-fn restart_seconds(net: &Devnet, signal: Signal) -> f64 {
-    net.signal(VERIFIER, signal);
-    await_that("the node has ended", || !net.answers(VERIFIER));
+/// Ends a node by a command of `symbolon devnet`, which waits until it is gone, and starts it again
+/// among the three that go on: seconds until it is ready.
+fn restart_seconds(net: &Devnet, end: &str) -> f64 {
+    let number = net.file.nodes.iter().position(|node| node.province == VERIFIER);
+    let number = number.expect("the network has the verifier's node") + 1;
+    let mut ended = Command::new(binary("symbolon"));
+    ended.args(["devnet", end, "--node", &number.to_string(), "--dir"]).arg(net.folder());
+    let ended = ended.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    assert!(ended.is_ok_and(|status| status.success()), "the node ends");
     let begun = Instant::now();
     net.restart(VERIFIER);
     begun.elapsed().as_secs_f64()
