@@ -113,11 +113,13 @@ pub(super) fn is_node(pid: u32, config: &Path) -> bool {
 }
 
 /// Whether a process has ended and was only not yet collected: state Z or X of `/proc/PID/stat`,
-/// behind the program's name in parentheses.
+/// behind the program's name in parentheses, and no other thread left. That is the state of its first
+/// thread, and the last one closes its files and ports.
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
-    matches!(state, None | Some("Z" | "X"))
+    let is_last = || fs::read_dir(format!("/proc/{pid}/task")).map_or(true, |t| t.count() <= 1);
+    matches!(state, None | Some("Z" | "X")) && is_last()
 }
 
 /// Whether a process has no memory any more, and so no command line, and still has its files and their
