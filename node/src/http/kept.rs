@@ -1,7 +1,7 @@
 //! What a caller, or a cache between, may keep of an answer, and for how long.
 //!
 //! An answer that says nothing of this is not kept: the guard writes `no-store` over it, and every
-//! refusal and every verdict is such a one. What never changes may be kept for [`UNCHANGING`]; what
+//! refusal, every absence and every verdict is such a one. What never changes may be kept for [`UNCHANGING`]; what
 //! changes with the chain may be kept and is asked for again, with its tag, each time.
 
 use axum::{
@@ -61,10 +61,14 @@ pub(super) fn tagged(mut response: Response, tag: &str, kept: &str) -> Response 
 
 /// What never changes, in the form that `accept` asked for.
 pub(super) fn unchanging(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCHANGING));
-    headers.append(header::VARY, HeaderValue::from_static("accept"));
+    let mut response = in_the_form_asked_for(answer.into_response());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCHANGING));
+    response
+}
+
+/// A response of an address that has two forms, which a cache between must tell apart.
+pub(super) fn in_the_form_asked_for(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 

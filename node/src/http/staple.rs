@@ -10,13 +10,13 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderMap, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 use symbolon_credential::long_text::Base64UrlText;
 use symbolon_ledger::{
     codes::{ProvinceCode, TypeCode, Uscc},
-    hash::Cid,
+    hash::{Cid, sha256},
     operation::Actor,
     records::{
         AgencyIndexRecord, AgencyRecord, LicenceRecord, ProvinceRecord, Record, TypeIndexRecord,
@@ -30,6 +30,7 @@ use super::{
     Server,
     error::{Problem, ProblemDocument},
     extract::{APPLICATION_CBOR, Asked, CidPart, Named, PROVINCES, PathPart as _, wants_cbor},
+    kept::{Tag, in_the_form_asked_for},
     words::{AsOf, hex},
 };
 use crate::storage::{StorageError, View};
@@ -79,6 +80,7 @@ pub(super) struct StapleBody {
 }
 
 /// What is asked, checked.
+#[derive(Debug)]
 struct Wanted {
     asking: Vec<ProvinceCode>,
     /// Whether the request named them.
@@ -216,11 +218,15 @@ fn places(
 /// One state proof of everything that a verdict about a licence rests on, to be carried beside it.
 ///
 /// Licence, agency, keys, type, provinces, recognition, parameters and the key of the status
-/// lists, all at one height. The 404 carries the same proof for a licence that is not there.
+/// lists, all at one height. The 404 carries the same proof for a licence that is not there. It may be
+/// kept, and with `If-None-Match` be asked for again: 304 until the next block.
 #[utoipa::path(get, path = "/v1/licences/{cid}/proof", tag = "licences",
-    params(("cid" = String, Path, description = "64 hexadecimal digits"), StapleQuery),
+    params(("cid" = String, Path, description = "64 hexadecimal digits"), StapleQuery,
+        ("if-none-match" = Option<String>, Header, description = "ETag of the answer at hand")),
     responses((status = 200, content((StapleBody = "application/json"),
-        (Vec<u8> = "application/cbor"))), (status = 400, body = ProblemDocument),
+        (Vec<u8> = "application/cbor"))),
+        (status = 304, description = "There is no newer block than that of the answer at hand"),
+        (status = 400, body = ProblemDocument),
         (status = 404, body = ProblemDocument, description = "With a proof of the absence")))]
 pub(super) async fn get_staple(
     State(server): State<Arc<Server>>,
@@ -233,6 +239,10 @@ pub(super) async fn get_staple(
     let look = move |view: &View<'_>| {
         wanted.refuse_unknown(view)?;
         let (keys, is_there) = places(view, cid, &wanted)?;
+        let tag = Tag::of(&view.mark(), &sha256(format!("{cid} {wanted:?} {cbor}").as_bytes()));
+        if is_there && tag.is_known(&headers) {
+            return Ok(in_the_form_asked_for(tag.on(None::<Response>)));
+        }
         let proof = view.state_proof(&keys)?;
         let height = view.tip().height;
         if !is_there {
@@ -243,7 +253,8 @@ pub(super) async fn get_staple(
             return Err(problem.proven(Base64UrlText::of(&proof)));
         }
         if cbor {
-            return Ok(([(header::CONTENT_TYPE, APPLICATION_CBOR)], proof).into_response());
+            let answer = ([(header::CONTENT_TYPE, APPLICATION_CBOR)], proof);
+            return Ok(in_the_form_asked_for(tag.on(Some(answer))));
         }
         let body = StapleBody {
             cid: hex(&cid),
@@ -252,7 +263,7 @@ pub(super) async fn get_staple(
             entries: keys.len(),
             proof: Base64UrlText::of(&proof),
         };
-        Ok(Json(body).into_response())
+        Ok(in_the_form_asked_for(tag.on(Some(Json(body)))))
     };
     server.glance(look).await
 }

@@ -8,12 +8,13 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 use symbolon_ledger::{
     block::{Header, header_hash},
     codec,
+    hash::{Digest, sha256},
     trust_bundle::{MAX_SET_CHANGES, MAX_TRUST_BUNDLE_BYTES, SetChange, TrustBundle},
     validators::ValidatorSet,
 };
@@ -27,7 +28,7 @@ use super::{
     extract::{
         APPLICATION_CBOR, APPLICATION_JSON, Asked, HeightPart, Named, to_base64url, wants_cbor,
     },
-    kept::unchanging,
+    kept::{Tag, in_the_form_asked_for, unchanging},
     words::{hex, instant},
 };
 use crate::storage::{StorageError, View};
@@ -92,6 +93,8 @@ pub(super) struct TrustBundleBody {
 /// The bundle of one height in both forms.
 struct Served {
     height: u64,
+    /// Of the block at which it ends, as this node has it.
+    mark: Digest,
     cbor: Bytes,
     json: Bytes,
 }
@@ -127,7 +130,8 @@ fn serve(view: &View<'_>) -> Result<Served, Problem> {
         ));
     }
     let json = serde_json::to_vec(&describe(&bundle, &cbor)?).map_err(StorageError::damaged)?;
-    Ok(Served { height: view.tip().height, cbor: cbor.into(), json: json.into() })
+    let (height, mark) = (view.tip().height, view.mark());
+    Ok(Served { height, mark, cbor: cbor.into(), json: json.into() })
 }
 
 fn read(bytes: &[u8]) -> Result<Header, StorageError> {
@@ -160,10 +164,14 @@ fn describe(bundle: &TrustBundle, cbor: &[u8]) -> Result<TrustBundleBody, Storag
 /// The trust bundle that ends at the newest block.
 ///
 /// It carries every change of the validator set since the founding. Two nodes may give different
-/// certificates, both good.
+/// certificates, both good. It may be kept, and with `If-None-Match` be asked for again: 304 until the
+/// next block.
 #[utoipa::path(get, path = "/v1/trust-bundle", tag = "chain",
+    params(("if-none-match" = Option<String>, Header, description = "ETag of the answer at hand")),
     responses((status = 200, content((TrustBundleBody = "application/json"),
-        (Vec<u8> = "application/cbor"))), (status = 500, body = ProblemDocument)))]
+        (Vec<u8> = "application/cbor"))),
+        (status = 304, description = "There is no newer block than that of the answer at hand"),
+        (status = 500, body = ProblemDocument)))]
 pub(super) async fn get_trust_bundle(
     State(server): State<Arc<Server>>,
     headers: HeaderMap,
@@ -175,7 +183,9 @@ pub(super) async fn get_trust_bundle(
     } else {
         (APPLICATION_JSON, served.json.clone())
     };
-    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
+    let tag = Tag::of(&served.mark, &sha256(media_type.as_bytes()));
+    let answer = (!tag.is_known(&headers)).then_some(([(header::CONTENT_TYPE, media_type)], body));
+    Ok(in_the_form_asked_for(tag.on(answer)))
 }
 
 /// Under which block an earlier one is to be shown.

@@ -85,6 +85,38 @@ fn a_licence_is_as_it_was_until_the_next_block_and_then_it_is_new() {
     assert_eq!((suspended.status, &suspended.json()["status"]), (200, &json!("suspended")));
 }
 
+#[test]
+fn what_offline_verifiers_take_home_is_as_it_was_until_the_next_block() {
+    let node = Node::start();
+    node.reserve_slots("44");
+    let licence = node.issue("44", 0);
+    let staple = format!("/v1/licences/{}/proof", licence.cid);
+    let (json, cbor) = ("application/json", "application/cbor");
+    let ask = |path: &str, accept: &str, tag: &str| {
+        node.get_with(path, &[("accept", accept), ("if-none-match", tag)])
+    };
+    for path in ["/v1/trust-bundle", &staple] {
+        let tag = |accept: &str| {
+            let answer = ask(path, accept, "\"none\"");
+            assert_eq!((answer.status, kept(&answer)), (200, ASKED_AGAIN), "{path}");
+            assert!(answer.headers["vary"].split(", ").any(|name| name == "accept"), "{path}");
+            answer.headers["etag"].clone()
+        };
+        let (first, other) = (tag(json), tag(cbor));
+        assert_ne!(first, other, "{path} in its two forms");
+        let again = ask(path, json, &first);
+        assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+        assert_eq!(ask(path, cbor, &first).status, 200, "{path}: the tag of the other form");
+        node.commit_nothing();
+        assert_eq!(ask(path, json, &first).status, 200, "{path} after a block");
+    }
+    // Another question has another answer, and an absence none that may be kept.
+    let tag = ask(&staple, json, "\"none\"").headers["etag"].clone();
+    assert_eq!(ask(&format!("{staple}?status=false"), json, &tag).status, 200);
+    let absent = ask(&format!("/v1/licences/{}/proof", "ab".repeat(32)), json, "*");
+    assert_eq!((absent.status, kept(&absent)), (404, "no-store"));
+}
+
 /// Reads a licence and everything that proves it, of one height that is not below `least`.
 fn read_whole(node: &Node, licence: &Licence, least: u64) {
     let shown = node.get(&format!("/v1/licences/{}", licence.cid)).json();
