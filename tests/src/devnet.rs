@@ -241,10 +241,33 @@ impl Devnet {
         let _ = kill(Pid::from_raw(self.pid(province)), signal);
     }
 
-    /// Ends a node without warning.
+    /// Ends a node without warning, and waits until it is gone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
     pub fn kill(&self, province: &str) {
-        self.signal(province, Signal::SIGKILL);
-        await_that("the killed node is gone", || !self.answers(province));
+        self.end(province, "kill");
+    }
+
+    /// Ends a node by a command of `symbolon devnet`, which waits until it is gone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn end(&self, province: &str, command: &str) {
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        let number = self.number(province).to_string();
+        let output = symbolon(["devnet", command, "--dir", &folder, "--node", &number]);
+        if !output.status.success() {
+            unavailable(&format!("{command}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+
+    /// The node's number, from 1.
+    fn number(&self, province: &str) -> usize {
+        let place = self.file.nodes.iter().position(|n| n.province == province);
+        1 + place.unwrap_or_else(|| unavailable("no such province"))
     }
 
     /// Starts a node again that was killed.
@@ -254,12 +277,7 @@ impl Devnet {
 
     /// The same, with these variables in the node's environment.
     pub fn restart_with(&self, province: &str, environment: &[(&str, &Path)]) {
-        let number = 1 + self
-            .file
-            .nodes
-            .iter()
-            .position(|n| n.province == province)
-            .unwrap_or_else(|| unavailable("no such province"));
+        let number = self.number(province);
         let folder = self.folder.path().to_string_lossy().into_owned();
         let output = Command::new(binary("symbolon"))
             .args(["devnet", "start", "--dir", &folder, "--node", &number.to_string()])

@@ -23,7 +23,8 @@ const TAG_LEN: usize = 32;
 pub(super) struct Tag(String);
 
 impl Tag {
-    /// Of the answer about `subject` at the height with this mark ([`crate::storage::View::mark`]).
+    /// Of the answer about `subject` at the height with this mark ([`crate::storage::View::mark`]), or
+    /// with the digest of what it is made of.
     /// Another version of this software may answer otherwise.
     pub(super) fn of(mark: &Digest, subject: &Digest) -> Self {
         let version = env!("CARGO_PKG_VERSION").as_bytes();

@@ -8,7 +8,7 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 use symbolon_ledger::{
@@ -93,8 +93,8 @@ pub(super) struct TrustBundleBody {
 /// The bundle of one height in both forms.
 struct Served {
     height: u64,
-    /// Of the block at which it ends, as this node has it.
-    mark: Digest,
+    /// Of its bytes: nodes may have different certificates of the blocks in it.
+    digest: Digest,
     cbor: Bytes,
     json: Bytes,
 }
@@ -130,8 +130,8 @@ fn serve(view: &View<'_>) -> Result<Served, Problem> {
         ));
     }
     let json = serde_json::to_vec(&describe(&bundle, &cbor)?).map_err(StorageError::damaged)?;
-    let (height, mark) = (view.tip().height, view.mark());
-    Ok(Served { height, mark, cbor: cbor.into(), json: json.into() })
+    let (height, digest) = (view.tip().height, sha256(&cbor));
+    Ok(Served { height, digest, cbor: cbor.into(), json: json.into() })
 }
 
 fn read(bytes: &[u8]) -> Result<Header, StorageError> {
@@ -183,7 +183,7 @@ pub(super) async fn get_trust_bundle(
     } else {
         (APPLICATION_JSON, served.json.clone())
     };
-    let tag = Tag::of(&served.mark, &sha256(media_type.as_bytes()));
+    let tag = Tag::of(&served.digest, &sha256(media_type.as_bytes()));
     let answer = (!tag.is_known(&headers)).then_some(([(header::CONTENT_TYPE, media_type)], body));
     Ok(in_the_form_asked_for(tag.on(answer)))
 }

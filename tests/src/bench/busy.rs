@@ -2,16 +2,14 @@
 
 use std::process::{Command, Stdio};
 
-use hyper::StatusCode;
-
 use crate::devnet::{Devnet, binary, json_of};
 
 use super::{
     Scale, VERIFIER,
-    client::{Ask, address, body_of, per_second},
+    client::{Ask, Expected, address, body_of, per_second},
     constant::Constant,
     limits::Limits,
-    reading::{CONNECTIONS, SIGNATURES, WHILE_ISSUING, licences, of_one},
+    reading::{CONNECTIONS, SIGNATURES, WHILE_ISSUING, licences, of_one, verdicts},
     report::{Figure, Section, Target},
     wallet::Wallet,
 };
@@ -36,7 +34,7 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
     let constant = {
         let server = Constant::start(&binary("bench"), body_of(&records[0]).len());
         let answer = [address(server.url())];
-        per_second(Ask::Get(&answer), CONNECTIONS, StatusCode::OK, scale.phase / 2)
+        per_second(Ask::Get(&answer), CONNECTIONS, Expected::OK, scale.phase / 2)
     };
     let length = format!("{}ms", (scale.phase * 5 / 2).as_millis());
     let load = Command::new(binary("symbolon"))
@@ -49,11 +47,9 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let records = per_second(Ask::Get(&records), CONNECTIONS, StatusCode::OK, scale.phase);
-    let bodies = of_one(wallet, WHILE_ISSUING, scale);
+    let records = per_second(Ask::Get(&records), CONNECTIONS, Expected::OK, scale.phase);
     let verify = address(&format!("{}/v1/verify", net.node(VERIFIER).http));
-    let ask = Ask::Post(&verify, &bodies);
-    let verdicts = per_second(ask, CONNECTIONS, StatusCode::OK, scale.phase);
+    let verdicts = verdicts(&verify, &of_one(wallet, WHILE_ISSUING, scale));
     let output = load.wait_with_output().expect("the load ends");
     let said = json_of(&output);
     assert!(output.status.success(), "{said}");
@@ -61,10 +57,11 @@ pub fn section(net: &Devnet, wallet: &Wallet, scale: &Scale, limits: &Limits) ->
     Section {
         name: "reading while 2,000 licences a second are issued",
         how: format!(
-            "{CONNECTIONS} connections of one client, {} licences by turns, one run of {:?} each; beside \
-             symbolon load --agencies {} --rate {RATE} --batch {BATCH} --duration {length}",
+            "{CONNECTIONS} connections of one client, {} licences by turns, {:?} of records and {} \
+             verdicts; beside symbolon load --agencies {} --rate {RATE} --batch {BATCH} --duration {length}",
             wallet.cids().count(),
             scale.phase,
+            scale.presentations,
             net.file.agencies.len()
         ),
         figures: vec![

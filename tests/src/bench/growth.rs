@@ -5,11 +5,7 @@
 //! consensus, with the load that users have: what is read and judged a second, what memory a node has,
 //! how long it takes to start after a clean stop and after `kill -9`, and what is issued on top.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use hyper::StatusCode;
 use symbolon_ledger::keys::SecretKey;
@@ -18,12 +14,12 @@ use tempfile::TempDir;
 
 use crate::{
     chain::{Chain, add_to},
-    devnet::{Devnet, binary},
+    devnet::Devnet,
 };
 
 use super::{
     ISSUER, Scale, VERIFIER,
-    client::{Ask, address, per_second},
+    client::{Ask, Expected, address, per_second},
     issuance::Bench,
     limits::Limits,
     machine::{disk_bytes, memory_mib},
@@ -68,11 +64,11 @@ pub fn run(sizes: &[u64], scale: &Scale, mut show: impl FnMut(&Section)) {
     drop(replay);
     let net = Devnet::start(4);
     let wallet = Wallet::fill(&net, scale.shown);
-    for size in sizes {
+    for (run, size) in sizes.iter().enumerate() {
         let scale = &Scale { licences: *size, load: LOAD, warm_up: WARM_UP, runs: 1, ..*scale };
         let bench = Bench { net: &net, scale, limits: &limits, peers: &peers };
         show(&bench.fill());
-        show(&served(&bench, &wallet, *size));
+        show(&served(&bench, &wallet, run));
         show(&bench.batches("issuing, 256 licences a transaction, at this size", None).0);
         show(&bench.singles().0);
     }
@@ -149,6 +145,7 @@ impl Replay {
 
     /// Loads until it has `size` licences, and weighs it.
     fn load(&mut self, size: u64) -> Section {
+        assert!(size > self.licences, "sizes are in ascending order");
         let (mut seconds, mut last) = (0.0, 0);
         while self.licences < size {
             let batch = OF_A_BLOCK.min(size - self.licences);
@@ -193,37 +190,38 @@ impl Replay {
             figures.push(Figure::new(family, *bytes as f64 / many, "B"));
         }
         let how = format!(
-            "blocks of {OF_A_BLOCK} licences, made on another database; the speed of the last {LAST}; \
-             each column family's bytes for a licence, compacted"
+            "blocks of {OF_A_BLOCK} licences, made on another database, whose compactions run beside; the \
+             speed of the last {LAST}; each column family's bytes for a licence, compacted"
         );
         Section { name: "a database loaded by block replay", how, figures }
     }
 }
 
 /// What a node of the network serves at this size.
-fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
+fn served(bench: &Bench<'_>, wallet: &Wallet, run: usize) -> Section {
     let (net, scale) = (bench.net, bench.scale);
     let at_start = memory_mib(net.pid(VERIFIER), "VmRSS:");
-    let base = format!("{}/v1", net.node(VERIFIER).http);
-    let absent = [address(&format!("{base}/licences/{}", "ab".repeat(32)))];
+    let licences = reading::licences(net, wallet);
+    let absent = reading::absences(net, licences.len());
     let read = |asked: &[hyper::Uri], status| {
-        per_second(Ask::Get(asked), CONNECTIONS, status, scale.phase)
+        let expected = Expected { status, says: "" };
+        per_second(Ask::Get(asked), CONNECTIONS, expected, scale.phase)
     };
-    let reads = read(&reading::licences(net, wallet), StatusCode::OK);
+    let reads = read(&licences, StatusCode::OK);
     let absences = read(&absent, StatusCode::NOT_FOUND);
-    let bodies = reading::of_one(wallet, usize::try_from(size).unwrap_or(0), scale);
-    let verify = address(&format!("{base}/verify"));
-    let ask = Ask::Post(&verify, &bodies);
-    let verdicts = per_second(ask, CONNECTIONS, StatusCode::OK, scale.phase);
+    let verify = address(&format!("{}/v1/verify", net.node(VERIFIER).http));
+    let verdicts = reading::verdicts(&verify, &reading::of_one(wallet, run, scale));
+    let there = bench.licences() as f64;
     let peak = memory_mib(net.pid(VERIFIER), "VmHWM:");
-    let disk = disk_bytes(net) / net.file.nodes.len() as f64 / size as f64;
+    let disk = disk_bytes(net) / net.file.nodes.len() as f64 / there;
     let killed = restart_seconds(net, "kill");
     let stopped = restart_seconds(net, "stop-node");
     let at_most_one = Target::AtMost(1.0);
     let figures = vec![
+        Figure::new("licences on the ledger", there, ""),
         Figure::new("licence with its proof, a second", reads, "/s"),
         Figure::new("proof of absence, a second", absences, "/s"),
-        Figure::new("POST /v1/verify, licences judged before", verdicts, "/s"),
+        Figure::new("POST /v1/verify, a second", verdicts, "/s"),
         Figure::new("memory of a node, loaded", at_start, "MiB"),
         Figure::new("its peak, after all of this", peak, "MiB")
             .of("allowed", MOST_MIB)
@@ -237,8 +235,11 @@ fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
             .with(at_most_one),
     ];
     let how = format!(
-        "one node of four that were loaded by consensus; {CONNECTIONS} connections, {:?} each",
-        scale.phase
+        "one node of four that were loaded by consensus; {CONNECTIONS} connections, {:?} each and {} \
+         verdicts; {} licences by turns",
+        scale.phase,
+        scale.presentations,
+        licences.len()
     );
     Section { name: "growth", how, figures }
 }
@@ -246,12 +247,7 @@ fn served(bench: &Bench<'_>, wallet: &Wallet, size: u64) -> Section {
 /// Ends a node by a command of `symbolon devnet`, which waits until it is gone, and starts it again
 /// among the three that go on: seconds until it is ready.
 fn restart_seconds(net: &Devnet, end: &str) -> f64 {
-    let number = net.file.nodes.iter().position(|node| node.province == VERIFIER);
-    let number = number.expect("the network has the verifier's node") + 1;
-    let mut ended = Command::new(binary("symbolon"));
-    ended.args(["devnet", end, "--node", &number.to_string(), "--dir"]).arg(net.folder());
-    let ended = ended.stdin(Stdio::null()).stdout(Stdio::null()).status();
-    assert!(ended.is_ok_and(|status| status.success()), "the node ends");
+    net.end(VERIFIER, end);
     let begun = Instant::now();
     net.restart(VERIFIER);
     begun.elapsed().as_secs_f64()

@@ -216,7 +216,7 @@ impl Bench<'_> {
     }
 
     /// Licences on the ledger: slots that are used.
-    fn licences(&self) -> u64 {
+    pub(super) fn licences(&self) -> u64 {
         let used = |uscc: &str| {
             let output = self.net.symbolon(&["--json", "--as", ISSUER, "agency", "show", uscc]);
             let slots = json_of(&output)["slots"].clone();

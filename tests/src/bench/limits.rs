@@ -74,7 +74,7 @@ impl Limits {
         Section {
             name: "limits of this machine",
             how: format!(
-                "commit {}; {}; {} cores; {MESSAGE}-byte messages; {APPENDS} appends; {BATCHES} batches of \
+                "checkout at {}; {}; {} cores; {MESSAGE}-byte messages; {APPENDS} appends; {BATCHES} batches of \
                  {RECORDS} new keys with {RECORD} bytes each, with the node's own settings",
                 commit(),
                 machine(),
@@ -89,7 +89,7 @@ impl Limits {
     }
 }
 
-/// The commit that is measured, and whether anything was changed since.
+/// The commit of the checkout, and whether anything was changed since. `make` builds from it first.
 fn commit() -> String {
     let git = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--exclude=*"];
     let said = Command::new("git").args(git).stderr(Stdio::null()).output().ok();

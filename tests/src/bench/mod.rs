@@ -68,7 +68,8 @@ pub struct Scale {
     pub idle: Duration,
     /// Licences that are shown and read.
     pub shown: usize,
-    /// Presentations of a run.
+    /// Presentations of a run. With 2,000 licences seven runs fit into what a node remembers of one
+    /// holder.
     pub presentations: usize,
     /// Licences that are issued and revoked on the status list.
     pub revoked: u32,
@@ -79,7 +80,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Licences when reading is measured alone: enough that a record lies in a file.
+    /// Licences when reading is measured alone: enough that the tree has several levels of pages.
     const FEW: u64 = 100_000;
     /// The scale of the published figures.
     pub const FULL: Self = Self {
@@ -91,7 +92,7 @@ impl Scale {
         licences: 1_000_000,
         idle: Duration::from_secs(30),
         shown: 2_000,
-        presentations: 60_000,
+        presentations: 16_000,
         revoked: 10_000,
         map_keys: 1_000_000,
         map_turns: 12,

@@ -1,6 +1,6 @@
 //! What one node answers a second: verdicts, and records with their proofs.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::{StatusCode, Uri, body::Bytes};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::devnet::{Devnet, binary};
 
 use super::{
     Scale, VERIFIER,
-    client::{Ask, address, body_of, per_second},
+    client::{Ask, Expected, address, body_of, per_second},
     constant::Constant,
     limits::Limits,
     peers::Peers,
@@ -36,11 +36,12 @@ const LEAST_OF_OCSP: f64 = 2.0;
 const LEAST_OF_CONSTANT: f64 = 0.5;
 /// Least times what a database looks up without a proof.
 const LEAST_OF_LOOKUPS: f64 = 1.0;
-/// Series of presentations, each with signatures of its own.
+/// Where the presentations of a part begin among those of each licence. A part has some for each of its
+/// runs, and all together are fewer than a node remembers of one holder: each is shown once to a node.
 const NEW: usize = 0;
-const SHOWN_BEFORE: usize = 1;
-const IN_BATCHES: usize = 2;
-pub(super) const WHILE_ISSUING: usize = 3;
+const JUDGED_BEFORE: usize = 1_000;
+const IN_BATCHES: usize = 2_000;
+pub(super) const WHILE_ISSUING: usize = 3_000;
 
 /// The chapter.
 ///
@@ -67,17 +68,19 @@ pub fn section(
             .with(Target::AtLeast(LEAST_OF_OCSP)),
     ];
     let verify = address(&format!("{}/v1/verify", net.node(VERIFIER).http));
-    let bodies = of_one(wallet, SHOWN_BEFORE, scale);
-    let again = repeated(scale, || verdicts(&verify, &bodies, scale));
+    let again =
+        repeated(scale, |run| verdicts(&verify, &of_one(wallet, JUDGED_BEFORE + run, scale)));
     figures.push(
         Figure::of_runs("the same, licences judged before", &again, "/s")
             .of(alone, checks(SIGNATURES)),
     );
     let batch = address(&format!("{}/v1/verify/batch", net.node(VERIFIER).http));
-    let (bodies, of_batch) = in_batches(wallet, scale);
-    let ask = Ask::Post(&batch, &bodies);
-    let batches =
-        repeated(scale, || per_second(ask, BATCHES, StatusCode::OK, part(scale)) * of_batch);
+    let of_batch = BATCH.min(wallet.cids().count());
+    let batches = repeated(scale, |run| {
+        let bodies = in_batches(wallet, IN_BATCHES + run, scale);
+        let ask = Ask::Post(&batch, &bodies);
+        per_second(ask, BATCHES, Expected::VALID, Duration::MAX) * of_batch as f64
+    });
     figures.push(
         Figure::of_runs("POST /v1/verify/batch, licences judged before", &batches, "/s")
             .of(alone, checks(SIGNATURES)),
@@ -88,10 +91,12 @@ pub fn section(
     Section {
         name: "reading from one node",
         how: format!(
-            "{CONNECTIONS} connections of one client beside the four nodes; {shown} licences by turns, \
-             shown first to three nodes, once to each; batches of {of_batch}; a record with its proof \
-             has {size} bytes; {} runs of {:?}",
+            "{CONNECTIONS} connections of one client beside the four nodes; {shown} licences by turns, the \
+             newest on the ledger, so all of it is warm; each presentation is shown once; licences not \
+             judged before are {shown} verdicts at each of three nodes, the others {} runs of {}; batches \
+             of {of_batch}; records in runs of {:?}, one with its proof has {size} bytes",
             scale.runs,
+            scale.presentations,
             part(scale)
         ),
         figures,
@@ -100,23 +105,18 @@ pub fn section(
 
 /// Verdicts a second on licences that a node sees for the first time, at three nodes.
 fn new(net: &Devnet, wallet: &Wallet) -> Vec<f64> {
-    let nodes = net.file.nodes.iter().take(3);
     let judge = |node: &crate::devnet::Node| {
         let verify = address(&format!("{}/v1/verify", node.http));
-        let bodies: Vec<Bytes> = show(wallet, NEW).collect();
-        // Each is shown once, however long it takes.
-        let ask = Ask::Post(&verify, &bodies);
-        per_second(ask, CONNECTIONS, StatusCode::OK, std::time::Duration::MAX)
+        let bodies: Vec<Bytes> = show(wallet, NEW).map(|item| body(&item)).collect();
+        verdicts(&verify, &bodies)
     };
-    nodes.map(judge).collect()
+    net.file.nodes.iter().take(3).map(judge).collect()
 }
 
 /// Records with their proofs, and proofs of absence, each beside a constant answer of its size.
 fn records(net: &Devnet, wallet: &Wallet, scale: &Scale, peers: &Peers) -> ([Figure; 5], usize) {
     let licences = licences(net, wallet);
-    let base = format!("{}/v1/licences", net.node(VERIFIER).http);
-    let made_up = |n: usize| address(&format!("{base}/{}", sha256(&n.to_be_bytes())));
-    let absences: Vec<Uri> = (0..licences.len()).map(made_up).collect();
+    let absences = absences(net, licences.len());
     let constant = "a constant answer of that size";
     let beside = |what, runs: &Constants| {
         Figure::of_runs(what, &runs.real, "/s")
@@ -144,46 +144,53 @@ pub(super) fn licences(net: &Devnet, wallet: &Wallet) -> Vec<Uri> {
     wallet.cids().map(|cid| address(&format!("{node}/v1/licences/{cid}"))).collect()
 }
 
-/// Each licence shown once, as the bodies of requests.
-fn show(wallet: &Wallet, series: usize) -> impl Iterator<Item = Bytes> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    wallet.present(now, series).map(|text| body(&json!({ "presentation": text })))
+/// So many addresses at the verifying node of licences that are not there.
+pub(super) fn absences(net: &Devnet, many: usize) -> Vec<Uri> {
+    let node = &net.node(VERIFIER).http;
+    let made_up = |n: usize| address(&format!("{node}/v1/licences/{}", sha256(&n.to_be_bytes())));
+    (0..many).map(made_up).collect()
 }
 
-/// Bodies of one presentation each, those of a series by turns. What is shown again is judged in full
-/// again, and only not remembered.
-pub(super) fn of_one(wallet: &Wallet, series: usize, scale: &Scale) -> Vec<Bytes> {
-    let each: Vec<Bytes> = show(wallet, series).collect();
-    each.into_iter().cycle().take(scale.presentations).collect()
+/// Each licence shown once more.
+fn show(wallet: &Wallet, number: usize) -> impl Iterator<Item = Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    wallet.present(now, number).map(|text| json!({ "presentation": text }))
 }
 
-/// Bodies of [`BATCH`] presentations each, and how many that is.
-fn in_batches(wallet: &Wallet, scale: &Scale) -> (Vec<Bytes>, f64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let shown = wallet.present(now, IN_BATCHES);
-    let items: Vec<Value> = shown.map(|text| json!({ "presentation": text })).collect();
-    let each: Vec<Bytes> =
-        items.chunks_exact(BATCH.min(items.len())).map(|c| body(&json!({ "items": c }))).collect();
-    let of_batch = BATCH.min(items.len());
-    let count = scale.presentations.div_ceil(of_batch);
-    (each.into_iter().cycle().take(count).collect(), of_batch as f64)
+/// The presentations of a run, no two of them equal, nor to those of another run.
+fn run_of(wallet: &Wallet, run: usize, scale: &Scale) -> impl Iterator<Item = Value> {
+    let passes = scale.presentations.div_ceil(wallet.cids().count());
+    (0..passes).flat_map(move |pass| show(wallet, run * passes + pass)).take(scale.presentations)
+}
+
+/// Bodies of one presentation each.
+pub(super) fn of_one(wallet: &Wallet, run: usize, scale: &Scale) -> Vec<Bytes> {
+    run_of(wallet, run, scale).map(|item| body(&item)).collect()
+}
+
+/// Bodies of [`BATCH`] presentations each.
+fn in_batches(wallet: &Wallet, run: usize, scale: &Scale) -> Vec<Bytes> {
+    let items: Vec<Value> = run_of(wallet, run, scale).collect();
+    let of_batch = BATCH.min(wallet.cids().count());
+    items.chunks_exact(of_batch).map(|c| body(&json!({ "items": c }))).collect()
 }
 
 fn body(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
-fn verdicts(verify: &Uri, bodies: &[Bytes], scale: &Scale) -> f64 {
-    per_second(Ask::Post(verify, bodies), CONNECTIONS, StatusCode::OK, part(scale))
+/// Verdicts a second, until each body was sent.
+pub(super) fn verdicts(verify: &Uri, bodies: &[Bytes]) -> f64 {
+    per_second(Ask::Post(verify, bodies), CONNECTIONS, Expected::VALID, Duration::MAX)
 }
 
-/// Length of a run: all of them together take a phase.
-fn part(scale: &Scale) -> std::time::Duration {
+/// Length of a run of reading: all of them together take a phase.
+fn part(scale: &Scale) -> Duration {
     scale.phase / u32::try_from(scale.runs).unwrap_or(1).max(1)
 }
 
-fn repeated(scale: &Scale, mut run: impl FnMut() -> f64) -> Vec<f64> {
-    (0..scale.runs).map(|_| run()).collect()
+fn repeated(scale: &Scale, run: impl FnMut(usize) -> f64) -> Vec<f64> {
+    (0..scale.runs).map(run).collect()
 }
 
 /// How often something was answered a second, and a constant answer of that size, run by run.
@@ -200,9 +207,10 @@ fn beside_constant(addresses: &[Uri], status: StatusCode, scale: &Scale) -> Cons
     let mut runs = Constants { real: Vec::new(), constant: Vec::new(), size };
     for _ in 0..scale.runs {
         let each = part(scale);
-        runs.real.push(per_second(Ask::Get(addresses), CONNECTIONS, status, each));
+        let expected = Expected { status, says: "" };
+        runs.real.push(per_second(Ask::Get(addresses), CONNECTIONS, expected, each));
         let ask = Ask::Get(&constant);
-        runs.constant.push(per_second(ask, CONNECTIONS, StatusCode::OK, each));
+        runs.constant.push(per_second(ask, CONNECTIONS, Expected::OK, each));
     }
     runs
 }

@@ -4,7 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hyper::{StatusCode, body::Bytes};
+use hyper::body::Bytes;
 use nix::sys::signal::Signal;
 use rand::RngExt as _;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Process, free_ports, program, repeated};
 use crate::{
     bench::{
-        client::{Ask, address, per_second},
+        client::{Ask, Expected, address, per_second},
         report::Measured,
     },
     devnet::get,
@@ -56,7 +56,7 @@ pub(super) fn measure(runs: usize, span: Duration) -> Measured {
     repeated(runs, || {
         let bodies = bodies(span);
         let put_each_once = Ask::Post(&put, &bodies);
-        Ok(per_second(put_each_once, CONNECTIONS, StatusCode::OK, span))
+        Ok(per_second(put_each_once, CONNECTIONS, Expected::OK, span))
     })
 }
 
