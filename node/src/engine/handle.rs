@@ -14,7 +14,7 @@ use super::{
     router::{self, Checks, Router, ToCheck},
     withheld::WITHHELD,
 };
-use crate::network::NetworkEvent;
+use crate::network::Incoming;
 
 /// Name of the engine's thread, by which [`abort_on_panic`] knows it.
 pub const THREAD: &str = "consensus";
@@ -84,17 +84,13 @@ impl Outside {
         self.router.events.clone()
     }
 
-    /// Lets the network's events in, each checked before it reaches the engine; `work` wakes it.
+    /// Lets in what the network tells, each checked before it reaches the engine; `work` wakes it.
     ///
     /// # Errors
     ///
     /// When the system gives no more threads.
-    pub fn listen(
-        self,
-        network_events: mpsc::Receiver<NetworkEvent>,
-        work: mpsc::Receiver<()>,
-    ) -> std::io::Result<()> {
-        router::start(self.router, self.edge, self.to_check, network_events, work, WITHHELD)
+    pub fn listen(self, network: Incoming, work: mpsc::Receiver<()>) -> std::io::Result<()> {
+        router::start(self.router, self.edge, self.to_check, network, work, WITHHELD)
     }
 }
 

@@ -372,7 +372,7 @@ impl Engine {
                 Ok(())
             }
             // The router keeps these to itself.
-            NetworkEvent::Consensus { .. } | NetworkEvent::Transactions { .. } => Ok(()),
+            NetworkEvent::Consensus { .. } => Ok(()),
         }
     }
 

@@ -89,7 +89,7 @@ impl Places {
         Some(Place(self.clone()))
     }
 
-    fn take(&self) -> Place {
+    pub(super) fn take(&self) -> Place {
         let (free, given_back) = &*self.0;
         let free = free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free =

@@ -27,7 +27,7 @@ use super::{
     withheld::Withheld,
 };
 use crate::{
-    network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex},
+    network::{Acceptance, Batch, GossipId, Incoming, NetworkEvent, NetworkHandle, PeerIndex},
     pool::{Pool, Received},
     storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
     workers,
@@ -37,8 +37,8 @@ use crate::{
 /// forwarded; consensus repeats what it needs.
 const MAX_MESSAGES_IN_CHECK: usize = 512;
 /// Most batches of transactions that are checked at once: a full one of 1,024 takes 50 ms of a
-/// worker that is also needed for blocks. Past it they are neither checked nor forwarded; a
-/// proposer hears of a transaction from the node that took it.
+/// worker that is also needed for blocks. The others wait in the network, where peers take turns:
+/// what is not heard of here would wait for another proposer, and be checked while its block waits.
 const MAX_BATCHES_IN_CHECK: usize = 4;
 /// Longest wait of the thread that checks consensus messages while it keeps nothing back.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -95,7 +95,7 @@ pub(super) fn start(
     router: Router,
     edge: Edge,
     to_check: Receiver<ToCheck>,
-    mut network: mpsc::Receiver<NetworkEvent>,
+    network: Incoming,
     mut work: mpsc::Receiver<()>,
     withheld: Duration,
 ) -> std::io::Result<()> {
@@ -122,13 +122,28 @@ pub(super) fn start(
         let _watch = watch;
         checker.run(&to_check);
     })?;
+    let Incoming { mut events, mut transactions } = network;
+    let (pool, network, watch) =
+        (router.pool.clone(), router.network.clone(), router.watch("the network"));
+    thread("transactions").spawn(move || {
+        let _watch = watch;
+        let batches = Places::new(MAX_BATCHES_IN_CHECK);
+        loop {
+            let place = batches.take();
+            let Some(batch) = transactions.blocking_recv() else { return };
+            let (pool, network) = (pool.clone(), network.clone());
+            workers::spawn(move || {
+                network.report(batch.id.clone(), judge_batch(&pool, &batch));
+                drop(place);
+            });
+        }
+    })?;
     let messages = Places::new(MAX_MESSAGES_IN_CHECK);
-    let batches = Places::new(MAX_BATCHES_IN_CHECK);
     let watch = router.watch("the network");
     thread("router").spawn(move || {
         let _watch = watch;
-        while let Some(event) = network.blocking_recv() {
-            if router.route(event, &messages, &batches).is_err() {
+        while let Some(event) = events.blocking_recv() {
+            if router.route(event, &messages).is_err() {
                 return;
             }
         }
@@ -150,7 +165,7 @@ impl Router {
         Watch(self.events.clone(), what)
     }
 
-    fn route(&self, event: NetworkEvent, messages: &Places, batches: &Places) -> Result<(), Gone> {
+    fn route(&self, event: NetworkEvent, messages: &Places) -> Result<(), Gone> {
         match event {
             NetworkEvent::Consensus { bytes, from, id } => {
                 let Some(_place) = messages.try_take() else {
@@ -160,28 +175,20 @@ impl Router {
                 let message = ToCheck::Gossiped { bytes, from: Peer(from.0), id, _place };
                 self.checks.0.send(message).map_err(|_| Gone)
             }
-            NetworkEvent::Transactions { txs, id, .. } => {
-                let Some(place) = batches.try_take() else {
-                    self.network.report(id, Acceptance::Ignore);
-                    return Ok(());
-                };
-                let router = self.clone();
-                workers::spawn(move || {
-                    let verdict = match router.pool.receive(&txs) {
-                        // Whoever did not hear of it leaves it out of the block of its turn, and
-                        // the next who has it does not.
-                        Received::PassOn if id.is_everywhere() => Acceptance::Ignore,
-                        Received::PassOn => Acceptance::Accept,
-                        Received::OfNoUse => Acceptance::Ignore,
-                        Received::Bad => Acceptance::Reject,
-                    };
-                    drop(place);
-                    router.network.report(id, verdict);
-                });
-                Ok(())
-            }
             other => self.events.bring(Event::Network(other)),
         }
+    }
+}
+
+/// Takes transactions into the pool, and says whether others are to hear of them from here.
+fn judge_batch(pool: &Pool, batch: &Batch) -> Acceptance {
+    match pool.receive(&batch.txs) {
+        // Whoever did not hear of it leaves it out of the block of its turn, and the next who has it
+        // does not.
+        Received::PassOn if batch.id.is_everywhere() => Acceptance::Ignore,
+        Received::PassOn => Acceptance::Accept,
+        Received::OfNoUse => Acceptance::Ignore,
+        Received::Bad => Acceptance::Reject,
     }
 }
 

@@ -3,25 +3,37 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{NetworkEvent, PeerIndex};
+use super::PeerIndex;
 
 /// What waits of one sender, each with its weight.
-#[derive(Debug, Default)]
-struct Share {
-    events: VecDeque<(usize, NetworkEvent)>,
+#[derive(Debug)]
+struct Share<T> {
+    events: VecDeque<(usize, T)>,
     weight: usize,
 }
 
+impl<T> Default for Share<T> {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), weight: 0 }
+    }
+}
+
 /// Events of all senders. A sender with nothing waiting has no entry.
-#[derive(Debug, Default)]
-pub(super) struct Fair {
-    shares: BTreeMap<PeerIndex, Share>,
+#[derive(Debug)]
+pub(super) struct Fair<T> {
+    shares: BTreeMap<PeerIndex, Share<T>>,
     weight: usize,
     /// Whose turn was last.
     last: Option<PeerIndex>,
 }
 
-impl Fair {
+impl<T> Default for Fair<T> {
+    fn default() -> Self {
+        Self { shares: BTreeMap::new(), weight: 0, last: None }
+    }
+}
+
+impl<T> Fair<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty()
     }
@@ -32,9 +44,9 @@ impl Fair {
         &mut self,
         from: PeerIndex,
         weight: usize,
-        event: NetworkEvent,
+        event: T,
         bound: usize,
-    ) -> Vec<NetworkEvent> {
+    ) -> Vec<T> {
         let share = self.shares.entry(from).or_default();
         share.events.push_back((weight, event));
         share.weight += weight;
@@ -49,7 +61,7 @@ impl Fair {
     }
 
     /// The oldest event of the sender whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<NetworkEvent> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         let after = self.last.and_then(|last| {
             let next = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
             self.shares.range(next).next().map(|(peer, _)| *peer)
@@ -59,7 +71,7 @@ impl Fair {
         self.take(turn)
     }
 
-    fn take(&mut self, from: PeerIndex) -> Option<NetworkEvent> {
+    fn take(&mut self, from: PeerIndex) -> Option<T> {
         let share = self.shares.get_mut(&from)?;
         let (weight, event) = share.events.pop_front()?;
         share.weight -= weight;
@@ -75,26 +87,24 @@ impl Fair {
 mod tests {
     use super::*;
 
-    fn event(peer: u64, height: u64) -> NetworkEvent {
-        NetworkEvent::PeerTip { peer: PeerIndex(peer), height }
-    }
+    type Event = (u64, u64);
 
-    fn push(fair: &mut Fair, peer: u64, weight: usize, height: u64) -> Vec<NetworkEvent> {
-        fair.push(PeerIndex(peer), weight, event(peer, height), 10)
+    fn push(fair: &mut Fair<Event>, peer: u64, weight: usize, number: u64) -> Vec<Event> {
+        fair.push(PeerIndex(peer), weight, (peer, number), 10)
     }
 
     #[test]
     fn senders_are_heard_by_turns_and_each_in_order() {
         let mut fair = Fair::default();
-        for height in 0..5 {
-            push(&mut fair, 1, 1, height);
+        for number in 0..5 {
+            push(&mut fair, 1, 1, number);
         }
         push(&mut fair, 7, 1, 100);
         push(&mut fair, 3, 1, 200);
         push(&mut fair, 3, 1, 201);
         let heard: Vec<_> = std::iter::from_fn(|| fair.pop()).collect();
         let order = [(1, 0), (3, 200), (7, 100), (1, 1), (3, 201), (1, 2), (1, 3), (1, 4)];
-        assert_eq!(heard, order.map(|(peer, height)| event(peer, height)));
+        assert_eq!(heard, order);
         assert!(fair.is_empty() && fair.weight == 0);
     }
 
@@ -102,15 +112,15 @@ mod tests {
     fn whoever_sends_most_makes_room() {
         let mut fair = Fair::default();
         push(&mut fair, 2, 1, 500);
-        for height in 0..9 {
-            assert!(push(&mut fair, 1, 1, height).is_empty());
+        for number in 0..9 {
+            assert!(push(&mut fair, 1, 1, number).is_empty());
         }
-        assert_eq!(push(&mut fair, 1, 1, 9), [event(1, 0)]);
+        assert_eq!(push(&mut fair, 1, 1, 9), [(1, 0)]);
         // Another's message costs the flooder one, however old the other's are.
-        assert_eq!(push(&mut fair, 3, 1, 600), [event(1, 1)]);
-        assert_eq!(push(&mut fair, 3, 3, 601), [event(1, 2), event(1, 3), event(1, 4)]);
+        assert_eq!(push(&mut fair, 3, 1, 600), [(1, 1)]);
+        assert_eq!(push(&mut fair, 3, 3, 601), [(1, 2), (1, 3), (1, 4)]);
         // One that is too heavy for any room does not stay.
-        assert!(push(&mut fair, 4, 11, 700).contains(&event(4, 700)));
+        assert!(push(&mut fair, 4, 11, 700).contains(&(4, 700)));
         assert!(fair.weight <= 10);
     }
 }

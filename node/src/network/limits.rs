@@ -220,9 +220,12 @@ pub const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
 /// Events handed over at once. Small: what waits behind it is ordered by importance.
 pub const EVENT_CHANNEL: usize = 8;
+/// Batches of transactions between it and whoever checks them. The rest waits where the peers take
+/// turns.
+pub const BATCH_CHANNEL: usize = 1;
 /// Consensus messages waiting for the engine: several rounds of every validator.
 pub const WAITING_CONSENSUS: usize = 2_048;
-/// Bytes of transactions waiting for the engine.
+/// Bytes of transactions waiting to be checked.
 pub const WAITING_TRANSACTION_BYTES: usize = 32 * 1024 * 1024;
 /// Bodies and batches of blocks waiting for the engine.
 pub const WAITING_BODIES: usize = 16;

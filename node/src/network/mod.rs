@@ -168,15 +168,6 @@ pub enum NetworkEvent {
         /// To be given to [`NetworkHandle::report`].
         id: GossipId,
     },
-    /// A gossiped batch of 1 to [`limits::BATCH_TRANSACTIONS`] transactions.
-    Transactions {
-        /// The transactions' bytes, none longer than a transaction may be.
-        txs: Vec<Vec<u8>>,
-        /// Who passed it on.
-        from: PeerIndex,
-        /// To be given to [`NetworkHandle::report`].
-        id: GossipId,
-    },
     /// A block's bytes, fetched or sent along with an announcement. They begin with the header
     /// that `block` is the hash of; the transactions are unchecked.
     Body {
@@ -251,6 +242,27 @@ pub enum NetworkEvent {
     },
 }
 
+/// A gossiped batch of 1 to [`limits::BATCH_TRANSACTIONS`] transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The transactions' bytes, none longer than a transaction may be.
+    pub txs: Vec<Vec<u8>>,
+    /// Who passed it on.
+    pub from: PeerIndex,
+    /// To be given to [`NetworkHandle::report`].
+    pub id: GossipId,
+}
+
+/// What an open network tells.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Everything but transactions. To be read without long pauses; dropping it stops the network.
+    pub events: mpsc::Receiver<NetworkEvent>,
+    /// Transactions, which keep nothing else waiting. Until they are taken they wait, up to
+    /// [`limits::WAITING_TRANSACTION_BYTES`]; then the oldest of whoever sent most are dropped.
+    pub transactions: mpsc::Receiver<Batch>,
+}
+
 /// Gives the network its orders. Cheap to clone; no method blocks or awaits.
 ///
 /// The network stops when the receiver of its events is dropped.
@@ -275,8 +287,9 @@ impl NetworkHandle {
         self.mailbox.consensus(bytes);
     }
 
-    /// Gossips transactions. Those given within a moment share a batch; those of no or too many
-    /// bytes are dropped and counted.
+    /// Gossips transactions. Those given within a moment share a batch, and while no peer is
+    /// connected they wait, the oldest dropped past [`limits::OUTGOING_TRANSACTION_BYTES`]. Those of
+    /// no or too many bytes are dropped. What is dropped is counted.
     pub fn publish_transactions(&self, txs: Vec<Vec<u8>>) {
         self.mailbox.transactions(txs);
     }
@@ -413,16 +426,12 @@ impl Network {
         self.handle.clone()
     }
 
-    /// Opens it: from now on it listens, dials, and does what it is told. The receiver is to be
-    /// read without long pauses; dropping it stops the network.
+    /// Opens it: from now on it listens, dials, and does what it is told.
     ///
     /// # Errors
     ///
     /// [`NetworkError`].
-    pub fn open(
-        self,
-        reader: Arc<dyn ChainReader>,
-    ) -> Result<mpsc::Receiver<NetworkEvent>, NetworkError> {
+    pub fn open(self, reader: Arc<dyn ChainReader>) -> Result<Incoming, NetworkError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
         let Self { handle, mut swarm, peers, config, listening } = self;
         for address in &config.listen {
@@ -431,11 +440,12 @@ impl Network {
                 source: io::Error::other(error),
             })?;
         }
-        let (events, receiver) = mpsc::channel(limits::EVENT_CHANNEL);
+        let (to_events, events) = mpsc::channel(limits::EVENT_CHANNEL);
+        let (to_transactions, transactions) = mpsc::channel(limits::BATCH_CHANNEL);
         let NetworkHandle { mailbox, counters, .. } = handle;
         let task = Task::new(swarm, peers, config.chain_id, reader, mailbox, counters);
-        runtime.spawn(task.run(events, listening));
-        Ok(receiver)
+        runtime.spawn(task.run(to_events, to_transactions, listening));
+        Ok(Incoming { events, transactions })
     }
 }
 

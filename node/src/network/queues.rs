@@ -1,8 +1,8 @@
 //! The two bounded queues between the engine and the network, ordered by importance.
 //!
 //! [`Mailbox`] is what the engine wants done; its lock is held for a push or a swap, never while
-//! anything waits. [`Outbox`] is what the engine has yet to hear. Consensus goes before
-//! transactions in both, and what does not fit is dropped, oldest first, and counted; of what
+//! anything waits. [`Outbox`] is what the engine and the pool have yet to hear. Consensus goes before
+//! transactions in both, and transactions wait for whoever checks them; what does not fit is dropped, oldest first, and counted; of what
 //! peers send, the oldest of the peer that sends most ([`Fair`]).
 
 use std::{
@@ -18,7 +18,7 @@ use symbolon_ledger::{
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, NetworkEvent, PeerIndex,
+    Acceptance, Batch, NetworkEvent, PeerIndex,
     counters::{NetworkCounters, count},
     fair::Fair,
     gossip::GossipId,
@@ -168,18 +168,22 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, bound: usize) -> Option<T> {
 pub(super) struct Outbox {
     peers: VecDeque<NetworkEvent>,
     bodies: VecDeque<NetworkEvent>,
-    consensus: Fair,
+    consensus: Fair<NetworkEvent>,
     tips: BTreeMap<PeerIndex, u64>,
-    transactions: Fair,
+    transactions: Fair<Batch>,
 }
 
 impl Outbox {
+    /// Whether there is no event. Transactions may wait.
     pub(super) fn is_empty(&self) -> bool {
         self.peers.is_empty()
             && self.bodies.is_empty()
             && self.consensus.is_empty()
             && self.tips.is_empty()
-            && self.transactions.is_empty()
+    }
+
+    pub(super) fn has_transactions(&self) -> bool {
+        !self.transactions.is_empty()
     }
 
     /// The most important event.
@@ -190,9 +194,12 @@ impl Outbox {
         if let Some(event) = self.bodies.pop_front().or_else(|| self.consensus.pop()) {
             return Some(event);
         }
-        if let Some((peer, height)) = self.tips.pop_first() {
-            return Some(NetworkEvent::PeerTip { peer, height });
-        }
+        let (peer, height) = self.tips.pop_first()?;
+        Some(NetworkEvent::PeerTip { peer, height })
+    }
+
+    /// The next transactions.
+    pub(super) fn pop_transactions(&mut self) -> Option<Batch> {
         self.transactions.pop()
     }
 
@@ -241,20 +248,9 @@ impl Outbox {
     }
 
     /// Gives back the batches that had to make room.
-    pub(super) fn transactions(
-        &mut self,
-        txs: Vec<Vec<u8>>,
-        from: PeerIndex,
-        id: GossipId,
-    ) -> Vec<(usize, GossipId)> {
-        let bytes = txs.iter().map(Vec::len).sum();
-        let event = NetworkEvent::Transactions { txs, from, id };
-        let dropped = self.transactions.push(from, bytes, event, WAITING_TRANSACTION_BYTES);
-        let named = |event| match event {
-            NetworkEvent::Transactions { txs, id, .. } => Some((txs.len(), id)),
-            _ => None,
-        };
-        dropped.into_iter().filter_map(named).collect()
+    pub(super) fn transactions(&mut self, batch: Batch) -> Vec<Batch> {
+        let bytes = batch.txs.iter().map(Vec::len).sum();
+        self.transactions.push(batch.from, bytes, batch, WAITING_TRANSACTION_BYTES)
     }
 }
 
@@ -273,16 +269,22 @@ mod tests {
         NetworkEvent::Consensus { bytes: vec![n], from: PeerIndex(0), id: id(n) }
     }
 
+    fn batch(n: u8, txs: Vec<Vec<u8>>) -> Batch {
+        Batch { txs, from: PeerIndex(0), id: id(n) }
+    }
+
     #[test]
-    fn consensus_is_heard_before_transactions() {
+    fn consensus_does_not_wait_for_transactions() {
         let mut outbox = Outbox::default();
-        assert!(outbox.transactions(vec![vec![0; 10]], PeerIndex(0), id(1)).is_empty());
+        assert!(outbox.transactions(batch(1, vec![vec![0; 10]])).is_empty());
+        assert!(outbox.is_empty() && outbox.has_transactions());
         assert!(outbox.consensus(consensus(2)).is_none());
         outbox.tip(PeerIndex(0), 7);
         assert_eq!(outbox.pop(), Some(consensus(2)));
         assert_eq!(outbox.pop(), Some(NetworkEvent::PeerTip { peer: PeerIndex(0), height: 7 }));
-        assert!(matches!(outbox.pop(), Some(NetworkEvent::Transactions { .. })));
         assert!(outbox.is_empty() && outbox.pop().is_none());
+        assert_eq!(outbox.pop_transactions().map(|batch| batch.id), Some(id(1)));
+        assert!(!outbox.has_transactions());
     }
 
     #[test]
@@ -292,12 +294,12 @@ mod tests {
             assert!(outbox.consensus(consensus(n as u8)).is_none());
         }
         assert_eq!(outbox.consensus(consensus(9)), Some(id(0)));
-        let batch = || vec![vec![0; MAX_TRANSACTION_BYTES]; 4];
+        let large = |n| batch(n, vec![vec![0; MAX_TRANSACTION_BYTES]; 4]);
         let fitting = WAITING_TRANSACTION_BYTES / (4 * MAX_TRANSACTION_BYTES);
         for _ in 0..fitting {
-            assert!(outbox.transactions(batch(), PeerIndex(0), id(1)).is_empty());
+            assert!(outbox.transactions(large(1)).is_empty());
         }
-        assert_eq!(outbox.transactions(batch(), PeerIndex(0), id(2)), vec![(4, id(1))]);
+        assert_eq!(outbox.transactions(large(2)), [large(1)]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Acceptance, ChainReader, NetworkCounters, NetworkEvent, PeerIndex,
+    Acceptance, Batch, ChainReader, NetworkCounters, NetworkEvent, PeerIndex,
     behaviour::{Protocols, ProtocolsEvent},
     bodies::Bodies,
     counters::count,
@@ -123,6 +123,7 @@ impl Task {
     pub(super) async fn run(
         mut self,
         events: mpsc::Sender<NetworkEvent>,
+        transactions: mpsc::Sender<Batch>,
         listening: watch::Sender<Vec<Multiaddr>>,
     ) {
         let mut tick = interval(TICK);
@@ -139,10 +140,15 @@ impl Task {
                     (Ok(_), None) => {}
                     (Err(_), _) => break,
                 },
+                permit = transactions.reserve(), if self.outbox.has_transactions() => {
+                    if let (Some(batch), Ok(permit)) = (self.outbox.pop_transactions(), permit) {
+                        permit.send(batch);
+                    }
+                }
                 () = events.closed() => break,
                 done = next_job(&mut self.jobs) => self.on_done(done),
                 _ = tick.tick() => self.on_tick(Instant::now()),
-                () = sleep_until(batch_due), if self.mailbox.has_transactions() => {}
+                () = sleep_until(batch_due), if self.may_publish_batch() => {}
             }
         }
         // The listeners are closed before `listening` tells that they are.
@@ -180,15 +186,18 @@ impl Task {
         }
     }
 
+    /// Transactions wait, and for more than time: until a peer is there that hears them. What was
+    /// submitted to a node in its first moments would otherwise be known to it alone for heights.
+    fn may_publish_batch(&self) -> bool {
+        self.mailbox.has_transactions() && self.peers.iter().any(|(_, peer)| peer.told)
+    }
+
     fn publish_batch(&mut self) {
         let now = Instant::now();
-        if now < self.next_batch {
+        if now < self.next_batch || !self.may_publish_batch() {
             return;
         }
         let batch = self.mailbox.take_batch();
-        if batch.is_empty() {
-            return;
-        }
         let bytes = encode_batch(&batch);
         self.next_batch = now + pause_after(bytes.len());
         match self.swarm.behaviour_mut().gossip.publish(self.topics.transactions.clone(), bytes) {
@@ -444,10 +453,10 @@ impl Task {
         count(&self.counters.batches_received);
         match decode_batch(data) {
             Ok(txs) => {
-                for (transactions, dropped) in self.outbox.transactions(txs, from, id) {
+                for dropped in self.outbox.transactions(Batch { txs, from, id }) {
                     let counter = &self.counters.transactions_dropped_incoming;
-                    counter.fetch_add(transactions as u64, Relaxed);
-                    self.report(&dropped, Acceptance::Ignore);
+                    counter.fetch_add(dropped.txs.len() as u64, Relaxed);
+                    self.report(&dropped.id, Acceptance::Ignore);
                 }
             }
             Err(error) => {

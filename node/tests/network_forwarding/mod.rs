@@ -1,6 +1,6 @@
 //! What is passed on, and when: over three nodes in a line.
 
-use symbolon_node::network::{Acceptance, NetworkEvent};
+use symbolon_node::network::Acceptance;
 
 use super::{TCP, config, line, line_over, peer};
 
@@ -38,11 +38,7 @@ async fn what_an_author_gave_is_everywhere_where_no_validator_is_missing_and_nob
     for (config, expected) in [(all, true), (one_is_missing, false), (one_looks_on, false)] {
         let (first, mut middle, mut last) = line_over(config).await;
         first.handle.publish_transactions(vec![vec![7]]);
-        let transactions = middle.until(|event| match event {
-            NetworkEvent::Transactions { id, .. } => Some(id),
-            _ => None,
-        });
-        let transactions = transactions.await;
+        let transactions = middle.batch().await.id;
         first.handle.publish_consensus(b"vote".to_vec());
         let (_, vote) = middle.consensus().await;
         for id in [&transactions, &vote] {

@@ -157,7 +157,7 @@ fn join_from(chain: &Chain, snapshot: &Arc<Snapshot>, data: &Path) {
         snapshot_every: 1,
     };
     let (joiner, mut joined) = join::start(parts).expect("a thread");
-    let mut events = network.open(Arc::new(Giver(snapshot.clone()))).expect("it opens");
+    let mut events = network.open(Arc::new(Giver(snapshot.clone()))).expect("it opens").events;
     runtime.block_on(async {
         let mut connected = 0;
         loop {

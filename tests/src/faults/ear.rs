@@ -114,7 +114,7 @@ impl Ear {
             let network = prepare(config, Arc::new(NetworkCounters::default()));
             let network = network.expect("the network can be prepared");
             let handle = network.handle();
-            (handle, network.open(Arc::new(Listener)).expect("the network opens"))
+            (handle, network.open(Arc::new(Listener)).expect("the network opens").events)
         };
         let (network, mut events) = match space {
             Some(space) => space.within(open),

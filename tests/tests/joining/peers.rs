@@ -158,7 +158,7 @@ impl Scene {
         let ticks: Ticks =
             Arc::new(move || Instant::now() + Duration::from_secs(late.load(SeqCst)));
         let (joiner, joined) = join::start_with(parts, ticks).unwrap();
-        let mut events = network.open(Arc::new(Nothing)).unwrap();
+        let mut events = network.open(Arc::new(Nothing)).unwrap().events;
         let (ear, connected) = (joiner.clone(), watch::channel(0usize));
         let count = connected.0;
         let hearing = self.runtime.spawn(async move {

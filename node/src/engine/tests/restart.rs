@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{EngineError, Event, start},
-    rig::Rig,
+    rig::{PEER, Rig},
 };
+use crate::network::{Incoming, NetworkEvent};
 
 /// A hang, not a slow machine.
 const HANG: Duration = Duration::from_secs(60);
@@ -23,6 +24,11 @@ fn prevoted() -> (Rig, Vec<u8>) {
     let published = rig.wishes().published;
     assert_eq!(published.len(), 1);
     (rig, published[0].clone())
+}
+
+/// A peer has come.
+fn connected() -> Event {
+    Event::Network(NetworkEvent::Connected { peer: PEER, peer_id: Vec::new() })
 }
 
 #[test]
@@ -58,9 +64,10 @@ fn replay_is_over_before_there_is_a_network() {
 fn the_engine_stops_when_the_network_does() {
     let (parts, _network, _folder) = Rig::new().end();
     let (engine, outside) = start(parts).unwrap();
-    let (gossip, from_network) = mpsc::channel(1);
+    let (gossip, events) = mpsc::channel(1);
+    let (_batches, transactions) = mpsc::channel(1);
     let (_work, from_pool) = mpsc::channel(1);
-    outside.listen(from_network, from_pool).unwrap();
+    outside.listen(Incoming { events, transactions }, from_pool).unwrap();
     assert!(engine.status().borrow().fault.is_none());
     // The task of the network ends, as by a panic.
     drop(gossip);
@@ -80,10 +87,7 @@ fn the_status_is_published_however_busy_the_engine_is() {
     let mut status = engine.status();
     let queue = outside.queue();
     status.mark_unchanged();
-    queue.answer(Event::Network(crate::network::NetworkEvent::Connected {
-        peer: super::rig::PEER,
-        peer_id: Vec::new(),
-    }));
+    queue.answer(connected());
     let begun = Instant::now();
     // Never idle: an event is always there before the engine looks.
     while status.borrow_and_update().peers_connected == 0 {

@@ -17,13 +17,18 @@ use symbolon_consensus::{
 };
 use symbolon_genesis::{
     Genesis,
+    founding::TRANSACTION_KEY_ID,
     presets::{DevnetKeys, devnet_from_seed},
 };
 use symbolon_ledger::{
     block::Block,
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codec,
+    codes::Day,
     hash::BlockHash,
+    keys::SecretKey,
+    operation::{Actor, Interval, Operation},
+    transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction},
     vote::{VoteKind, proposal_bytes, vote_bytes},
 };
 use tempfile::TempDir;
@@ -46,6 +51,8 @@ use crate::{
 pub(super) const FOUNDED_MS: u64 = 1_800_000_000_000;
 /// A hang, not a slow machine.
 const HANG: Duration = Duration::from_secs(60);
+/// Longer than any test: what is repeated has its cause in the test.
+const NEVER: Duration = Duration::from_secs(3_600);
 /// Whoever says what the tests say.
 pub(super) const PEER: PeerIndex = PeerIndex(7);
 
@@ -89,7 +96,7 @@ fn parts(
         next_key: None,
         signed,
         marks: Some(Box::new(marks)),
-        timing: Timing::default(),
+        timing: Timing { rebroadcast: NEVER, longest: NEVER, ..Timing::default() },
         keeper: None,
         joiner: None,
     })
@@ -118,8 +125,8 @@ fn end(engine: Engine) {
     }
 }
 
-fn again(key: &symbolon_ledger::keys::SecretKey) -> symbolon_ledger::keys::SecretKey {
-    symbolon_ledger::keys::SecretKey::from_seed(&key.to_seed())
+fn again(key: &SecretKey) -> SecretKey {
+    SecretKey::from_seed(&key.to_seed())
 }
 
 impl Rig {
@@ -199,6 +206,23 @@ impl Rig {
         let province = self.keys[self.turn(round)].province;
         let built = bodies::build(store, pool, province, time_ms).unwrap();
         built.prepared.block
+    }
+
+    /// A transaction of another province, which applies if the key is its authority's.
+    pub(super) fn transaction(&self, nonce: u8, key: &SecretKey) -> Vec<u8> {
+        let interval = Interval { from: Day(20_000), until: None };
+        let licence_type = "local:driving-licence".parse().unwrap();
+        let from_province = self.keys[2].province;
+        let payload = Payload {
+            version: PAYLOAD_VERSION,
+            chain_id: self.genesis.chain_id(),
+            actor: Actor::Province(self.keys[1].province),
+            key_id: TRANSACTION_KEY_ID,
+            nonce: [nonce; NONCE_LEN],
+            valid_until_height: 100,
+            operations: vec![Operation::Recognise { from_province, licence_type, interval }],
+        };
+        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
     }
 
     pub(super) fn proposal(&self, round: u32, block: BlockHash) -> Message {

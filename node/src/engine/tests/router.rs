@@ -10,14 +10,7 @@ use std::{
 };
 
 use symbolon_consensus::{edge::Edge, evidence::Equivocation, wire::Message};
-use symbolon_genesis::founding::TRANSACTION_KEY_ID;
-use symbolon_ledger::{
-    codes::Day,
-    keys::SecretKey,
-    operation::{Actor, Interval, Operation},
-    transaction::{NONCE_LEN, PAYLOAD_VERSION, Payload, SignedTransaction},
-    vote::VoteKind,
-};
+use symbolon_ledger::vote::VoteKind;
 
 use super::{
     super::{
@@ -29,7 +22,9 @@ use super::{
     evidence::evidence,
     rig::{PEER, Rig},
 };
-use crate::network::{Acceptance, GossipId, NetworkEvent, NetworkHandle, detached};
+use crate::network::{
+    Acceptance, Batch, GossipId, Incoming, NetworkEvent, NetworkHandle, detached,
+};
 use crate::workers;
 
 /// A hang, not a slow machine.
@@ -38,6 +33,7 @@ const HANG: Duration = Duration::from_secs(60);
 struct Routed {
     network: NetworkHandle,
     gossip: tokio::sync::mpsc::Sender<NetworkEvent>,
+    batches: tokio::sync::mpsc::Sender<Batch>,
     events: mpsc::Receiver<Queued>,
     checks: Checks,
     _work: tokio::sync::mpsc::Sender<()>,
@@ -51,6 +47,8 @@ fn routed(rig: &Rig) -> Routed {
 fn routed_keeping_back(rig: &Rig, withheld: Duration) -> Routed {
     let (queue, events) = Queue::new();
     let (gossip, from_network) = tokio::sync::mpsc::channel(64);
+    let (batches, transactions) = tokio::sync::mpsc::channel(64);
+    let incoming = Incoming { events: from_network, transactions };
     let (work, from_pool) = tokio::sync::mpsc::channel(1);
     let network = NetworkHandle::detached();
     let (checks, to_check) = Checks::new();
@@ -62,8 +60,8 @@ fn routed_keeping_back(rig: &Rig, withheld: Duration) -> Routed {
         network: network.clone(),
     };
     let edge = Edge::new(rig.engine.parts.store.chain_id(), rig.engine.host.start());
-    router::start(router, edge, to_check, from_network, from_pool, withheld).unwrap();
-    Routed { network, gossip, events, checks, _work: work }
+    router::start(router, edge, to_check, incoming, from_pool, withheld).unwrap();
+    Routed { network, gossip, batches, events, checks, _work: work }
 }
 
 impl Routed {
@@ -77,6 +75,11 @@ impl Routed {
 
     fn gossip_as(&self, bytes: Vec<u8>, id: GossipId) {
         self.gossip.blocking_send(NetworkEvent::Consensus { bytes, from: PEER, id }).unwrap();
+    }
+
+    fn gossip_batch(&self, txs: Vec<Vec<u8>>) {
+        let batch = Batch { txs, from: PEER, id: detached::gossip_id() };
+        self.batches.blocking_send(batch).unwrap();
     }
 
     /// The next verdict on a gossiped message.
@@ -98,10 +101,8 @@ impl Routed {
     }
 }
 
-#[test]
-fn votes_are_checked_while_every_worker_is_busy() {
-    let rig = Rig::begun();
-    let routed = routed(&rig);
+/// Does something while no worker has time for anything.
+fn while_every_worker_is_busy(something: impl FnOnce()) {
     let (busy, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(())));
     let held = release.lock().unwrap();
     for _ in 0..workers::count() {
@@ -116,11 +117,38 @@ fn votes_are_checked_while_every_worker_is_busy() {
         assert!(begun.elapsed() < HANG, "the workers take the work");
         std::thread::yield_now();
     }
-    routed.gossip(&Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)));
-    let queued = routed.events.recv_timeout(HANG).expect("the vote is checked");
-    assert!(matches!(queued.event, Event::Checked { .. }));
-    assert_eq!(routed.verdict(), Acceptance::Accept);
+    something();
     drop(held);
+}
+
+#[test]
+fn transactions_wait_while_every_worker_is_busy_and_none_is_lost() {
+    const BATCHES: u8 = 32;
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    while_every_worker_is_busy(|| {
+        for nonce in 0..BATCHES {
+            routed.gossip_batch(vec![rig.transaction(nonce, &rig.keys[1].authority)]);
+        }
+    });
+    let mut verdicts = Vec::new();
+    while verdicts.len() < usize::from(BATCHES) {
+        verdicts.extend(routed.verdicts());
+    }
+    assert!(verdicts.iter().all(|verdict| *verdict == Acceptance::Accept), "{verdicts:?}");
+    assert_eq!(rig.engine.parts.pool.len(), usize::from(BATCHES));
+}
+
+#[test]
+fn votes_are_checked_while_every_worker_is_busy() {
+    let rig = Rig::begun();
+    let routed = routed(&rig);
+    while_every_worker_is_busy(|| {
+        routed.gossip(&Message::Vote(rig.vote(1, VoteKind::Prevote, 0, None)));
+        let queued = routed.events.recv_timeout(HANG).expect("the vote is checked");
+        assert!(matches!(queued.event, Event::Checked { .. }));
+        assert_eq!(routed.verdict(), Acceptance::Accept);
+    });
 }
 
 #[test]
@@ -128,28 +156,11 @@ fn a_batch_with_a_bad_signature_is_held_against_whoever_passed_it_on() {
     let rig = Rig::begun();
     let routed = routed(&rig);
     let keys = &rig.keys[1];
-    let transaction = |nonce: u8, key: &SecretKey| {
-        let interval = Interval { from: Day(20_000), until: None };
-        let from_province = rig.keys[2].province;
-        let licence_type = "local:driving-licence".parse().unwrap();
-        let payload = Payload {
-            version: PAYLOAD_VERSION,
-            chain_id: rig.engine.parts.store.chain_id(),
-            actor: Actor::Province(keys.province),
-            key_id: TRANSACTION_KEY_ID,
-            nonce: [nonce; NONCE_LEN],
-            valid_until_height: 100,
-            operations: vec![Operation::Recognise { from_province, licence_type, interval }],
-        };
-        SignedTransaction::sign(&payload, key).unwrap().as_bytes().to_vec()
-    };
-    let (good, bad) = (transaction(1, &keys.authority), transaction(2, &keys.network));
+    let (good, bad) = (rig.transaction(1, &keys.authority), rig.transaction(2, &keys.network));
     for (txs, expected) in
         [(vec![good.clone()], Acceptance::Accept), (vec![good, bad], Acceptance::Reject)]
     {
-        let id = detached::gossip_id();
-        let event = NetworkEvent::Transactions { txs, from: PEER, id };
-        routed.gossip.blocking_send(event).unwrap();
+        routed.gossip_batch(txs);
         assert_eq!(routed.verdict(), expected);
     }
 }
