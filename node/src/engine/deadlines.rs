@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use symbolon_consensus::Input;
+use symbolon_consensus::{Input, TimerStep};
 use symbolon_ledger::{records::ParametersRecord, state::StateKey};
 
 use super::{Engine, EngineError};
@@ -10,6 +10,9 @@ use crate::storage::{StorageError, Store};
 
 /// How long a node of a new chain waits for its peers before the first block.
 const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
+/// How long a peer that has come waits for what was said before: those that come at about the same
+/// time share one repetition.
+const COME_TOGETHER: Duration = Duration::from_millis(50);
 /// Longest time between two looks at the timers and the status.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 
@@ -32,6 +35,18 @@ impl Engine {
             return Ok(());
         }
         self.step(Input::Begin)
+    }
+
+    /// Repeats soon what this node has said in the running round: a peer has come that cannot have
+    /// heard it. Whoever is started when it is his turn proposes before he has any peers, and they
+    /// would otherwise wait for it until the next repetition, or for the whole round.
+    pub(super) fn repeat_soon(&mut self) {
+        let soon = Instant::now() + COME_TOGETHER;
+        for (timer, at) in &mut self.timers {
+            if timer.step == TimerStep::Rebroadcast {
+                *at = soon.min(*at);
+            }
+        }
     }
 
     pub(super) fn until_next_deadline(&self) -> Duration {

@@ -364,6 +364,7 @@ impl Engine {
             }
             NetworkEvent::Connected { peer, .. } => {
                 self.peers.insert(peer);
+                self.repeat_soon();
                 Ok(())
             }
             NetworkEvent::Disconnected { peer } => {

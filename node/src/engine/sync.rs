@@ -340,7 +340,8 @@ impl Engine {
             }
         }
         self.check_next();
-        Ok(())
+        // The others may wait for this node's proposal, and for what was submitted to it meanwhile.
+        if self.is_behind() { Ok(()) } else { self.begin_if_prepared() }
     }
 
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights

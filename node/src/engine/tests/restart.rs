@@ -32,6 +32,24 @@ fn connected() -> Event {
 }
 
 #[test]
+fn a_peer_that_comes_is_told_what_was_said_before() {
+    // The first of a node that is just started, to nobody.
+    let (mut rig, vote) = prevoted();
+    rig.engine.handle(connected()).unwrap();
+    let begun = Instant::now();
+    loop {
+        rig.engine.fire_due().unwrap();
+        let again = rig.wishes().published;
+        if !again.is_empty() {
+            assert_eq!(again, [vote]);
+            break;
+        }
+        assert!(begun.elapsed() < HANG, "a peer that came late hears nothing");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_restarted_node_publishes_the_same_bytes_and_no_second_vote() {
     let (rig, vote) = prevoted();
     let mut rig = rig.restart().unwrap();

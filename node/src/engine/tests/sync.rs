@@ -65,6 +65,20 @@ fn a_node_that_was_away_catches_up_and_goes_on_with_consensus() {
 }
 
 #[test]
+fn what_was_submitted_meanwhile_begins_a_height_once_the_node_has_caught_up() {
+    let blocks = chain(2);
+    let mut rig = behind(2);
+    let waiting = rig.transaction(1, &rig.keys[1].authority);
+    rig.engine.parts.pool.receive(&[waiting]);
+    rig.engine.fetched(1, blocks[..1].to_vec(), PEER);
+    rig.check_fetched().unwrap();
+    assert!(!rig.engine.host.is_begun(), "the height is over everywhere else");
+    rig.engine.fetched(2, blocks[1..].to_vec(), PEER);
+    rig.check_fetched().unwrap();
+    assert!(rig.engine.host.height() == 3 && rig.engine.host.is_begun());
+}
+
+#[test]
 fn what_comes_twice_or_after_a_gap_is_nobodys_fault() {
     let blocks = chain(4);
     let mut rig = behind(4);
