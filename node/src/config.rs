@@ -11,7 +11,7 @@ use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::Validato
 use thiserror::Error;
 
 use crate::{
-    http::{MAX_HTTP_WORKERS, NotAnOrigin, PublicOrigin},
+    http::{MAX_HTTP_WORKERS, MAX_SHOWINGS, NotAnOrigin, PublicOrigin, SHOWINGS},
     key_files::{self, KeyFileError},
     sign_state::{self, Owner},
     snapshot::SNAPSHOTS_KEPT,
@@ -151,19 +151,35 @@ pub struct HttpConfig {
     /// machine has cores when absent.
     #[serde(default)]
     pub workers: Option<usize>,
+    /// Presentations with a holder's signature that are remembered at once, 1 to [`MAX_SHOWINGS`], each
+    /// for six minutes and in about 256 bytes. So many and no more can be judged in six minutes.
+    #[serde(default = "showings")]
+    pub showings: usize,
+}
+
+const fn showings() -> usize {
+    SHOWINGS
 }
 
 impl HttpConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        match self.workers {
-            Some(workers) if !(1..=MAX_HTTP_WORKERS).contains(&workers) => {
-                let problem = format!(
-                    "{workers} is not from 1 to {MAX_HTTP_WORKERS}; give the number of threads that may serve HTTP, or remove it for one of each core"
-                );
-                Err(ConfigError::Value { key: "http.workers", problem })
-            }
-            _ => Ok(()),
+        let refuse = |key, problem| Err(ConfigError::Value { key, problem });
+        if let Some(workers) = self.workers
+            && !(1..=MAX_HTTP_WORKERS).contains(&workers)
+        {
+            let problem = format!(
+                "{workers} is not from 1 to {MAX_HTTP_WORKERS}; give the number of threads that may serve HTTP, or remove it for one of each core"
+            );
+            return refuse("http.workers", problem);
         }
+        if !(1..=MAX_SHOWINGS).contains(&self.showings) {
+            let problem = format!(
+                "{} is not from 1 to {MAX_SHOWINGS}; give the number of presentations that may be judged in six minutes, or remove it for {SHOWINGS}",
+                self.showings
+            );
+            return refuse("http.showings", problem);
+        }
+        Ok(())
     }
 }
 
@@ -551,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn http_has_some_threads_and_not_any_number_of_them() {
+    fn http_has_some_threads_and_some_memory_and_not_any_number_of_them() {
         let check = |text: &str, good: bool| {
             let text = format!("listen = \"127.0.0.1:1\"\n{text}");
             let config: HttpConfig = toml::from_str(&text).unwrap();
@@ -562,5 +578,9 @@ mod tests {
         check("workers = 256", true);
         check("workers = 0", false);
         check("workers = 257", false);
+        check("showings = 1", true);
+        check("showings = 16777216", true);
+        check("showings = 0", false);
+        check("showings = 16777217", false);
     }
 }

@@ -231,7 +231,7 @@ async fn serve(
         clock,
         metrics,
         status_signer: signer,
-        limits: HttpLimits::default(),
+        limits: HttpLimits::default().remembering(loaded.config.http.showings),
         public_origin: loaded.public_origin,
     };
     let (stop_http, http_stopped) = watch::channel(false);

@@ -49,9 +49,11 @@ pub(super) const MAX_TICKETS: usize = 8_192;
 /// Challenges that can be open at once: a hundred a second for their five minutes. A verifier
 /// that gets none makes its own nonce, so a flood of them stops nobody.
 pub(super) const MAX_CHALLENGES: usize = 32_768;
-/// Showings remembered at once: over seven hundred a second, each for its five minutes and the
-/// margin.
-pub(super) const MAX_SHOWINGS: usize = 262_144;
+/// Showings remembered at once, unless the configuration says otherwise: over seven hundred a second,
+/// each for its five minutes and the margin. About 64 MiB.
+pub const SHOWINGS: usize = 262_144;
+/// Most that the configuration may ask for: 46,000 a second, in about 4 GiB.
+pub const MAX_SHOWINGS: usize = 16_777_216;
 /// Showings of one holder's key among them: one every six seconds, for all the time that each is
 /// remembered. A telephone that renews its code every ten makes fewer. So it takes four thousand
 /// licences to fill this memory, and not one.
@@ -133,7 +135,9 @@ pub struct HttpLimits {
     pub tickets_of_one: Share,
     /// Challenges that one address may have open.
     pub challenges_of_one: Share,
-    /// Showings remembered that came from one address.
+    /// Showings remembered; see [`HttpLimits::remembering`].
+    pub showings: usize,
+    /// Those of them that came from one address.
     pub showings_of_one: Share,
     /// Keys of requests that may be sent again, of one address.
     pub keys_of_one: Share,
@@ -166,7 +170,8 @@ impl Default for HttpLimits {
                 other_machine: MAX_CHALLENGES / 8,
                 this_machine: MAX_CHALLENGES,
             },
-            showings_of_one: Share { other_machine: MAX_SHOWINGS / 8, this_machine: MAX_SHOWINGS },
+            showings: SHOWINGS,
+            showings_of_one: Share { other_machine: SHOWINGS / 8, this_machine: SHOWINGS },
             // Three a second. Of keys and of bytes, eight addresses take all.
             keys_of_one: Share { other_machine: 1_024, this_machine: MAX_KEYS },
             answer_bytes_of_one: Share {
@@ -178,6 +183,14 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
+    /// The same with so many showings remembered at once, an eighth of them from one address: what it
+    /// can go on judging, since each is remembered for six minutes.
+    #[must_use]
+    pub fn remembering(self, showings: usize) -> Self {
+        let showings_of_one = Share { other_machine: showings / 8, this_machine: showings };
+        Self { showings, showings_of_one, ..self }
+    }
+
     /// The same behind a proxy, from whose one address all callers come. Their shares are the
     /// proxy's to guard.
     pub(super) fn behind_a_proxy(self) -> Self {
@@ -188,7 +201,7 @@ impl HttpLimits {
             requests_of_one: all(self.requests),
             tickets_of_one: all(MAX_TICKETS),
             challenges_of_one: all(MAX_CHALLENGES),
-            showings_of_one: all(MAX_SHOWINGS),
+            showings_of_one: all(self.showings),
             keys_of_one: all(MAX_KEYS),
             answer_bytes_of_one: all(MAX_ANSWER_BYTES),
             ..self
@@ -395,7 +408,7 @@ mod tests {
             (limits.requests_of_one, limits.requests),
             (limits.tickets_of_one, MAX_TICKETS),
             (limits.challenges_of_one, MAX_CHALLENGES),
-            (limits.showings_of_one, MAX_SHOWINGS),
+            (limits.showings_of_one, limits.showings),
             (limits.keys_of_one, MAX_KEYS),
             (limits.answer_bytes_of_one, MAX_ANSWER_BYTES),
         ] {

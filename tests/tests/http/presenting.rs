@@ -475,6 +475,21 @@ fn one_caller_has_a_share_of_the_challenges_and_of_what_is_remembered() {
     assert_eq!(of(&node.verify(&show("n4")).json()), VALID);
 }
 
+/// What the configuration allows, and no more until something is over.
+#[test]
+fn as_many_showings_are_remembered_as_the_node_is_to_and_then_none_is_judged() {
+    let node = Node::start_with(HttpLimits::default().remembering(2));
+    node.reserve_slots("44");
+    let licence = node.issue_to("44", 0, &holder());
+    let show = |nonce: &str| json!({"presentation": shown(&node, &licence, SELF, nonce)});
+    for nonce in ["n1", "n2"] {
+        assert_eq!(of(&node.verify(&show(nonce)).json()), VALID);
+    }
+    refused(&node.verify(&show("n3")), 503, "overloaded");
+    node.wait_and_commit(361);
+    assert_eq!(of(&node.verify(&show("n4")).json()), VALID);
+}
+
 #[test]
 fn audiences_that_cannot_be_asked_for_are_refused() {
     let node = Node::start();

@@ -21,14 +21,12 @@ use super::challenges::OwnNonce;
 use crate::http::{
     callers::{Caller, Callers, Held, Holders, Spent},
     error::Problem,
-    limits::{HttpLimits, MAX_CHALLENGES, MAX_SHOWINGS, MAX_SHOWINGS_OF_ONE_HOLDER},
+    limits::{HttpLimits, MAX_CHALLENGES, MAX_SHOWINGS_OF_ONE_HOLDER},
     memory::{Bounds, Memory},
 };
 
 /// Challenges that can be open at once, and the bytes of their audiences.
 const CHALLENGES: Bounds = Bounds { entries: MAX_CHALLENGES, bytes: 8 * 1024 * 1024 };
-/// Showings remembered at once. About 64 MiB.
-const SHOWINGS: Bounds = Bounds { entries: MAX_SHOWINGS, bytes: MAX_SHOWINGS * SHOWING_BYTES };
 /// Bytes of one showing, with what the memory needs to find it and to know whose it is.
 const SHOWING_BYTES: usize = 256;
 /// How much longer than it is fresh a showing is remembered, in milliseconds: as long as the
@@ -88,11 +86,13 @@ impl Heard {
 impl Recall {
     /// A memory that begins at `now_ms`.
     pub(in crate::http) fn new(now_ms: u64, limits: &HttpLimits) -> Self {
+        let entries = limits.showings;
+        let showings = Bounds { entries, bytes: entries.saturating_mul(SHOWING_BYTES) };
         Self {
             inner: Mutex::new(Inner {
                 began_ms: now_ms,
                 challenges: Memory::new(CHALLENGES),
-                showings: Memory::new(SHOWINGS),
+                showings: Memory::new(showings),
             }),
             asking: Callers::new(limits.challenges_of_one),
             showing: Callers::new(limits.showings_of_one),
