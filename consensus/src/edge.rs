@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// A claim that has passed does not pass again for so long, in milliseconds. Less than the time
-/// after which a validator repeats its votes, since those must travel for peers that were away.
+/// after which a validator repeats its votes by itself, since those must travel for peers that were
+/// away. What it repeats for a peer that has just come need go no further.
 pub const AGAIN_MS: u64 = 1_000;
 /// Most different claims of one kind by one voter in one round. Two prove that it lies.
 const MAX_CLAIMS: usize = 2;

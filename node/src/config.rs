@@ -11,7 +11,7 @@ use symbolon_ledger::{codes::ProvinceCode, keys::SecretKey, validators::Validato
 use thiserror::Error;
 
 use crate::{
-    http::{MAX_HTTP_WORKERS, MAX_SHOWINGS, NotAnOrigin, PublicOrigin, SHOWINGS},
+    http::{MAX_HTTP_WORKERS, MAX_SHOWINGS, MIN_SHOWINGS, NotAnOrigin, PublicOrigin, SHOWINGS},
     key_files::{self, KeyFileError},
     sign_state::{self, Owner},
     snapshot::SNAPSHOTS_KEPT,
@@ -151,8 +151,8 @@ pub struct HttpConfig {
     /// machine has cores when absent.
     #[serde(default)]
     pub workers: Option<usize>,
-    /// Presentations with a holder's signature that are remembered at once, 1 to [`MAX_SHOWINGS`], each
-    /// for six minutes and in about 256 bytes. So many and no more can be judged in six minutes.
+    /// Presentations with a holder's signature that are remembered at once, [`MIN_SHOWINGS`] to
+    /// [`MAX_SHOWINGS`], each for six minutes and in some 450 bytes. So many and no more can be judged in six minutes.
     #[serde(default = "showings")]
     pub showings: usize,
 }
@@ -172,9 +172,9 @@ impl HttpConfig {
             );
             return refuse("http.workers", problem);
         }
-        if !(1..=MAX_SHOWINGS).contains(&self.showings) {
+        if !(MIN_SHOWINGS..=MAX_SHOWINGS).contains(&self.showings) {
             let problem = format!(
-                "{} is not from 1 to {MAX_SHOWINGS}; give the number of presentations that may be judged in six minutes, or remove it for {SHOWINGS}",
+                "{} is not from {MIN_SHOWINGS} to {MAX_SHOWINGS}; give the number of presentations that may be judged in six minutes, or remove it for {SHOWINGS}",
                 self.showings
             );
             return refuse("http.showings", problem);
@@ -578,9 +578,9 @@ mod tests {
         check("workers = 256", true);
         check("workers = 0", false);
         check("workers = 257", false);
-        check("showings = 1", true);
-        check("showings = 16777216", true);
-        check("showings = 0", false);
-        check("showings = 16777217", false);
+        check("showings = 8000", true);
+        check("showings = 8388608", true);
+        check("showings = 7999", false);
+        check("showings = 8388609", false);
     }
 }

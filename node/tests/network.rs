@@ -22,8 +22,8 @@ use symbolon_ledger::{
     hash::{BlockHash, ChainId, Digest},
 };
 use symbolon_node::network::{
-    Batch, ChainReader, Incoming, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle,
-    PeerIndex, limits, peer_id_of_seed, prepare,
+    ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, PeerIndex, Receivers,
+    TransactionBatch, limits, peer_id_of_seed, prepare,
 };
 use tokio::sync::mpsc::Receiver;
 
@@ -91,7 +91,7 @@ struct Node {
     seed: u8,
     handle: NetworkHandle,
     events: Receiver<NetworkEvent>,
-    transactions: Receiver<Batch>,
+    transactions: Receiver<TransactionBatch>,
     address: Multiaddr,
 }
 
@@ -129,7 +129,7 @@ fn config(seed: u8, listen: &str, peers: &[(u8, Option<&Multiaddr>)]) -> Network
 async fn run(seed: u8, config: NetworkConfig, chain: Arc<Chain>) -> Node {
     let network = prepare(config, Arc::new(NetworkCounters::default())).unwrap();
     let handle = network.handle();
-    let Incoming { events, transactions } = network.open(chain).unwrap();
+    let Receivers { events, transactions } = network.open(chain).unwrap();
     let mut listening = handle.listening();
     let addresses = listening.wait_for(|addresses| !addresses.is_empty()).await.unwrap();
     let address = addresses[0].clone();
@@ -179,7 +179,7 @@ impl Node {
         .await
     }
 
-    async fn batch(&mut self) -> Batch {
+    async fn batch(&mut self) -> TransactionBatch {
         let batch = tokio::time::timeout(HANG, self.transactions.recv()).await;
         batch.unwrap_or_else(|_| panic!("node {} hears of no transactions", self.seed)).unwrap()
     }
@@ -300,8 +300,9 @@ async fn a_small_body_is_sent_along_with_its_announcement() {
     let (hash, bytes) = padded_block(7, limits::PUSH_BYTES);
     first.handle.announce_body(hash, 7, Arc::new(bytes.clone()));
     let (block, height, body, from) = second.body().await;
-    assert_eq!((block, height, body), (hash, 7, bytes));
-    // Announced again by one that did not make it: an announcement, not a second copy.
+    assert_eq!((block, height, &body), (hash, 7, &bytes));
+    // Told again, as a round that lasts does, or by one that did not make it: an announcement, not a second copy.
+    first.handle.announce_body(hash, 7, Arc::new(bytes));
     second.handle.announce_body(hash, 7, Arc::new(vec![1]));
     let mut first = first;
     first.handle.fetch_body(hash, 7, None);
@@ -311,6 +312,7 @@ async fn a_small_body_is_sent_along_with_its_announcement() {
         _ => None,
     });
     assert_eq!(failed.await, hash);
+    assert_eq!(first.handle.counters().bodies_pushed.load(Relaxed), 1);
     second.handle.blame(from);
 }
 

@@ -13,6 +13,9 @@ const FIRST_BLOCK_DELAY: Duration = Duration::from_secs(1);
 /// How long a peer that has come waits for what was said before: those that come at about the same
 /// time share one repetition.
 const COME_TOGETHER: Duration = Duration::from_millis(50);
+/// Shortest time between two repetitions for peers that have come, so that one that comes and goes
+/// does not have everybody told the same again and again.
+const COME_AGAIN: Duration = Duration::from_millis(250);
 /// Longest time between two looks at the timers and the status.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 
@@ -37,11 +40,24 @@ impl Engine {
         self.step(Input::Begin)
     }
 
-    /// Repeats soon what this node has said in the running round: a peer has come that cannot have
-    /// heard it. Whoever is started when it is his turn proposes before he has any peers, and they
-    /// would otherwise wait for it until the next repetition, or for the whole round.
-    pub(super) fn repeat_soon(&mut self) {
-        let soon = Instant::now() + COME_TOGETHER;
+    /// The same after block sync, unless there is more to catch up with: the others may wait for this
+    /// node's proposal, and for what was submitted to it meanwhile.
+    pub(super) fn begin_once_caught_up(&mut self) -> Result<(), EngineError> {
+        if self.is_behind() { Ok(()) } else { self.begin_if_prepared() }
+    }
+
+    /// Repeats soon what this node has said in the running round, when the peer that has come is a
+    /// validator: it cannot have heard it. Whoever is started when it is his turn proposes before he
+    /// has any peers, and they would otherwise wait for it until the next repetition, or for the whole
+    /// round. Those that have heard it already do not pass it on (`symbolon_consensus::edge`).
+    pub(super) fn repeat_for(&mut self, peer_id: &[u8]) {
+        let now = Instant::now();
+        let votes = self.host.start().validators.validators().iter().any(|v| v.peer_id == peer_id);
+        if !votes || self.repeated.is_some_and(|at| at > now) {
+            return;
+        }
+        let soon = (now + COME_TOGETHER).max(self.repeated.map_or(now, |at| at + COME_AGAIN));
+        self.repeated = Some(soon);
         for (timer, at) in &mut self.timers {
             if timer.step == TimerStep::Rebroadcast {
                 *at = soon.min(*at);

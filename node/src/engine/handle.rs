@@ -14,7 +14,7 @@ use super::{
     router::{self, Checks, Router, ToCheck},
     withheld::WITHHELD,
 };
-use crate::network::Incoming;
+use crate::network::Receivers;
 
 /// Name of the engine's thread, by which [`abort_on_panic`] knows it.
 pub const THREAD: &str = "consensus";
@@ -89,7 +89,7 @@ impl Outside {
     /// # Errors
     ///
     /// When the system gives no more threads.
-    pub fn listen(self, network: Incoming, work: mpsc::Receiver<()>) -> std::io::Result<()> {
+    pub fn listen(self, network: Receivers, work: mpsc::Receiver<()>) -> std::io::Result<()> {
         router::start(self.router, self.edge, self.to_check, network, work, WITHHELD)
     }
 }

@@ -210,6 +210,8 @@ struct Engine {
     /// When to tell the host the time: one for every block that waits for the clock.
     wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
+    /// When what was said is repeated for peers that have come, or last was.
+    repeated: Option<Instant>,
     sync: Sync,
     peers: BTreeSet<PeerIndex>,
     heard: BTreeMap<ProvinceCode, Heard>,
@@ -258,6 +260,7 @@ impl Engine {
             timers: BTreeMap::new(),
             wakes: BTreeSet::new(),
             begin_at: None,
+            repeated: None,
             sync: Sync::default(),
             peers: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -348,7 +351,7 @@ impl Engine {
             }
             NetworkEvent::BlocksFailed { from_height, .. } => {
                 self.sync_failed(from_height);
-                Ok(())
+                self.begin_once_caught_up()
             }
             NetworkEvent::Snapshots { from, offers } => {
                 self.tell_joiner(Told::Snapshots(from, offers));
@@ -362,9 +365,9 @@ impl Engine {
                 self.heard_of_tip(peer, height);
                 Ok(())
             }
-            NetworkEvent::Connected { peer, .. } => {
+            NetworkEvent::Connected { peer, peer_id } => {
                 self.peers.insert(peer);
-                self.repeat_soon();
+                self.repeat_for(&peer_id);
                 Ok(())
             }
             NetworkEvent::Disconnected { peer } => {

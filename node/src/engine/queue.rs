@@ -16,7 +16,7 @@ use super::Event;
 /// repeat them.
 const MAX_MESSAGES: usize = 4_096;
 /// Events of the network that wait for the engine: a body has up to 4 MiB. Past it the router
-/// waits, and the network drops what matters least.
+/// waits, and the network drops what has waited longest.
 const MAX_NETWORK_EVENTS: usize = 16;
 
 /// The engine is gone.

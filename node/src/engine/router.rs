@@ -3,7 +3,7 @@
 //!
 //! Consensus messages are checked on a thread of their own, so that no flood of transactions or
 //! questions keeps a vote waiting. Batches of transactions are checked on the worker threads, a
-//! few at once.
+//! few at once; the others wait in the network.
 
 use std::{
     sync::{
@@ -27,7 +27,9 @@ use super::{
     withheld::Withheld,
 };
 use crate::{
-    network::{Acceptance, Batch, GossipId, Incoming, NetworkEvent, NetworkHandle, PeerIndex},
+    network::{
+        Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex, Receivers, TransactionBatch,
+    },
     pool::{Pool, Received},
     storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
     workers,
@@ -39,7 +41,7 @@ const MAX_MESSAGES_IN_CHECK: usize = 512;
 /// Most batches of transactions that are checked at once: a full one of 1,024 takes 50 ms of a
 /// worker that is also needed for blocks. The others wait in the network, where peers take turns:
 /// what is not heard of here would wait for another proposer, and be checked while its block waits.
-const MAX_BATCHES_IN_CHECK: usize = 4;
+pub(super) const MAX_BATCHES_IN_CHECK: usize = 4;
 /// Longest wait of the thread that checks consensus messages while it keeps nothing back.
 const LONG: Duration = Duration::from_secs(3_600);
 /// Name of that thread.
@@ -95,7 +97,7 @@ pub(super) fn start(
     router: Router,
     edge: Edge,
     to_check: Receiver<ToCheck>,
-    network: Incoming,
+    receivers: Receivers,
     mut work: mpsc::Receiver<()>,
     withheld: Duration,
 ) -> std::io::Result<()> {
@@ -122,27 +124,18 @@ pub(super) fn start(
         let _watch = watch;
         checker.run(&to_check);
     })?;
-    let Incoming { mut events, mut transactions } = network;
-    let (pool, network, watch) =
+    let Receivers { events: mut network, transactions } = receivers;
+    let (pool, reports, watch) =
         (router.pool.clone(), router.network.clone(), router.watch("the network"));
     thread("transactions").spawn(move || {
         let _watch = watch;
-        let batches = Places::new(MAX_BATCHES_IN_CHECK);
-        loop {
-            let place = batches.take();
-            let Some(batch) = transactions.blocking_recv() else { return };
-            let (pool, network) = (pool.clone(), network.clone());
-            workers::spawn(move || {
-                network.report(batch.id.clone(), judge_batch(&pool, &batch));
-                drop(place);
-            });
-        }
+        check_batches(transactions, &pool, &reports);
     })?;
     let messages = Places::new(MAX_MESSAGES_IN_CHECK);
     let watch = router.watch("the network");
     thread("router").spawn(move || {
         let _watch = watch;
-        while let Some(event) = events.blocking_recv() {
+        while let Some(event) = network.blocking_recv() {
             if router.route(event, &messages).is_err() {
                 return;
             }
@@ -180,8 +173,27 @@ impl Router {
     }
 }
 
+/// Has the workers check what is gossiped, a few batches at once, until the network ends.
+fn check_batches(
+    mut transactions: mpsc::Receiver<TransactionBatch>,
+    pool: &Arc<Pool>,
+    network: &NetworkHandle,
+) {
+    let batches = Places::new(MAX_BATCHES_IN_CHECK);
+    loop {
+        let place = batches.take();
+        let Some(batch) = transactions.blocking_recv() else { return };
+        let (pool, network) = (pool.clone(), network.clone());
+        workers::spawn(move || {
+            let verdict = judge_batch(&pool, &batch);
+            network.report(batch.id, verdict);
+            drop(place);
+        });
+    }
+}
+
 /// Takes transactions into the pool, and says whether others are to hear of them from here.
-fn judge_batch(pool: &Pool, batch: &Batch) -> Acceptance {
+fn judge_batch(pool: &Pool, batch: &TransactionBatch) -> Acceptance {
     match pool.receive(&batch.txs) {
         // Whoever did not hear of it leaves it out of the block of its turn, and the next who has it
         // does not.

@@ -340,8 +340,7 @@ impl Engine {
             }
         }
         self.check_next();
-        // The others may wait for this node's proposal, and for what was submitted to it meanwhile.
-        if self.is_behind() { Ok(()) } else { self.begin_if_prepared() }
+        self.begin_once_caught_up()
     }
 
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights

@@ -50,13 +50,15 @@ pub(super) const MAX_TICKETS: usize = 8_192;
 /// that gets none makes its own nonce, so a flood of them stops nobody.
 pub(super) const MAX_CHALLENGES: usize = 32_768;
 /// Showings remembered at once, unless the configuration says otherwise: over seven hundred a second,
-/// each for its five minutes and the margin. About 64 MiB.
+/// each for its five minutes and the margin. Some 110 MiB.
 pub const SHOWINGS: usize = 262_144;
-/// Most that the configuration may ask for: 46,000 a second, in about 4 GiB.
-pub const MAX_SHOWINGS: usize = 16_777_216;
+/// Most that the configuration may ask for: 23,000 a second, in some 3.5 GiB.
+pub const MAX_SHOWINGS: usize = 8_388_608;
+/// Fewest: an eighth, the share of one address, takes one whole batch.
+pub const MIN_SHOWINGS: usize = 8 * MAX_BATCH;
 /// Showings of one holder's key among them: one every six seconds, for all the time that each is
 /// remembered. A telephone that renews its code every ten makes fewer. So it takes four thousand
-/// licences to fill this memory, and not one.
+/// licences to fill the memory of a node that is not configured otherwise, and not one.
 pub(super) const MAX_SHOWINGS_OF_ONE_HOLDER: usize = 64;
 /// Keys of requests that may be sent again, remembered at once.
 pub(super) const MAX_KEYS: usize = 8_192;
@@ -171,7 +173,7 @@ impl Default for HttpLimits {
                 this_machine: MAX_CHALLENGES,
             },
             showings: SHOWINGS,
-            showings_of_one: Share { other_machine: SHOWINGS / 8, this_machine: SHOWINGS },
+            showings_of_one: share_of_one(SHOWINGS),
             // Three a second. Of keys and of bytes, eight addresses take all.
             keys_of_one: Share { other_machine: 1_024, this_machine: MAX_KEYS },
             answer_bytes_of_one: Share {
@@ -187,8 +189,7 @@ impl HttpLimits {
     /// can go on judging, since each is remembered for six minutes.
     #[must_use]
     pub fn remembering(self, showings: usize) -> Self {
-        let showings_of_one = Share { other_machine: showings / 8, this_machine: showings };
-        Self { showings, showings_of_one, ..self }
+        Self { showings, showings_of_one: share_of_one(showings), ..self }
     }
 
     /// The same behind a proxy, from whose one address all callers come. Their shares are the
@@ -207,6 +208,11 @@ impl HttpLimits {
             ..self
         }
     }
+}
+
+/// Of so many showings, those of one address: eight addresses take all.
+const fn share_of_one(showings: usize) -> Share {
+    Share { other_machine: showings / 8, this_machine: showings }
 }
 
 /// A number of places for blocking work.

@@ -9,6 +9,10 @@ use std::{
     hash::Hash,
 };
 
+/// Most entries that are forgotten at once, so that nobody waits long after a peak: a millisecond or
+/// two. More than one request adds.
+const FORGOTTEN_AT_ONCE: usize = 4_096;
+
 /// How much a memory may hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -39,7 +43,10 @@ pub(super) struct Full;
 
 impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, entries: HashMap::new(), ends: BTreeSet::new(), bytes: 0 }
+        // Room from the start, which takes no memory before it is used: a large table that grows is
+        // copied while everybody waits.
+        let entries = HashMap::with_capacity(bounds.entries);
+        Self { bounds, entries, ends: BTreeSet::new(), bytes: 0 }
     }
 
     /// How many entries there is room for.
@@ -59,7 +66,8 @@ impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
     /// What is remembered under `key`.
     pub(super) fn get(&mut self, key: &K, now_ms: u64) -> Option<&mut V> {
         self.forget(now_ms);
-        self.entries.get_mut(key).map(|entry| &mut entry.value)
+        let entry = self.entries.get_mut(key).filter(|entry| entry.end_ms > now_ms);
+        entry.map(|entry| &mut entry.value)
     }
 
     /// Remembers `value`, which takes `bytes`, until `end_ms`; an entry of the same key gives way.
@@ -93,13 +101,13 @@ impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
         Some(entry.value)
     }
 
-    /// Forgets what has ended.
+    /// Forgets what has ended, so many at once.
     pub(super) fn forget(&mut self, now_ms: u64) {
-        while let Some((end_ms, key)) = self.ends.first().copied() {
-            if end_ms > now_ms {
-                break;
-            }
-            self.take(&key);
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            match self.ends.first().copied() {
+                Some((end_ms, key)) if end_ms <= now_ms => self.take(&key),
+                _ => break,
+            };
         }
     }
 }
@@ -119,6 +127,18 @@ mod tests {
         assert_eq!(memory.get(&1, 199), Some(&mut "a"));
         assert_eq!(memory.get(&1, 200), None);
         assert_eq!((memory.bytes, memory.ends.len(), memory.room(200)), (0, 0, 3));
+    }
+
+    #[test]
+    fn what_has_ended_is_not_found_and_goes_a_part_at_a_time() {
+        let entries = 3 * FORGOTTEN_AT_ONCE;
+        let mut memory = Memory::new(Bounds { entries, bytes: entries });
+        for key in 0..entries {
+            memory.insert(key, (), 1, (0, 1)).unwrap();
+        }
+        assert_eq!(memory.get(&(entries - 1), 1), None);
+        assert_eq!(memory.entries.len(), 2 * FORGOTTEN_AT_ONCE);
+        assert_eq!(memory.room(1), 2 * FORGOTTEN_AT_ONCE);
     }
 
     #[test]

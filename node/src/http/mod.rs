@@ -87,7 +87,7 @@ mod threads;
 
 pub use admin::CHECKPOINT_PATH;
 pub use callers::Share;
-pub use limits::{CHECKPOINT_TIMEOUT, HttpLimits, MAX_SHOWINGS, SHOWINGS};
+pub use limits::{CHECKPOINT_TIMEOUT, HttpLimits, MAX_SHOWINGS, MIN_SHOWINGS, SHOWINGS};
 pub use operator::operator_authorization;
 pub use origin::{NotAnOrigin, PublicOrigin};
 pub use threads::{HttpThreads, MAX_HTTP_WORKERS, Serving};

@@ -1,8 +1,9 @@
 //! Bodies of blocks: telling who has one, sending small ones along, fetching the rest.
 //!
-//! The first to have a body, the proposer, sends it along to every validator when it is small;
-//! whoever has it from another only announces it. So each validator gets it once, and when the
-//! proposer is slow or gone it is fetched from any peer that has announced it.
+//! The first to have a body, the proposer, sends it along to every validator when it is small, once;
+//! whoever has it from another, or tells of it again, only announces it. So each validator gets it once,
+//! and one that was away, or whose proposer is slow or gone, fetches it from any peer that has
+//! announced it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -88,10 +89,10 @@ fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId
 }
 
 impl Task {
-    /// Tells every peer; sends it along to validators when it is small and our own.
+    /// Tells every peer; the first time, sends it along to validators when it is small and our own.
     pub(super) fn announce(&mut self, block: BlockHash, height: u64, bytes: &Arc<Vec<u8>>) {
         let from_another = self.peers.iter().any(|(_, peer)| peer.has_delivered(&block));
-        let push = bytes.len() <= PUSH_BYTES && !from_another;
+        let push = bytes.len() <= PUSH_BYTES && !from_another && self.bodies.own(&block).is_none();
         let tell = self
             .peers
             .connected()

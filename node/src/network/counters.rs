@@ -40,7 +40,7 @@ counters! {
     batches_received,
     /// Batches of transactions published.
     batches_published,
-    /// Transactions of others dropped because the engine was slow.
+    /// Transactions of others dropped because too many waited for their check.
     transactions_dropped_incoming,
     /// Transactions of our own dropped because the queue was full or nobody was there.
     transactions_dropped_outgoing,
@@ -48,7 +48,7 @@ counters! {
     bodies_received,
     /// Bodies sent along with an announcement.
     bodies_pushed,
-    /// Bodies sent along to us and dropped because the engine was slow.
+    /// Bodies sent along to us and dropped because too many waited for their check.
     bodies_dropped,
     /// Body fetches that failed.
     fetches_failed,

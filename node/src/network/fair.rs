@@ -8,17 +8,17 @@ use super::PeerIndex;
 /// What waits of one sender, each with its weight.
 #[derive(Debug)]
 struct Share<T> {
-    events: VecDeque<(usize, T)>,
+    items: VecDeque<(usize, T)>,
     weight: usize,
 }
 
 impl<T> Default for Share<T> {
     fn default() -> Self {
-        Self { events: VecDeque::new(), weight: 0 }
+        Self { items: VecDeque::new(), weight: 0 }
     }
 }
 
-/// Events of all senders. A sender with nothing waiting has no entry.
+/// What waits of all senders. A sender with nothing waiting has no entry.
 #[derive(Debug)]
 pub(super) struct Fair<T> {
     shares: BTreeMap<PeerIndex, Share<T>>,
@@ -38,17 +38,11 @@ impl<T> Fair<T> {
         self.shares.is_empty()
     }
 
-    /// Appends an event, and gives back those that had to make room, so that no more than `bound`
+    /// Appends an item, and gives back those that had to make room, so that no more than `bound`
     /// waits.
-    pub(super) fn push(
-        &mut self,
-        from: PeerIndex,
-        weight: usize,
-        event: T,
-        bound: usize,
-    ) -> Vec<T> {
+    pub(super) fn push(&mut self, from: PeerIndex, weight: usize, item: T, bound: usize) -> Vec<T> {
         let share = self.shares.entry(from).or_default();
-        share.events.push_back((weight, event));
+        share.items.push_back((weight, item));
         share.weight += weight;
         self.weight += weight;
         let mut dropped = Vec::new();
@@ -60,7 +54,7 @@ impl<T> Fair<T> {
         dropped
     }
 
-    /// The oldest event of the sender whose turn it is.
+    /// The oldest item of the sender whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
         let after = self.last.and_then(|last| {
             let next = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
@@ -71,15 +65,24 @@ impl<T> Fair<T> {
         self.take(turn)
     }
 
+    /// All that waits of a sender.
+    pub(super) fn remove(&mut self, from: PeerIndex) -> Vec<T> {
+        let mut removed = Vec::new();
+        while let Some(item) = self.take(from) {
+            removed.push(item);
+        }
+        removed
+    }
+
     fn take(&mut self, from: PeerIndex) -> Option<T> {
         let share = self.shares.get_mut(&from)?;
-        let (weight, event) = share.events.pop_front()?;
+        let (weight, item) = share.items.pop_front()?;
         share.weight -= weight;
         self.weight -= weight;
-        if share.events.is_empty() {
+        if share.items.is_empty() {
             self.shares.remove(&from);
         }
-        Some(event)
+        Some(item)
     }
 }
 
@@ -87,9 +90,9 @@ impl<T> Fair<T> {
 mod tests {
     use super::*;
 
-    type Event = (u64, u64);
+    type Item = (u64, u64);
 
-    fn push(fair: &mut Fair<Event>, peer: u64, weight: usize, number: u64) -> Vec<Event> {
+    fn push(fair: &mut Fair<Item>, peer: u64, weight: usize, number: u64) -> Vec<Item> {
         fair.push(PeerIndex(peer), weight, (peer, number), 10)
     }
 

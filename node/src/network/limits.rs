@@ -87,6 +87,9 @@ pub const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Shortest pause between two batches; what arrives meanwhile shares the next one. Every message
 /// costs each peer the check of a signature, and every transaction waits for this at most.
 pub const BATCH_SHORTEST: Duration = Duration::from_millis(10);
+/// How long what has waited for the first peer waits for the others: they are dialled together, and
+/// whoever has a transaction from its author passes it on to nobody while all are there.
+pub const FIRST_PEERS: Duration = Duration::from_millis(500);
 /// Messages waiting for one slow peer. More are dropped and count against it.
 pub const GOSSIP_QUEUE: usize = 512;
 /// A message of our own that could not be sent for so long is dropped: the round repeats it.
@@ -216,16 +219,17 @@ pub const UNREACHED_AGAIN: Duration = Duration::from_secs(600);
 /// Of those that are refused, one is told in so long, whoever knocks.
 pub const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
-// Queues between the network and the engine.
+// Queues between the network, the engine and whoever checks transactions.
 
-/// Events handed over at once. Small: what waits behind it is ordered by importance.
+/// Events handed over to the engine at once. Small: what waits behind it is ordered by importance.
 pub const EVENT_CHANNEL: usize = 8;
-/// Batches of transactions between it and whoever checks them. The rest waits where the peers take
-/// turns.
+/// Batches of transactions handed over at once to whoever checks them. The rest waits where the peers
+/// take turns.
 pub const BATCH_CHANNEL: usize = 1;
 /// Consensus messages waiting for the engine: several rounds of every validator.
 pub const WAITING_CONSENSUS: usize = 2_048;
-/// Bytes of transactions waiting to be checked.
+/// Bytes of transactions waiting to be checked: eight full blocks, which a busy node has checked in
+/// some seconds. What waits longer than [`GOSSIP_HISTORY`] is of use here and is not passed on.
 pub const WAITING_TRANSACTION_BYTES: usize = 32 * 1024 * 1024;
 /// Bodies and batches of blocks waiting for the engine.
 pub const WAITING_BODIES: usize = 16;
@@ -233,7 +237,7 @@ pub const WAITING_BODIES: usize = 16;
 pub const WAITING_SYNC: usize = 2;
 /// Consensus messages waiting to be published.
 pub const OUTGOING_CONSENSUS: usize = 1_024;
-/// Bytes of transactions waiting to be published.
+/// Bytes of transactions waiting to be published: as many.
 pub const OUTGOING_TRANSACTION_BYTES: usize = 32 * 1024 * 1024;
 /// Verdicts and other orders of the engine waiting for the network.
 pub const OUTGOING_ORDERS: usize = 4_096;

@@ -2,7 +2,8 @@
 //!
 //! One task owns the libp2p swarm. The engine talks to it through [`NetworkHandle`], whose
 //! methods neither block nor await, and hears from it through one bounded channel of
-//! [`NetworkEvent`]s. When either side is slow, the less important is dropped first and counted:
+//! [`NetworkEvent`]s. Transactions have a channel of their own, to whoever checks them, and wait for
+//! it. When a side is slow, what has waited longest is dropped and counted:
 //! a round repeats its messages and a transaction is offered again, so nothing rests on one
 //! delivery.
 //!
@@ -10,7 +11,7 @@
 //! that a body begins with the header it was asked for; what they mean is the engine's to judge.
 //!
 //! Read in this order: [`limits`], `wire` (frames), `gossip` and `exchange` (the two protocols),
-//! `peers`, `queues`, `task` (the loop), `bodies`, `sync`, `parts`, `serve`. The specification is
+//! `peers`, `queues`, `task` (the loop), `publish`, `bodies`, `sync`, `parts`, `serve`. The specification is
 //! `docs/spec/network.md`.
 
 pub mod limits;
@@ -36,6 +37,8 @@ mod counters;
 mod troubles;
 
 mod task;
+
+mod publish;
 
 mod bodies;
 
@@ -244,7 +247,7 @@ pub enum NetworkEvent {
 
 /// A gossiped batch of 1 to [`limits::BATCH_TRANSACTIONS`] transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct TransactionBatch {
     /// The transactions' bytes, none longer than a transaction may be.
     pub txs: Vec<Vec<u8>>,
     /// Who passed it on.
@@ -255,12 +258,13 @@ pub struct Batch {
 
 /// What an open network tells.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct Receivers {
     /// Everything but transactions. To be read without long pauses; dropping it stops the network.
     pub events: mpsc::Receiver<NetworkEvent>,
     /// Transactions, which keep nothing else waiting. Until they are taken they wait, up to
-    /// [`limits::WAITING_TRANSACTION_BYTES`]; then the oldest of whoever sent most are dropped.
-    pub transactions: mpsc::Receiver<Batch>,
+    /// [`limits::WAITING_TRANSACTION_BYTES`]; then the oldest of whoever sent most are dropped. Whoever
+    /// wants none drops the receiver: they are thrown away, and all else goes on.
+    pub transactions: mpsc::Receiver<TransactionBatch>,
 }
 
 /// Gives the network its orders. Cheap to clone; no method blocks or awaits.
@@ -288,8 +292,9 @@ impl NetworkHandle {
     }
 
     /// Gossips transactions. Those given within a moment share a batch, and while no peer is
-    /// connected they wait, the oldest dropped past [`limits::OUTGOING_TRANSACTION_BYTES`]. Those of
-    /// no or too many bytes are dropped. What is dropped is counted.
+    /// connected they wait, for as long as that lasts: whoever hears of one that is committed or over
+    /// puts it aside. Past [`limits::OUTGOING_TRANSACTION_BYTES`] the oldest are dropped, and at once those of
+    /// no or too many bytes. What is dropped is counted.
     pub fn publish_transactions(&self, txs: Vec<Vec<u8>>) {
         self.mailbox.transactions(txs);
     }
@@ -431,7 +436,7 @@ impl Network {
     /// # Errors
     ///
     /// [`NetworkError`].
-    pub fn open(self, reader: Arc<dyn ChainReader>) -> Result<Incoming, NetworkError> {
+    pub fn open(self, reader: Arc<dyn ChainReader>) -> Result<Receivers, NetworkError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
         let Self { handle, mut swarm, peers, config, listening } = self;
         for address in &config.listen {
@@ -445,7 +450,7 @@ impl Network {
         let NetworkHandle { mailbox, counters, .. } = handle;
         let task = Task::new(swarm, peers, config.chain_id, reader, mailbox, counters);
         runtime.spawn(task.run(to_events, to_transactions, listening));
-        Ok(Incoming { events, transactions })
+        Ok(Receivers { events, transactions })
     }
 }
 

@@ -294,6 +294,16 @@ impl Peers {
         self.iter().filter(|(_, peer)| peer.connected)
     }
 
+    /// How many hear what is gossiped.
+    pub(super) fn hearing(&self) -> usize {
+        self.by_id.values().filter(|peer| peer.told).count()
+    }
+
+    /// Whether nobody is admitted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.values().all(|peer| peer.role == Role::Former)
+    }
+
     /// Whether all validators are connected and nobody else is. An observer may hear of the others'
     /// messages from this node alone.
     pub(super) fn are_the_validators(&self) -> bool {

@@ -1,9 +1,10 @@
-//! The two bounded queues between the engine and the network, ordered by importance.
+//! The bounded queues between the network and the rest of the node, ordered by importance.
 //!
-//! [`Mailbox`] is what the engine wants done; its lock is held for a push or a swap, never while
-//! anything waits. [`Outbox`] is what the engine and the pool have yet to hear. Consensus goes before
-//! transactions in both, and transactions wait for whoever checks them; what does not fit is dropped, oldest first, and counted; of what
-//! peers send, the oldest of the peer that sends most ([`Fair`]).
+//! [`Mailbox`] is what is wanted of the network, consensus before transactions; its lock is held for a
+//! push or a swap, never while anything waits. [`Outbox`] is what the engine has yet to hear, and the
+//! transactions that have yet to be checked: neither waits for the other. What does not fit is
+//! dropped, oldest first, and counted; of what peers send, the oldest of the peer that sends most
+//! ([`Fair`]).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,7 +19,7 @@ use symbolon_ledger::{
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Batch, NetworkEvent, PeerIndex,
+    Acceptance, NetworkEvent, PeerIndex, TransactionBatch,
     counters::{NetworkCounters, count},
     fair::Fair,
     gossip::GossipId,
@@ -27,6 +28,9 @@ use super::{
         OUTGOING_ORDERS, OUTGOING_TRANSACTION_BYTES, WAITING_CONSENSUS, WAITING_TRANSACTION_BYTES,
     },
 };
+
+/// What a transaction takes in memory beside its bytes, so that many small ones weigh what they cost.
+const TRANSACTION_OVERHEAD: usize = 64;
 
 /// Validators to admit: peer ids and addresses.
 pub(super) type Admitted = Vec<(Vec<u8>, Vec<Multiaddr>)>;
@@ -163,14 +167,14 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, bound: usize) -> Option<T> {
     dropped
 }
 
-/// What the engine has yet to hear.
+/// What the engine has yet to hear, and whoever checks transactions.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     peers: VecDeque<NetworkEvent>,
     bodies: VecDeque<NetworkEvent>,
     consensus: Fair<NetworkEvent>,
     tips: BTreeMap<PeerIndex, u64>,
-    transactions: Fair<Batch>,
+    transactions: Fair<TransactionBatch>,
 }
 
 impl Outbox {
@@ -199,7 +203,7 @@ impl Outbox {
     }
 
     /// The next transactions.
-    pub(super) fn pop_transactions(&mut self) -> Option<Batch> {
+    pub(super) fn pop_transactions(&mut self) -> Option<TransactionBatch> {
         self.transactions.pop()
     }
 
@@ -248,9 +252,15 @@ impl Outbox {
     }
 
     /// Gives back the batches that had to make room.
-    pub(super) fn transactions(&mut self, batch: Batch) -> Vec<Batch> {
-        let bytes = batch.txs.iter().map(Vec::len).sum();
-        self.transactions.push(batch.from, bytes, batch, WAITING_TRANSACTION_BYTES)
+    pub(super) fn transactions(&mut self, batch: TransactionBatch) -> Vec<TransactionBatch> {
+        let weigh = |transaction: &Vec<u8>| transaction.len() + TRANSACTION_OVERHEAD;
+        let weight = batch.txs.iter().map(weigh).sum();
+        self.transactions.push(batch.from, weight, batch, WAITING_TRANSACTION_BYTES)
+    }
+
+    /// Gives back the batches of a peer that nothing is taken from any more.
+    pub(super) fn refuse(&mut self, peer: PeerIndex) -> Vec<TransactionBatch> {
+        self.transactions.remove(peer)
     }
 }
 
@@ -269,8 +279,8 @@ mod tests {
         NetworkEvent::Consensus { bytes: vec![n], from: PeerIndex(0), id: id(n) }
     }
 
-    fn batch(n: u8, txs: Vec<Vec<u8>>) -> Batch {
-        Batch { txs, from: PeerIndex(0), id: id(n) }
+    fn batch(n: u8, txs: Vec<Vec<u8>>) -> TransactionBatch {
+        TransactionBatch { txs, from: PeerIndex(0), id: id(n) }
     }
 
     #[test]
@@ -295,11 +305,19 @@ mod tests {
         }
         assert_eq!(outbox.consensus(consensus(9)), Some(id(0)));
         let large = |n| batch(n, vec![vec![0; MAX_TRANSACTION_BYTES]; 4]);
-        let fitting = WAITING_TRANSACTION_BYTES / (4 * MAX_TRANSACTION_BYTES);
+        let fitting =
+            WAITING_TRANSACTION_BYTES / (4 * (MAX_TRANSACTION_BYTES + TRANSACTION_OVERHEAD));
         for _ in 0..fitting {
             assert!(outbox.transactions(large(1)).is_empty());
         }
         assert_eq!(outbox.transactions(large(2)), [large(1)]);
+        // Of small ones, no more than they take.
+        let mut small = 0;
+        while outbox.transactions(batch(3, vec![vec![0]; 1_024])).is_empty() {
+            small += 1;
+        }
+        assert!(small * 1_024 * TRANSACTION_OVERHEAD <= 4 * MAX_TRANSACTION_BYTES);
+        assert!(!outbox.refuse(PeerIndex(0)).is_empty() && !outbox.has_transactions());
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! The loop that owns the swarm: one event, one order, one answer at a time, never waiting for
 //! the engine.
 //!
-//! Bodies, block sync, parts of snapshots and answers to others are `bodies`, `sync`, `parts` and
-//! `serve`, each a part of this task's methods.
+//! What is published and judged, bodies, block sync, parts of snapshots and answers to others are
+//! `publish`, `bodies`, `sync`, `parts` and `serve`, each a part of this task's methods.
 
 use std::{
     collections::HashMap,
     future::pending,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    gossipsub::{self, MessageAcceptance, PublishError, TopicHash},
+    gossipsub::{self, TopicHash},
     ping,
     request_response::{self, OutboundRequestId},
     swarm::{
@@ -31,15 +31,15 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Acceptance, Batch, ChainReader, NetworkCounters, NetworkEvent, PeerIndex,
+    Acceptance, ChainReader, NetworkCounters, NetworkEvent, PeerIndex, TransactionBatch,
     behaviour::{Protocols, ProtocolsEvent},
     bodies::Bodies,
     counters::count,
     exchange::Frame,
     gossip::{GossipId, Topics},
     limits::{
-        BAN, BATCH_BYTES, BATCH_INTERVAL, BATCH_SHORTEST, BLAME_LIMIT, BLAME_SCORE,
-        CONSENSUS_MESSAGE_BYTES, REQUESTS_PER_PEER, TICK,
+        BAN, BLAME_LIMIT, BLAME_SCORE, CONSENSUS_MESSAGE_BYTES, FIRST_PEERS, REQUESTS_PER_PEER,
+        TICK,
     },
     parts::{PartName, Parts},
     peers::Peers,
@@ -47,7 +47,7 @@ use super::{
     serve::{Done, Telling},
     sync::Sync,
     troubles::Troubles,
-    wire::{Request, Response, Tip, WireError, decode_batch, encode_batch},
+    wire::{Request, Response, Tip, WireError, decode_batch},
 };
 
 /// What the log says of a peer that takes no part: one that does not admit this node finds out who
@@ -79,12 +79,12 @@ pub(super) struct Task {
     troubles: Troubles,
     /// Database reads for others, and of our own tip.
     pub(super) jobs: JoinSet<Done>,
-    mailbox: Arc<Mailbox>,
-    topics: Topics,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) topics: Topics,
     transactions_topic: TopicHash,
     /// Our requests under way; bounded by [`REQUESTS_PER_PEER`] of every peer.
     requests: HashMap<OutboundRequestId, (PeerId, Asked)>,
-    next_batch: Instant,
+    pub(super) next_batch: Instant,
 }
 
 impl Task {
@@ -123,7 +123,7 @@ impl Task {
     pub(super) async fn run(
         mut self,
         events: mpsc::Sender<NetworkEvent>,
-        transactions: mpsc::Sender<Batch>,
+        transactions: mpsc::Sender<TransactionBatch>,
         listening: watch::Sender<Vec<Multiaddr>>,
     ) {
         let mut tick = interval(TICK);
@@ -141,8 +141,11 @@ impl Task {
                     (Err(_), _) => break,
                 },
                 permit = transactions.reserve(), if self.outbox.has_transactions() => {
-                    if let (Some(batch), Ok(permit)) = (self.outbox.pop_transactions(), permit) {
-                        permit.send(batch);
+                    match (permit, self.outbox.pop_transactions()) {
+                        (Ok(permit), Some(batch)) => permit.send(batch),
+                        // Nobody wants any.
+                        (Err(_), Some(batch)) => self.throw_away(&batch),
+                        (_, None) => {}
                     }
                 }
                 () = events.closed() => break,
@@ -162,10 +165,7 @@ impl Task {
             self.admit(&admitted);
         }
         for bytes in taken.consensus {
-            match self.swarm.behaviour_mut().gossip.publish(self.topics.consensus.clone(), bytes) {
-                Ok(_) => count(&self.counters.consensus_published),
-                Err(error) => self.unpublished(&error, 1, true),
-            }
+            self.publish_consensus(bytes);
         }
         for order in taken.orders {
             match order {
@@ -184,56 +184,6 @@ impl Task {
                 }
             }
         }
-    }
-
-    /// Transactions wait, and for more than time: until a peer is there that hears them. What was
-    /// submitted to a node in its first moments would otherwise be known to it alone for heights.
-    fn may_publish_batch(&self) -> bool {
-        self.mailbox.has_transactions() && self.peers.iter().any(|(_, peer)| peer.told)
-    }
-
-    fn publish_batch(&mut self) {
-        let now = Instant::now();
-        if now < self.next_batch || !self.may_publish_batch() {
-            return;
-        }
-        let batch = self.mailbox.take_batch();
-        let bytes = encode_batch(&batch);
-        self.next_batch = now + pause_after(bytes.len());
-        match self.swarm.behaviour_mut().gossip.publish(self.topics.transactions.clone(), bytes) {
-            Ok(_) => count(&self.counters.batches_published),
-            Err(error) => self.unpublished(&error, batch.len() as u64, false),
-        }
-    }
-
-    /// Nobody there, or every peer too slow: counted, and told to the log only when it is more
-    /// than that. The round repeats itself and the pool offers again.
-    fn unpublished(&self, error: &PublishError, messages: u64, consensus: bool) {
-        let counter = if consensus {
-            &self.counters.consensus_dropped
-        } else {
-            &self.counters.transactions_dropped_outgoing
-        };
-        match error {
-            PublishError::Duplicate => {}
-            PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_) => {
-                counter.fetch_add(messages, Relaxed);
-            }
-            other => {
-                counter.fetch_add(messages, Relaxed);
-                warn!(error = %other, "cannot publish");
-            }
-        }
-    }
-
-    pub(super) fn report(&mut self, id: &GossipId, verdict: Acceptance) {
-        let verdict = match verdict {
-            Acceptance::Accept => MessageAcceptance::Accept,
-            Acceptance::Ignore => MessageAcceptance::Ignore,
-            Acceptance::Reject => MessageAcceptance::Reject,
-        };
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
-        gossip.report_message_validation_result(&id.message, &id.from, verdict);
     }
 
     fn admit(&mut self, admitted: &Admitted) {
@@ -255,7 +205,7 @@ impl Task {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.blames += 1;
         peer.last_blame = now;
-        let blames = peer.blames;
+        let (blames, index) = (peer.blames, peer.index);
         warn!(peer = %id, reason, blames, "peer blamed");
         let refuse = blames >= BLAME_LIMIT && peer.refused_until.is_none();
         if refuse {
@@ -267,6 +217,9 @@ impl Task {
             count(&self.counters.bans);
             protocols.admitted.disallow_peer(id);
             warn!(peer = %id, seconds = BAN.as_secs(), "peer refused for a while");
+            for batch in self.outbox.refuse(index) {
+                self.throw_away(&batch);
+            }
         }
         self.drop_sync_with(id);
     }
@@ -411,8 +364,12 @@ impl Task {
             return;
         }
         peer.told = true;
-        self.troubles.reached(&id);
         let (index, height) = (peer.index, peer.height);
+        self.troubles.reached(&id);
+        if self.peers.hearing() == 1 {
+            // The others come soon: what has waited for a peer goes to all of them at once.
+            self.next_batch = self.next_batch.max(Instant::now() + FIRST_PEERS);
+        }
         self.outbox.connected(index, id.to_bytes());
         if height > 0 {
             self.outbox.tip(index, height);
@@ -453,10 +410,8 @@ impl Task {
         count(&self.counters.batches_received);
         match decode_batch(data) {
             Ok(txs) => {
-                for dropped in self.outbox.transactions(Batch { txs, from, id }) {
-                    let counter = &self.counters.transactions_dropped_incoming;
-                    counter.fetch_add(dropped.txs.len() as u64, Relaxed);
-                    self.report(&dropped.id, Acceptance::Ignore);
+                for dropped in self.outbox.transactions(TransactionBatch { txs, from, id }) {
+                    self.throw_away(&dropped);
                 }
             }
             Err(error) => {
@@ -562,12 +517,6 @@ impl Task {
             }
         }
     }
-}
-
-/// How long no other batch leaves after one of so many bytes.
-fn pause_after(bytes: usize) -> Duration {
-    let share = bytes as f64 / BATCH_BYTES as f64;
-    BATCH_INTERVAL.mul_f64(share).max(BATCH_SHORTEST)
 }
 
 /// The next finished job; none is ever ready while there are no jobs.

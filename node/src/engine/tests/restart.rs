@@ -9,7 +9,7 @@ use super::{
     super::{EngineError, Event, start},
     rig::{PEER, Rig},
 };
-use crate::network::{Incoming, NetworkEvent};
+use crate::network::{NetworkEvent, Receivers};
 
 /// A hang, not a slow machine.
 const HANG: Duration = Duration::from_secs(60);
@@ -27,21 +27,24 @@ fn prevoted() -> (Rig, Vec<u8>) {
 }
 
 /// A peer has come.
-fn connected() -> Event {
-    Event::Network(NetworkEvent::Connected { peer: PEER, peer_id: Vec::new() })
+fn connected(peer_id: Vec<u8>) -> Event {
+    Event::Network(NetworkEvent::Connected { peer: PEER, peer_id })
 }
 
 #[test]
-fn a_peer_that_comes_is_told_what_was_said_before() {
-    // The first of a node that is just started, to nobody.
+fn a_validator_that_comes_is_told_what_was_said_before() {
+    // Said by a node that is just started, to nobody.
     let (mut rig, vote) = prevoted();
-    rig.engine.handle(connected()).unwrap();
+    let validators = rig.engine.host.start().validators.clone();
+    for validator in validators.validators() {
+        rig.engine.handle(connected(validator.peer_id.clone())).unwrap();
+    }
     let begun = Instant::now();
     loop {
         rig.engine.fire_due().unwrap();
         let again = rig.wishes().published;
         if !again.is_empty() {
-            assert_eq!(again, [vote]);
+            assert_eq!(again, [vote], "those that come together share one repetition");
             break;
         }
         assert!(begun.elapsed() < HANG, "a peer that came late hears nothing");
@@ -85,7 +88,7 @@ fn the_engine_stops_when_the_network_does() {
     let (gossip, events) = mpsc::channel(1);
     let (_batches, transactions) = mpsc::channel(1);
     let (_work, from_pool) = mpsc::channel(1);
-    outside.listen(Incoming { events, transactions }, from_pool).unwrap();
+    outside.listen(Receivers { events, transactions }, from_pool).unwrap();
     assert!(engine.status().borrow().fault.is_none());
     // The task of the network ends, as by a panic.
     drop(gossip);
@@ -105,7 +108,7 @@ fn the_status_is_published_however_busy_the_engine_is() {
     let mut status = engine.status();
     let queue = outside.queue();
     status.mark_unchanged();
-    queue.answer(connected());
+    queue.answer(connected(Vec::new()));
     let begun = Instant::now();
     // Never idle: an event is always there before the engine looks.
     while status.borrow_and_update().peers_connected == 0 {

@@ -16,14 +16,14 @@ use super::{
     super::{
         Event,
         queue::{Queue, Queued},
-        router::{self, Checks, Router},
+        router::{self, Checks, MAX_BATCHES_IN_CHECK, Router},
         withheld::WITHHELD,
     },
     evidence::evidence,
     rig::{PEER, Rig},
 };
 use crate::network::{
-    Acceptance, Batch, GossipId, Incoming, NetworkEvent, NetworkHandle, detached,
+    Acceptance, GossipId, NetworkEvent, NetworkHandle, Receivers, TransactionBatch, detached,
 };
 use crate::workers;
 
@@ -33,7 +33,7 @@ const HANG: Duration = Duration::from_secs(60);
 struct Routed {
     network: NetworkHandle,
     gossip: tokio::sync::mpsc::Sender<NetworkEvent>,
-    batches: tokio::sync::mpsc::Sender<Batch>,
+    batches: tokio::sync::mpsc::Sender<TransactionBatch>,
     events: mpsc::Receiver<Queued>,
     checks: Checks,
     _work: tokio::sync::mpsc::Sender<()>,
@@ -48,7 +48,7 @@ fn routed_keeping_back(rig: &Rig, withheld: Duration) -> Routed {
     let (queue, events) = Queue::new();
     let (gossip, from_network) = tokio::sync::mpsc::channel(64);
     let (batches, transactions) = tokio::sync::mpsc::channel(64);
-    let incoming = Incoming { events: from_network, transactions };
+    let incoming = Receivers { events: from_network, transactions };
     let (work, from_pool) = tokio::sync::mpsc::channel(1);
     let network = NetworkHandle::detached();
     let (checks, to_check) = Checks::new();
@@ -78,7 +78,7 @@ impl Routed {
     }
 
     fn gossip_batch(&self, txs: Vec<Vec<u8>>) {
-        let batch = Batch { txs, from: PEER, id: detached::gossip_id() };
+        let batch = TransactionBatch { txs, from: PEER, id: detached::gossip_id() };
         self.batches.blocking_send(batch).unwrap();
     }
 
@@ -130,6 +130,14 @@ fn transactions_wait_while_every_worker_is_busy_and_none_is_lost() {
         for nonce in 0..BATCHES {
             routed.gossip_batch(vec![rig.transaction(nonce, &rig.keys[1].authority)]);
         }
+        let waiting = || routed.batches.max_capacity() - routed.batches.capacity();
+        let (begun, left) = (Instant::now(), usize::from(BATCHES) - MAX_BATCHES_IN_CHECK);
+        while waiting() > left {
+            assert!(begun.elapsed() < HANG, "a few are taken at once");
+            std::thread::yield_now();
+        }
+        assert!(routed.network.wishes().verdicts.is_empty(), "none is thrown away");
+        assert_eq!(waiting(), left, "the others wait");
     });
     let mut verdicts = Vec::new();
     while verdicts.len() < usize::from(BATCHES) {

@@ -28,7 +28,7 @@ use crate::http::{
 /// Challenges that can be open at once, and the bytes of their audiences.
 const CHALLENGES: Bounds = Bounds { entries: MAX_CHALLENGES, bytes: 8 * 1024 * 1024 };
 /// Bytes of one showing, with what the memory needs to find it and to know whose it is.
-const SHOWING_BYTES: usize = 256;
+const SHOWING_BYTES: usize = 450;
 /// How much longer than it is fresh a showing is remembered, in milliseconds: as long as the
 /// longest request takes, which judges by the time at which it began.
 const MARGIN_MS: u64 = 60_000;
