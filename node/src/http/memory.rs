@@ -43,10 +43,7 @@ pub(super) struct Full;
 
 impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        // Room from the start, which takes no memory before it is used: a large table that grows is
-        // copied while everybody waits.
-        let entries = HashMap::with_capacity(bounds.entries);
-        Self { bounds, entries, ends: BTreeSet::new(), bytes: 0 }
+        Self { bounds, entries: HashMap::new(), ends: BTreeSet::new(), bytes: 0 }
     }
 
     /// How many entries there is room for.
