@@ -152,7 +152,8 @@ pub struct HttpConfig {
     #[serde(default)]
     pub workers: Option<usize>,
     /// Presentations with a holder's signature that are remembered at once, [`MIN_SHOWINGS`] to
-    /// [`MAX_SHOWINGS`], each for six minutes and in some 450 bytes. So many and no more can be judged in six minutes.
+    /// [`MAX_SHOWINGS`], each for six minutes and in some 450 bytes. So many and no more can be judged
+    /// in six minutes.
     #[serde(default = "showings")]
     pub showings: usize,
 }

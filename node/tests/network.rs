@@ -301,7 +301,7 @@ async fn a_small_body_is_sent_along_with_its_announcement() {
     first.handle.announce_body(hash, 7, Arc::new(bytes.clone()));
     let (block, height, body, from) = second.body().await;
     assert_eq!((block, height, &body), (hash, 7, &bytes));
-    // Told again, as a round that lasts does, or by one that did not make it: an announcement, not a second copy.
+    // Told again, as a round that lasts does, or by one that did not make it: no second copy.
     first.handle.announce_body(hash, 7, Arc::new(bytes));
     second.handle.announce_body(hash, 7, Arc::new(vec![1]));
     let mut first = first;
