@@ -33,17 +33,12 @@ impl Engine {
         self.begin_at = Some(Instant::now() + wait);
     }
 
-    pub(super) fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
-        if self.host.is_begun() || !self.parts.pool.has_work() {
-            return Ok(());
-        }
-        self.step(Input::Begin)
-    }
-
-    /// The same after block sync, unless there is more to catch up with: the others may wait for this
+    /// Begins when transactions wait, unless the height is over everywhere else: a proposal for it
+    /// would cost synced writes and be of use to nobody. After block sync the others may wait for this
     /// node's proposal, and for what was submitted to it meanwhile.
-    pub(super) fn begin_once_caught_up(&mut self) -> Result<(), EngineError> {
-        if self.is_behind() { Ok(()) } else { self.begin_if_prepared() }
+    pub(super) fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
+        let idle = self.host.is_begun() || !self.parts.pool.has_work();
+        if idle || self.sync.is_fed(Instant::now()) { Ok(()) } else { self.step(Input::Begin) }
     }
 
     /// Repeats soon what this node has said in the running round, when the peer that has come is a
@@ -75,8 +70,11 @@ impl Engine {
     pub(super) fn fire_due(&mut self) -> Result<(), EngineError> {
         let now = Instant::now();
         if self.begin_at.is_some_and(|at| at <= now) {
-            self.begin_at = None;
-            self.step(Input::Begin)?;
+            let fed = self.sync.is_fed(now);
+            self.begin_at = fed.then_some(now + HEARTBEAT);
+            if !fed {
+                self.step(Input::Begin)?;
+            }
         }
         if self.wakes.first().is_some_and(|at| *at <= now) {
             self.wakes.retain(|at| *at > now);

@@ -351,7 +351,7 @@ impl Engine {
             }
             NetworkEvent::BlocksFailed { from_height, .. } => {
                 self.sync_failed(from_height);
-                self.begin_once_caught_up()
+                self.begin_if_prepared()
             }
             NetworkEvent::Snapshots { from, offers } => {
                 self.tell_joiner(Told::Snapshots(from, offers));

@@ -97,6 +97,8 @@ pub(super) struct Sync {
     blocks: VecDeque<Fetched>,
     /// A worker has the first of them.
     pub(super) checking: bool,
+    /// When the last of them was committed.
+    committed: Option<Instant>,
     look_again: Option<Instant>,
     turn: usize,
 }
@@ -113,6 +115,14 @@ impl Sync {
         let claim = self.claims.values().filter(|tip| **tip >= next).count();
         let looked = self.asked.is_some() || self.behind_at == Some(next);
         !self.blocks.is_empty() || (looked && claim > may_lie)
+    }
+
+    /// Whether the running height is over elsewhere, as blocks show and not claims, with which peers
+    /// could keep a validator from beginning: some have come, or more were asked for and one of them
+    /// was committed just now.
+    pub(super) fn is_fed(&self, now: Instant) -> bool {
+        let just_now = |at| now.saturating_duration_since(at) < GRACE;
+        !self.blocks.is_empty() || (self.asked.is_some() && self.committed.is_some_and(just_now))
     }
 
     pub(super) fn gone(&mut self, peer: PeerIndex) {
@@ -321,6 +331,7 @@ impl Engine {
                     self.check_own_signature(&certificate)?;
                     self.commit(&prepared, &certificate)?;
                     self.sync.doubts.remove(&from);
+                    self.sync.committed = Some(Instant::now());
                     tracing::debug!(height = certificate.height, "caught up by one block");
                     self.restart_consensus(height_start(&self.parts.store)?)?;
                 }
@@ -340,7 +351,7 @@ impl Engine {
             }
         }
         self.check_next();
-        self.begin_once_caught_up()
+        self.begin_if_prepared()
     }
 
     /// Consensus begins anew at the height after the tip. Everything signed for earlier heights

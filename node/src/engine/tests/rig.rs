@@ -303,10 +303,15 @@ impl Rig {
     /// Handles what the workers answer until no fetched block waits.
     pub(super) fn check_fetched(&mut self) -> Result<(), EngineError> {
         while self.engine.sync.checking {
-            let queued = self.engine.events.recv_timeout(HANG).expect("a worker answers");
-            self.engine.handle(queued.event)?;
+            self.check_one_fetched()?;
         }
         Ok(())
+    }
+
+    /// Handles what a worker answers about the fetched block that it has.
+    pub(super) fn check_one_fetched(&mut self) -> Result<(), EngineError> {
+        let queued = self.engine.events.recv_timeout(HANG).expect("a worker answers");
+        self.engine.handle(queued.event)
     }
 
     /// Handles what the workers answer until nothing is being executed.

@@ -6,7 +6,7 @@ use symbolon_consensus::{Input, Message};
 use symbolon_ledger::{codec, hash::sha256, vote::VoteKind};
 
 use super::{
-    super::EngineError,
+    super::{EngineError, Event},
     log::said,
     rig::{PEER, Rig},
 };
@@ -66,16 +66,43 @@ fn a_node_that_was_away_catches_up_and_goes_on_with_consensus() {
 
 #[test]
 fn what_was_submitted_meanwhile_begins_a_height_once_the_node_has_caught_up() {
-    let blocks = chain(2);
-    let mut rig = behind(2);
+    let blocks = chain(6);
+    let mut rig = behind(6);
     let waiting = rig.transaction(1, &rig.keys[1].authority);
     rig.engine.parts.pool.receive(&[waiting]);
+    // All of them are so old that an idle chain would have its next block by now.
+    rig.pass(24 * 60 * 60 * 1_000);
+    rig.engine.fetched(1, blocks, PEER);
+    let mut turns = 0;
+    while rig.engine.host.height() < 6 {
+        rig.check_one_fetched().unwrap();
+        rig.engine.handle(Event::Work).unwrap();
+        rig.engine.fire_due().unwrap();
+        turns += u32::from(rig.turn(0) == 0);
+        assert!(!rig.engine.host.is_begun(), "the height is over everywhere else");
+    }
+    assert!(turns > 0, "one of them would have been this node's to propose");
+    assert!(rig.wishes().published.is_empty());
+    rig.check_fetched().unwrap();
+    assert!(rig.engine.host.height() == 7 && rig.engine.host.is_begun());
+}
+
+#[test]
+fn only_blocks_that_come_keep_a_node_from_beginning_and_no_claims() {
+    let blocks = chain(2);
+    let mut rig = behind(1_000_000);
+    rig.engine.heard_of_tip(OTHER, 1_000_000);
+    assert!(syncing(&mut rig), "more peers than may lie say so");
+    let before = Instant::now();
+    assert!(!rig.engine.sync.is_fed(before));
     rig.engine.fetched(1, blocks[..1].to_vec(), PEER);
+    assert!(rig.engine.sync.is_fed(before), "one has come");
     rig.check_fetched().unwrap();
-    assert!(!rig.engine.host.is_begun(), "the height is over everywhere else");
-    rig.engine.fetched(2, blocks[1..].to_vec(), PEER);
-    rig.check_fetched().unwrap();
-    assert!(rig.engine.host.height() == 3 && rig.engine.host.is_begun());
+    let after = Instant::now();
+    assert!(rig.engine.sync.is_fed(before), "one was committed just now");
+    assert!(!rig.engine.sync.is_fed(after + Duration::from_secs(1)), "no other has come since");
+    rig.engine.sync_failed(2);
+    assert!(!rig.engine.sync.is_fed(before), "nothing is asked for any more");
 }
 
 #[test]
