@@ -45,6 +45,15 @@ use crate::{
 /// How long a peer may be ahead before this node asks for blocks: within it the running height
 /// is usually decided here as well.
 const GRACE: Duration = Duration::from_millis(400);
+/// The same for one that has just committed a fetched block. It has missed what was said of the height
+/// that is running elsewhere, and where several heights go by within the longer grace it would not fall
+/// into step. More than peers of one region are apart in time, and a fraction of
+/// [`AWAY`](symbolon_consensus::timing::AWAY): at the latest while the others wait for its own
+/// proposal it has their blocks.
+const GRACE_CATCHING_UP: Duration = Duration::from_millis(50);
+/// How long after such a block a node is taken to be catching up. More than a height takes whose
+/// proposer is not waited for.
+const CATCHING_UP: Duration = Duration::from_secs(1);
 /// How long the next blocks of a range may take before another peer is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most blocks asked for at once.
@@ -97,7 +106,7 @@ pub(super) struct Sync {
     blocks: VecDeque<Fetched>,
     /// A worker has the first of them.
     pub(super) checking: bool,
-    /// When the last of them was committed.
+    /// When the last one that had come was committed.
     committed: Option<Instant>,
     look_again: Option<Instant>,
     turn: usize,
@@ -121,8 +130,11 @@ impl Sync {
     /// could keep a validator from beginning: some have come, or more were asked for and one of them
     /// was committed just now.
     pub(super) fn is_fed(&self, now: Instant) -> bool {
-        let just_now = |at| now.saturating_duration_since(at) < GRACE;
-        !self.blocks.is_empty() || (self.asked.is_some() && self.committed.is_some_and(just_now))
+        !self.blocks.is_empty() || (self.asked.is_some() && self.is_catching_up(now))
+    }
+
+    fn is_catching_up(&self, now: Instant) -> bool {
+        self.committed.is_some_and(|at| now.saturating_duration_since(at) < CATCHING_UP)
     }
 
     pub(super) fn gone(&mut self, peer: PeerIndex) {
@@ -136,7 +148,8 @@ impl Sync {
 
     /// Looks again after the grace, or once the peer that gives the reason is believed again.
     fn look_after(&mut self, reason: PeerIndex, now: Instant) {
-        let at = self.doubted_until(reason, now).unwrap_or(now + GRACE);
+        let grace = if self.is_catching_up(now) { GRACE_CATCHING_UP } else { GRACE };
+        let at = self.doubted_until(reason, now).unwrap_or(now + grace);
         self.look_again = Some(self.look_again.map_or(at, |known| known.min(at)));
     }
 
@@ -176,9 +189,14 @@ pub(super) enum Checked {
 impl Engine {
     /// A peer says what its tip is. The newest word counts.
     pub(super) fn heard_of_tip(&mut self, peer: PeerIndex, height: u64) {
+        self.heard_of_tip_at(peer, height, Instant::now());
+    }
+
+    /// The same at a moment that a test chooses.
+    pub(super) fn heard_of_tip_at(&mut self, peer: PeerIndex, height: u64, now: Instant) {
         self.sync.claims.insert(peer, height);
         if height >= self.host.height() && self.sync.asked.is_none() {
-            self.sync.look_after(peer, Instant::now());
+            self.sync.look_after(peer, now);
         }
     }
 

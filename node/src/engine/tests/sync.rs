@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use symbolon_consensus::{Input, Message};
+use symbolon_consensus::{Input, Message, timing};
 use symbolon_ledger::{codec, hash::sha256, vote::VoteKind};
 
 use super::{
@@ -103,6 +103,25 @@ fn only_blocks_that_come_keep_a_node_from_beginning_and_no_claims() {
     assert!(!rig.engine.sync.is_fed(after + Duration::from_secs(1)), "no other has come since");
     rig.engine.sync_failed(2);
     assert!(!rig.engine.sync.is_fed(before), "nothing is asked for any more");
+}
+
+#[test]
+fn one_that_has_just_caught_up_looks_again_before_the_others_have_gone_on_far() {
+    let mut rig = Rig::new();
+    let now = Instant::now();
+    rig.engine.heard_of_tip_at(PEER, 1, now);
+    let grace = rig.engine.sync.deadline().unwrap() - now;
+    rig.engine.sync_if_behind();
+    rig.engine.fetched(1, chain(1), PEER);
+    rig.check_fetched().unwrap();
+    rig.engine.heard_of_tip_at(PEER, 2, now);
+    let short = rig.engine.sync.deadline().unwrap() - now;
+    assert!(short < timing::AWAY / 4 && timing::AWAY < grace, "{short:?} and {grace:?}");
+    let later = now + Duration::from_secs(60);
+    rig.engine.sync.gone(PEER);
+    rig.engine.sync_if_behind();
+    rig.engine.heard_of_tip_at(PEER, 2, later);
+    assert_eq!(rig.engine.sync.deadline(), Some(later + grace), "it is in step since long");
 }
 
 #[test]
