@@ -33,11 +33,15 @@ const DELAYS_MS: [u64; 3] = [5, 30, 80];
 const BITS_PER_SECOND: u64 = 100_000_000;
 /// Licences a second of the first run with load. Each further run has twice as many, until finality
 /// grows without bound; the last has half as many more as the last that kept up.
-const FIRST_OFFERED: u64 = 500;
+const FIRST_OFFERED: u64 = 250;
 /// Most runs of a ladder.
 const MOST_RUNS: usize = 8;
-/// Simulated seconds of a run with load, and of one with more than 50 validators.
-const LOADED_SECONDS: [u64; 2] = [10, 6];
+/// Simulated seconds of a run without load.
+const LIGHT_SECONDS: u64 = 60;
+/// Simulated seconds of a run with load, and of one with more than 50 validators: transactions that
+/// come at random moments, one or two a second at the lowest load, look like more and more load for
+/// some ten of them.
+const LOADED_SECONDS: [u64; 2] = [60, 40];
 /// Licences of a transaction that an import makes.
 const IMPORT: u64 = 256;
 /// The delay at which transactions of one licence are tried as well.
@@ -135,7 +139,7 @@ fn all(options: &Options, out: &mut impl Write) -> Result<(), Stopped> {
                 bits_per_second: BITS_PER_SECOND,
                 offered: 0,
                 batch: 1,
-                seconds: if options.quick { 3 } else { 30 },
+                seconds: if options.quick { 3 } else { LIGHT_SECONDS },
                 eager_streams: true,
                 costs,
             };
