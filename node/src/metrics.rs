@@ -98,6 +98,10 @@ pub struct Metrics {
     pub refused: Kinds,
     /// Verdicts given, by outcome.
     pub verdicts: Kinds,
+    /// Presentations that are remembered.
+    pub showings: Gauge,
+    /// Presentations that can be remembered.
+    pub showings_limit: Gauge,
     /// Open event streams.
     pub event_streams: Gauge,
     /// The first block that is kept.
@@ -149,6 +153,8 @@ impl Metrics {
             licence_events: Family::default(),
             refused: Family::default(),
             verdicts: Family::default(),
+            showings: Gauge::default(),
+            showings_limit: Gauge::default(),
             event_streams: Gauge::default(),
             blocks_from: Gauge::default(),
             snapshot_height: Gauge::default(),
@@ -224,6 +230,12 @@ impl Metrics {
         r.register("refused", "Transactions refused at submission", self.refused.clone());
         r.register("network", "What the network counts, by name", self.network_counts.clone());
         r.register("verdicts", "Verdicts given", self.verdicts.clone());
+        r.register("showings", "Presentations remembered", self.showings.clone());
+        r.register(
+            "showings_limit",
+            "Presentations that can be remembered; no more are judged",
+            self.showings_limit.clone(),
+        );
         r.register("event_streams", "Open event streams", self.event_streams.clone());
         r.register("http_answers", "HTTP requests answered", self.http_answers.clone());
         r.register_with_unit(

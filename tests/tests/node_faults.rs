@@ -506,6 +506,20 @@ fn check_config_warns_of_a_province_that_genesis_does_not_have_or_that_has_no_vo
 }
 
 /// Height of the chain in a node's folder, as the node itself reads it.
+#[test]
+fn a_node_remembers_as_many_showings_as_it_is_configured_to() {
+    let lone = Lone::new();
+    let text = std::fs::read_to_string(lone.config()).unwrap();
+    std::fs::write(lone.config(), text.replace("[admin]", "showings = 9000\n[admin]")).unwrap();
+    let mut node = lone.command().spawn().unwrap();
+    await_that("the node answers", || lone.answers());
+    let url = format!("http://127.0.0.1:{}/metrics", lone.http + 100);
+    let text = agent_of(QUICK).get(url).call().unwrap().body_mut().read_to_string().unwrap();
+    node.kill().unwrap();
+    node.wait().unwrap();
+    assert!(text.contains("\nsymbolon_showings_limit 9000\n"), "{text}");
+}
+
 fn tip_of(lone: &Lone) -> u64 {
     let mut command = Command::new(binary("symbolon-node"));
     command.args(["verify-chain", "--json", "--config"]).arg(lone.config());

@@ -140,6 +140,9 @@ async fn metrics(State(server): State<Arc<Server>>) -> Result<Response, Problem>
     metrics.validators_missing.set(signed(engine.validators_missing.len()));
     metrics.heard(&engine);
     metrics.pool_transactions.set(signed(context.pool.len()));
+    let (showings, limit) = server.recall.showings((context.clock)());
+    metrics.showings.set(signed(showings));
+    metrics.showings_limit.set(signed(limit));
     let text = metrics.text().map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }

@@ -1,6 +1,6 @@
 //! What this node remembers for a while: bounded in number and bytes, and in memory only.
 //!
-//! Nothing here reaches a disk, a log or a metric, and a node that was started again remembers
+//! Nothing here reaches a disk or a log, nor a metric but for how many they are, and a node that was started again remembers
 //! nothing. When a memory is full it takes no more: forgetting early would let a presentation be
 //! used twice. Who uses it: [`super::verify`], [`super::tickets`], [`super::idempotency`].
 
@@ -44,6 +44,12 @@ pub(super) struct Full;
 impl<K: Copy + Eq + Hash + Ord, V> Memory<K, V> {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self { bounds, entries: HashMap::new(), ends: BTreeSet::new(), bytes: 0 }
+    }
+
+    /// How many entries there are, and how many there can be.
+    pub(super) fn filled(&mut self, now_ms: u64) -> (usize, usize) {
+        self.forget(now_ms);
+        (self.entries.len(), self.bounds.entries)
     }
 
     /// How many entries there is room for.

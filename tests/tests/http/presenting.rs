@@ -486,7 +486,15 @@ fn as_many_showings_are_remembered_as_the_node_is_to_and_then_none_is_judged() {
         assert_eq!(of(&node.verify(&show(nonce)).json()), VALID);
     }
     refused(&node.verify(&show("n3")), 503, "overloaded");
+    let told = |remembered: &str| {
+        let metrics = request(node.admin, "GET", "/metrics", &[], b"");
+        let text = String::from_utf8(metrics.body).unwrap();
+        assert!(text.contains(&format!("\nsymbolon_showings {remembered}\n")), "{text}");
+        assert!(text.contains("\nsymbolon_showings_limit 2\n"), "{text}");
+    };
+    told("2");
     node.wait_and_commit(361);
+    told("0");
     assert_eq!(of(&node.verify(&show("n4")).json()), VALID);
 }
 

@@ -105,6 +105,11 @@ impl Recall {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many showings are remembered, and how many can be.
+    pub(in crate::http) fn showings(&self, now_ms: u64) -> (usize, usize) {
+        self.lock().showings.filled(now_ms)
+    }
+
     /// Remembers a challenge that `caller` asked for.
     pub(super) fn give(
         &self,
