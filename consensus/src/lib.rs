@@ -100,6 +100,8 @@ pub mod membership;
 
 pub mod timing;
 
+pub mod reach;
+
 mod context;
 
 mod unlocked;

@@ -11,7 +11,7 @@ use symbolon_contracts::{
     feature, signer_key,
 };
 use symbolon_ledger::{
-    block::{Block, Header, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    block::{Block, Header, MAX_BLOCK_TRANSACTIONS},
     hash::{Digest, TransactionId},
     operation::Actor,
     records::{Record as _, ValidatorsRecord},
@@ -161,7 +161,8 @@ pub fn execute(
 /// A transaction that the selection left out, and why.
 pub type Refused = (TransactionId, Rejection);
 
-/// Takes from `candidates`, in order, what applies after the view's tip and fits into a block.
+/// Takes from `candidates`, in order, what applies after the view's tip and fits into a block of
+/// `most` bytes.
 ///
 /// # Errors
 ///
@@ -169,6 +170,7 @@ pub type Refused = (TransactionId, Rejection);
 pub fn select(
     view: &View<'_>,
     candidates: Vec<Arc<Verified>>,
+    most: usize,
 ) -> Result<(Vec<SignedTransaction>, Executed, Vec<Refused>), ExecutionError> {
     let context = context(view)?;
     let mut overlay = Overlay::new(view);
@@ -177,7 +179,7 @@ pub fn select(
     let mut wasted_of: BTreeMap<Actor, u64> = BTreeMap::new();
     for candidate in candidates {
         let size = candidate.transaction().as_bytes().len() + TRANSACTION_OVERHEAD;
-        let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > MAX_BLOCK_BYTES;
+        let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > most;
         if full || wasted > MAX_WASTED_WORK {
             break;
         }

@@ -136,7 +136,7 @@ impl Pool {
             }
             Standing::New(transaction) => {
                 let (transaction, applies) =
-                    self.take(&view, &mut Overlay::new(&view), transaction)?;
+                    self.take((&view, &mut Overlay::new(&view)), transaction, false)?;
                 if applies {
                     self.offer(transaction);
                 }
@@ -149,8 +149,9 @@ impl Pool {
     ///
     /// A batch is passed on as it came, and whoever passes on a bad signature is blamed for it. So
     /// it is passed on only when every signature in it was checked here, byte by byte. What is good of
-    /// another one waits here like the rest, and is offered to the others when that takes long.
-    pub fn receive(&self, batch: &[Vec<u8>]) -> Received {
+    /// another one waits here like the rest, and is offered to the others when that takes long: unless
+    /// it came `everywhere` from the node that took it, which does so itself.
+    pub fn receive(&self, batch: &[Vec<u8>], everywhere: bool) -> Received {
         let Ok(decoded) =
             batch.iter().map(|b| SignedTransaction::decode(b)).collect::<Result<Vec<_>, _>>()
         else {
@@ -168,7 +169,8 @@ impl Pool {
         for (bytes, transaction) in batch.iter().zip(decoded) {
             match self.look_at(&view, transaction) {
                 Ok(Standing::New(transaction)) => {
-                    if let Ok((_, true)) = self.take(&view, &mut trial, transaction) {
+                    let taken = self.take((&view, &mut trial), transaction, everywhere);
+                    if let Ok((_, true)) = taken {
                         is_fresh = true;
                         let _ = self.outlets.work.try_send(());
                     }
@@ -224,7 +226,8 @@ impl Pool {
     }
 
     /// Tries what has waited for [`OFFER_AGAIN_AFTER`] heights once more at the tip, in the order of
-    /// [`Pool::candidates`] and a bounded number: what applies is offered to the others again, what does not is noted.
+    /// [`Pool::candidates`] and a bounded number: what applies is offered to the others again if that is
+    /// this node's to do, and what does not is noted. Then after twice as many heights, and so on.
     /// To be called after each block, also by a node that proposes none. Executes: not for an
     /// asynchronous task.
     ///
@@ -236,12 +239,14 @@ impl Pool {
         let height = view.tip().height;
         let due = self.lock().take_due(height);
         let mut trial = Overlay::new(&view);
-        for transaction in due {
+        for (transaction, offer) in due {
             let id = transaction.transaction().id();
             match self.attempt(&mut trial, &view, &transaction) {
                 Ok(()) => {
                     self.lock().set_failure(&id, None);
-                    self.offer(transaction);
+                    if offer {
+                        self.offer(transaction);
+                    }
                 }
                 Err(NotTried::Enough) => {}
                 Err(NotTried::Rejected(why)) => self.refused(height + 1, vec![(id, why)]),
@@ -372,15 +377,16 @@ impl Pool {
     /// Lets a new one wait, and says whether it applies at the tip.
     fn take<'v>(
         &self,
-        view: &View<'v>,
-        trial: &mut Overlay<'_, View<'v>>,
+        (view, trial): (&View<'v>, &mut Overlay<'_, View<'v>>),
         transaction: Verified,
+        everywhere: bool,
     ) -> Result<(Arc<Verified>, bool), SubmitError> {
         let id = transaction.transaction().id();
         let transaction = Arc::new(transaction);
         let failure = self.try_at_tip(trial, view, &transaction)?;
         let applies = failure.is_none();
-        self.lock().insert(id, transaction.clone(), failure, view.tip().height)?;
+        let since = (view.tip().height, everywhere);
+        self.lock().insert(id, transaction.clone(), failure, since)?;
         Ok((transaction, applies))
     }
 

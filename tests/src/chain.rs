@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use symbolon_genesis::{Genesis, founding::TRANSACTION_KEY_ID, presets};
 use symbolon_ledger::{
-    block::{Block, HEADER_VERSION, Header, transactions_root},
+    block::{Block, HEADER_VERSION, Header, MAX_BLOCK_BYTES, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature, MAX_CERTIFICATE_BYTES},
     codec,
     codes::{ProvinceCode, Uscc, cid},
@@ -153,7 +153,7 @@ impl Chain {
         let view = self.store.view().expect("a view");
         let tip = view.tip();
         let (transactions, executed, refused) =
-            execution::select(&view, transactions).expect("it executes");
+            execution::select(&view, transactions, MAX_BLOCK_BYTES).expect("it executes");
         assert!(refused.is_empty(), "{refused:?}");
         let header = Header {
             version: HEADER_VERSION,

@@ -23,7 +23,7 @@ use symbolon_genesis::{
     presets::{self, DevnetKeys},
 };
 use symbolon_ledger::{
-    block::{Block, HEADER_VERSION, Header, transactions_root},
+    block::{Block, HEADER_VERSION, Header, MAX_BLOCK_BYTES, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codec,
     codes::{ProvinceCode, Uscc},
@@ -160,7 +160,8 @@ impl World {
     fn commit(&self, transactions: Vec<Arc<Verified>>) {
         let view = self.store.view().unwrap();
         let tip = view.tip();
-        let (transactions, executed, refused) = execution::select(&view, transactions).unwrap();
+        let (transactions, executed, refused) =
+            execution::select(&view, transactions, MAX_BLOCK_BYTES).unwrap();
         assert!(refused.is_empty(), "{refused:?}");
         let header = Header {
             version: HEADER_VERSION,

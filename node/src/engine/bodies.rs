@@ -131,8 +131,9 @@ impl Engine {
         let (province, now) = (*province, (self.parts.clock)());
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
+        let most = self.reach.most(round);
         workers::spawn(move || {
-            let result = build(&store, &pool, province, now).map(Box::new);
+            let result = build(&store, &pool, province, (now, most)).map(Box::new);
             events.answer(Event::Built { round, parent, result });
         });
     }
@@ -347,16 +348,17 @@ pub(super) fn kept(parts: &EngineParts, height: u64) -> Result<Shelf, EngineErro
     Ok(shelf)
 }
 
+/// A block of at most `most` bytes on the tip, proposed `now`.
 pub(super) fn build(
     store: &Store,
     pool: &Pool,
     province: ProvinceCode,
-    now: u64,
+    (now, most): (u64, usize),
 ) -> Result<Built, ExecutionError> {
     let view = store.view()?;
     let tip = view.tip();
     let (transactions, executed, refused) =
-        execution::select(&view, pool.candidates(MAX_CANDIDATES))?;
+        execution::select(&view, pool.candidates(MAX_CANDIDATES), most)?;
     let header = Header {
         version: HEADER_VERSION,
         chain_id: view.chain_id(),

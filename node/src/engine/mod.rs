@@ -35,7 +35,7 @@ use std::{
 
 use symbolon_consensus::{
     Config, Effect, HeightStart, Host, HostError, Input, Peer, Signed, Timer, Timing, Verified,
-    evidence::Equivocation,
+    evidence::Equivocation, reach::Reach,
 };
 use symbolon_ledger::{
     certificate::Certificate, codes::ProvinceCode, hash::BlockHash, keys::SecretKey,
@@ -210,6 +210,10 @@ struct Engine {
     /// When to tell the host the time: one for every block that waits for the clock.
     wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
+    /// When the running height began here; nothing where that was not seen.
+    begun: Option<Instant>,
+    /// What was learnt of how large a block may be.
+    reach: Reach,
     /// When what was said is repeated for peers that have come, or last was.
     repeated: Option<Instant>,
     sync: Sync,
@@ -260,6 +264,8 @@ impl Engine {
             timers: BTreeMap::new(),
             wakes: BTreeSet::new(),
             begin_at: None,
+            begun: None,
+            reach: Reach::default(),
             repeated: None,
             sync: Sync::default(),
             peers: BTreeSet::new(),
@@ -463,6 +469,9 @@ impl Engine {
     ) -> Result<Vec<Input>, EngineError> {
         self.check_own_signature(certificate)?;
         let prepared = self.decided_body(block)?;
+        if let Some(begun) = self.begun.take() {
+            self.reach.learn(prepared.bytes.len(), begun.elapsed());
+        }
         self.commit(&prepared, certificate)?;
         self.bodies.clear();
         self.wanted.clear();
@@ -536,6 +545,9 @@ impl Engine {
             );
         }
         self.begin_at = None;
+        if round == 0 {
+            self.begun = Some(Instant::now());
+        }
         self.checks.enter(height, round);
         self.examine_ahead();
         self.status.send_modify(|status| status.round = round);

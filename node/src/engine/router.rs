@@ -194,7 +194,7 @@ fn check_batches(
 
 /// Takes transactions into the pool, and says whether others are to hear of them from here.
 fn judge_batch(pool: &Pool, batch: &TransactionBatch) -> Acceptance {
-    match pool.receive(&batch.txs) {
+    match pool.receive(&batch.txs, batch.id.is_everywhere()) {
         // Whoever did not hear of it leaves it out of the block of its turn, and the next who has it
         // does not.
         Received::PassOn if batch.id.is_everywhere() => Acceptance::Ignore,

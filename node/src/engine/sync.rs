@@ -380,6 +380,7 @@ impl Engine {
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
+        self.begun = None;
         self.wakes.clear();
         let now = (self.parts.clock)();
         let config = config(&self.parts, self.after_sync(&start));

@@ -22,7 +22,9 @@ pub const MAX_POOL_TRANSACTIONS_OF_ONE: usize = MAX_POOL_TRANSACTIONS / 4;
 /// Most bytes of one signer that wait: four full blocks.
 pub const MAX_POOL_BYTES_OF_ONE: usize = MAX_POOL_BYTES / 4;
 /// How many heights a transaction waits before it is tried and offered to the others once more:
-/// its first message may have been lost, and proposers come round in a few heights.
+/// its first message may have been lost, and proposers come round in a few heights. After each time it
+/// waits for twice as many: where everything waits long, what was said before would otherwise fill the
+/// lines, and nothing would come over them any more.
 pub const OFFER_AGAIN_AFTER: u64 = 5;
 /// Most operations that are tried again after one block: about a tenth of a second of one core.
 const MAX_OPERATIONS_AGAIN: usize = 2_048;
@@ -35,8 +37,11 @@ pub(super) struct Waiting {
     turn: u64,
     /// Height at which it first failed, and why it last did. Changed by [`Inner::set_failure`].
     pub(super) failure: Option<(u64, Rejection)>,
-    /// Height of the tip when it was last tried here.
-    tried: u64,
+    /// Height at which it is tried here again, and how many later the next time.
+    due: u64,
+    pause: u64,
+    /// It came to everybody from the node that took it, which offers it again.
+    everywhere: bool,
 }
 
 impl Waiting {
@@ -79,10 +84,11 @@ impl Inner {
         id: TransactionId,
         transaction: Arc<Verified>,
         failure: Option<(u64, Rejection)>,
-        tried: u64,
+        (tip, everywhere): (u64, bool),
     ) -> Result<(), SubmitError> {
         let size = transaction.transaction().as_bytes().len();
-        let waiting = Waiting { transaction, turn: self.next_turn, failure, tried };
+        let (turn, pause) = (self.next_turn, OFFER_AGAIN_AFTER);
+        let waiting = Waiting { transaction, turn, failure, due: tip + pause, pause, everywhere };
         let actor = waiting.actor();
         let full = |detail: String| SubmitError {
             code: "pool_full",
@@ -166,9 +172,10 @@ impl Inner {
         rows.flatten().map(|(_, id)| *id)
     }
 
-    /// The transactions that were last tried long ago, in fair order; they count as tried now.
-    pub(super) fn take_due(&mut self, height: u64) -> Vec<Arc<Verified>> {
-        let is_due = |waiting: &Waiting| waiting.tried.saturating_add(OFFER_AGAIN_AFTER) <= height;
+    /// The transactions that were last tried long ago, in fair order, and whether they are this node's
+    /// to offer; they count as tried now.
+    pub(super) fn take_due(&mut self, height: u64) -> Vec<(Arc<Verified>, bool)> {
+        let is_due = |waiting: &Waiting| waiting.due <= height;
         // Of most blocks, nothing is: then nothing is put in order either.
         if !self.waiting.values().any(is_due) {
             return Vec::new();
@@ -184,14 +191,17 @@ impl Inner {
             if operations > MAX_OPERATIONS_AGAIN {
                 break;
             }
-            due.push((id, waiting.transaction.clone()));
+            due.push((id, waiting.transaction.clone(), !waiting.everywhere));
         }
-        for (id, _) in &due {
+        for (id, ..) in &due {
             if let Some(waiting) = self.waiting.get_mut(id) {
-                waiting.tried = height;
+                // What fails is tried as often as before, since it waits for another.
+                let applies = waiting.failure.is_none();
+                waiting.pause = if applies { 2 * waiting.pause } else { OFFER_AGAIN_AFTER };
+                waiting.due = height + waiting.pause;
             }
         }
-        due.into_iter().map(|(_, transaction)| transaction).collect()
+        due.into_iter().map(|(_, transaction, offer)| (transaction, offer)).collect()
     }
 
     pub(super) fn remove(&mut self, id: &TransactionId) {

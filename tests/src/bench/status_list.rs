@@ -15,7 +15,7 @@ use symbolon_genesis::{
     presets::{self, DevnetKeys},
 };
 use symbolon_ledger::{
-    block::{Block, HEADER_VERSION, Header, transactions_root},
+    block::{Block, HEADER_VERSION, Header, MAX_BLOCK_BYTES, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate},
     codes::{Uscc, cid},
     hash::Digest,
@@ -198,7 +198,8 @@ impl Chain {
         let signed = SignedTransaction::sign(&payload, key).expect("it fits");
         let verified: Verified = signed.verify(&key.public_key()).expect("its own signature");
         let (transactions, executed, refused) =
-            execution::select(&view, vec![Arc::new(verified)]).expect("it executes");
+            execution::select(&view, vec![Arc::new(verified)], MAX_BLOCK_BYTES)
+                .expect("it executes");
         assert!(refused.is_empty(), "{refused:?}");
         let header = Header {
             version: HEADER_VERSION,

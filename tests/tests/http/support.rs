@@ -16,7 +16,7 @@ use serde_json::Value;
 use symbolon_credential::{claims, sd_jwt};
 use symbolon_genesis::{Genesis, presets};
 use symbolon_ledger::{
-    block::{Block, HEADER_VERSION, Header, transactions_root},
+    block::{Block, HEADER_VERSION, Header, MAX_BLOCK_BYTES, transactions_root},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codes::{ProvinceCode, Uscc},
     hash::{Cid, Digest, TransactionId, sha256},
@@ -226,7 +226,8 @@ impl Node {
         let _one_at_a_time = self.committing.lock().unwrap();
         let view = self.store.view().unwrap();
         let tip = view.tip();
-        let (transactions, executed, refused) = execution::select(&view, candidates).unwrap();
+        let (transactions, executed, refused) =
+            execution::select(&view, candidates, MAX_BLOCK_BYTES).unwrap();
         let now = self.now_ms.load(Ordering::SeqCst);
         let header = Header {
             version: HEADER_VERSION,

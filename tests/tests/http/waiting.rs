@@ -28,12 +28,30 @@ fn a_transaction_whose_message_was_lost_is_offered_again() {
     assert_eq!(node.offered(), []);
     pass_blocks(&node, 1);
     assert_eq!(node.offered(), [id]);
+    // And once more, twice as late.
+    pass_blocks(&node, 2 * OFFER_AGAIN_AFTER - 1);
+    assert_eq!(node.offered(), []);
+    pass_blocks(&node, 1);
+    assert_eq!(node.offered(), [id]);
     // Its submitter asks again before that.
     node.pool.submit(transaction.as_bytes()).unwrap();
     assert_eq!(node.offered(), [id]);
     node.commit();
     pass_blocks(&node, 2 * OFFER_AGAIN_AFTER);
     assert_eq!(node.offered(), []);
+}
+
+#[test]
+fn what_everybody_heard_from_the_node_that_took_it_is_offered_again_by_that_one_only() {
+    let node = Node::start();
+    let agency = node.agency("44");
+    let reserve = || node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
+    let (everywhere, not) = (reserve(), reserve());
+    node.pool.receive(&[everywhere.as_bytes().to_vec()], true);
+    node.pool.receive(&[not.as_bytes().to_vec()], false);
+    pass_blocks(&node, OFFER_AGAIN_AFTER);
+    assert_eq!(node.offered(), [not.id()]);
+    assert_eq!(node.pool.len(), 2, "it waits for this node's turn");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use symbolon_genesis::{
     presets::{DevnetKeys, devnet_from_seed},
 };
 use symbolon_ledger::{
-    block::Block,
+    block::{Block, MAX_BLOCK_BYTES},
     certificate::{CERTIFICATE_VERSION, Certificate, CommitSignature},
     codec,
     codes::Day,
@@ -204,7 +204,7 @@ impl Rig {
     pub(super) fn block(&self, round: u32, time_ms: u64) -> Block {
         let (store, pool) = (&self.engine.parts.store, &self.engine.parts.pool);
         let province = self.keys[self.turn(round)].province;
-        let built = bodies::build(store, pool, province, time_ms).unwrap();
+        let built = bodies::build(store, pool, province, (time_ms, MAX_BLOCK_BYTES)).unwrap();
         built.prepared.block
     }
 

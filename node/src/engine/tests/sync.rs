@@ -69,7 +69,7 @@ fn what_was_submitted_meanwhile_begins_a_height_once_the_node_has_caught_up() {
     let blocks = chain(6);
     let mut rig = behind(6);
     let waiting = rig.transaction(1, &rig.keys[1].authority);
-    rig.engine.parts.pool.receive(&[waiting]);
+    rig.engine.parts.pool.receive(&[waiting], true);
     // All of them are so old that an idle chain would have its next block by now.
     rig.pass(24 * 60 * 60 * 1_000);
     rig.engine.fetched(1, blocks, PEER);

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use symbolon_consensus::HeightStart;
 use symbolon_ledger::{
-    block::{Block, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
+    block::{Block, MAX_BLOCK_TRANSACTIONS},
     codes::ProvinceCode,
     hash::{BlockHash, TransactionId},
     transaction::SignedTransaction,
@@ -86,14 +86,15 @@ impl Chain {
         self.places.insert(transaction.id(), place);
     }
 
-    /// A block on the newest one, of as many of the candidates as it holds.
+    /// A block on the newest one, of at most `most` bytes, of as many of the candidates as it holds.
     pub(super) fn build<'a>(
         &mut self,
         proposer: ProvinceCode,
         time_ms: u64,
         candidates: impl Iterator<Item = &'a SignedTransaction>,
+        most: usize,
     ) -> Arc<Body> {
-        let mut left = MAX_BLOCK_BYTES - BLOCK_OVERHEAD;
+        let mut left = most - BLOCK_OVERHEAD;
         let fitting = candidates.take(MAX_BLOCK_TRANSACTIONS).take_while(|transaction| {
             let size = transaction.as_bytes().len() + TRANSACTION_OVERHEAD;
             let fits = size <= left;

@@ -1,7 +1,7 @@
 //! A node's engine: one input after the other, each effect finished before the next, and the clock
 //! moved by every synced write on the way. What each effect does is what the node's `engine/` does.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use symbolon_consensus::{Effect, Input, Peer, Timer, Verified, validity};
 use symbolon_ledger::{certificate::Certificate, hash::BlockHash};
@@ -148,6 +148,9 @@ impl World {
             Effect::BuildBlock { round, .. } => self.build(id, round, *at_ns),
             Effect::StartedRound { height, round, .. } => {
                 self.nodes[id].edge.enter(height, round);
+                if round == 0 {
+                    self.nodes[id].begun_ns = Some(*at_ns);
+                }
                 self.round = self.round.max(round);
                 self.examine_ahead(id);
             }
@@ -196,7 +199,8 @@ impl World {
         let time_ms = validity::proposal_time(Self::wall_ms(at_ns), &node.host.start().parent);
         let waiting = node.pool.keys().map(|place| &self.transactions[*place as usize].signed);
         let begun = (self.clock)();
-        let body = self.chain.build(node.province, time_ms, waiting.take(MAX_CANDIDATES));
+        let (waiting, most) = (waiting.take(MAX_CANDIDATES), node.reach.most(round));
+        let body = self.chain.build(node.province, time_ms, waiting, most);
         self.processor.build_ns += (self.clock)().saturating_sub(begun);
         self.processor.built += body.operations;
         let takes_ns = self.plan.costs.execute_ns * body.operations;
@@ -225,6 +229,11 @@ impl World {
     ) -> Result<(), String> {
         let body = self.nodes[id].bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
+        if let Some(begun_ns) = self.nodes[id].begun_ns.take() {
+            let took = Duration::from_nanos(at_ns.saturating_sub(begun_ns));
+            let bytes = usize::try_from(body.bytes).expect("a block's length");
+            self.nodes[id].reach.learn(bytes, took);
+        }
         self.commit(id, &body, certificate.signatures.len(), at_ns)?;
         let start = self.chain.start_after(self.nodes[id].tip).clone();
         self.prepared(id, at_ns);

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use symbolon_consensus::{Config, Effect, Host, HostError, Signed, Timer, Timing, edge::Edge};
+use symbolon_consensus::{
+    Config, Effect, Host, HostError, Signed, Timer, Timing, edge::Edge, reach::Reach,
+};
 use symbolon_ledger::{codes::ProvinceCode, hash::BlockHash, keys::SecretKey};
 
 use super::{chain::Body, sizes::Topic};
@@ -70,8 +72,13 @@ pub(super) struct Node {
     pub(super) checker: Lane,
     pub(super) admitter: Lane,
     pub(super) executor: Lane,
-    /// Transactions that wait, each with the height of the tip when it was last tried.
-    pub(super) pool: BTreeMap<u32, u64>,
+    /// What it has learnt of how large a block may be.
+    pub(super) reach: Reach,
+    /// When the running height began here; nothing where that was not seen.
+    pub(super) begun_ns: Option<u64>,
+    /// Transactions that wait, each with the height at which it is offered again and how many later
+    /// the next time; nothing for one that another took.
+    pub(super) pool: BTreeMap<u32, Option<(u64, u64)>>,
     /// Transactions that are to be gossiped.
     pub(super) outbox: VecDeque<u32>,
     pub(super) next_batch_ns: u64,
@@ -114,6 +121,8 @@ impl Node {
             checker: Lane::default(),
             admitter: Lane::default(),
             executor: Lane::default(),
+            reach: Reach::default(),
+            begun_ns: None,
             pool: BTreeMap::new(),
             outbox: VecDeque::new(),
             next_batch_ns: 0,

@@ -1,5 +1,5 @@
 //! Transactions: handed in, looked at, gossiped in batches, kept until they are committed, offered
-//! again when that takes long. The constants are those of the node's `pool.rs` and `network/limits.rs`.
+//! again by the node that took them when that takes long. The constants are those of the node's `pool.rs` and `network/limits.rs`.
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ impl World {
     /// A transaction that was handed in here was found good.
     pub(super) fn taken(&mut self, node: usize, place: u32) {
         let tip = self.nodes[node].tip;
-        self.nodes[node].pool.insert(place, tip);
+        let again = Some((tip + OFFER_AGAIN_AFTER, OFFER_AGAIN_AFTER));
+        self.nodes[node].pool.insert(place, again);
         self.offer(node, [place]);
         self.at(self.now_ns, Event::Engine { node, work: Work::Begin });
     }
@@ -74,8 +75,7 @@ impl World {
         let mut is_new = false;
         for place in &batch.places {
             if !self.is_known(node, *place) {
-                let tip = self.nodes[node].tip;
-                self.nodes[node].pool.insert(*place, tip);
+                self.nodes[node].pool.insert(*place, None);
                 is_new = true;
             }
         }
@@ -115,27 +115,29 @@ impl World {
         self.flood(id, &Talk::Batch(Arc::new(batch)));
     }
 
-    /// After a block: tries again what has waited for some heights, and offers it to everybody.
+    /// After a block: tries again what was taken here and has waited for some heights, and offers it to
+    /// everybody. What came from others is tried as well, which is not in here.
     pub(super) fn offer_again(&mut self, id: usize) {
         let tip = self.nodes[id].tip;
-        let (mut due, mut operations) = (Vec::new(), 0);
-        for (place, tried) in &mut self.nodes[id].pool {
-            if *tried + OFFER_AGAIN_AFTER > tip {
+        let (mut dues, mut operations) = (Vec::new(), 0);
+        for (place, again) in &mut self.nodes[id].pool {
+            let Some((due, pause)) = again.as_mut().filter(|(due, _)| *due <= tip) else {
                 continue;
-            }
+            };
             operations += self.transactions[*place as usize].operations;
             if operations > MOST_AGAIN {
                 break;
             }
-            *tried = tip;
-            due.push(*place);
+            *pause *= 2;
+            *due = tip + *pause;
+            dues.push(*place);
         }
-        if due.is_empty() {
+        if dues.is_empty() {
             return;
         }
-        self.counts.offered_again += due.len() as u64;
+        self.counts.offered_again += dues.len() as u64;
         let takes = operations.min(MOST_AGAIN) * self.plan.costs.execute_ns;
         self.nodes[id].admitter.done_ns(self.now_ns, takes);
-        self.offer(id, due);
+        self.offer(id, dues);
     }
 }

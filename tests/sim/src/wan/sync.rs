@@ -99,6 +99,7 @@ impl World {
                 .map_err(|error| format!("node {id} does not go on: {error}"))?;
             self.nodes[id].host = host;
             self.nodes[id].timers.clear();
+            self.nodes[id].begun_ns = None;
             self.prepared(id, at_ns);
             self.execute(id, effects)?;
         }

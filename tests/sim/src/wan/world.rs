@@ -311,7 +311,7 @@ impl World {
             let place = self.list(Load::reservation(&self.founding, seat), seat);
             // In every pool from the beginning: this is not what is measured.
             for node in &mut self.nodes {
-                node.pool.insert(place, 0);
+                node.pool.insert(place, None);
             }
         }
         self.at(LOAD_FROM_NS, Event::Submit);
