@@ -162,7 +162,7 @@ pub fn execute(
 pub type Refused = (TransactionId, Rejection);
 
 /// Takes from `candidates`, in order, what applies after the view's tip and fits into a block of
-/// `most` bytes.
+/// `most_bytes`.
 ///
 /// # Errors
 ///
@@ -170,7 +170,7 @@ pub type Refused = (TransactionId, Rejection);
 pub fn select(
     view: &View<'_>,
     candidates: Vec<Arc<Verified>>,
-    most: usize,
+    most_bytes: usize,
 ) -> Result<(Vec<SignedTransaction>, Executed, Vec<Refused>), ExecutionError> {
     let context = context(view)?;
     let mut overlay = Overlay::new(view);
@@ -179,7 +179,7 @@ pub fn select(
     let mut wasted_of: BTreeMap<Actor, u64> = BTreeMap::new();
     for candidate in candidates {
         let size = candidate.transaction().as_bytes().len() + TRANSACTION_OVERHEAD;
-        let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > most;
+        let full = chosen.len() == MAX_BLOCK_TRANSACTIONS || bytes + size > most_bytes;
         if full || wasted > MAX_WASTED_WORK {
             break;
         }

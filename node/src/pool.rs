@@ -36,7 +36,7 @@ use trials::{NotTried, home_of};
 use waiting::Inner;
 pub use waiting::{
     MAX_POOL_BYTES, MAX_POOL_BYTES_OF_ONE, MAX_POOL_TRANSACTIONS, MAX_POOL_TRANSACTIONS_OF_ONE,
-    OFFER_AGAIN_AFTER,
+    OFFER_AGAIN_AFTER, Offerer,
 };
 pub use watcher::Watcher;
 
@@ -128,6 +128,7 @@ impl Pool {
         match self.look_at(&view, transaction)? {
             Standing::Committed(height) => Ok(Submitted::Committed { id, height }),
             Standing::Waits { transaction, applies } => {
+                self.lock().offer_here(&id);
                 // Its submitter has doubts, so perhaps nobody heard of it.
                 if applies {
                     self.offer(transaction);
@@ -136,7 +137,7 @@ impl Pool {
             }
             Standing::New(transaction) => {
                 let (transaction, applies) =
-                    self.take((&view, &mut Overlay::new(&view)), transaction, false)?;
+                    self.take((&view, &mut Overlay::new(&view)), transaction, Offerer::Here)?;
                 if applies {
                     self.offer(transaction);
                 }
@@ -149,9 +150,9 @@ impl Pool {
     ///
     /// A batch is passed on as it came, and whoever passes on a bad signature is blamed for it. So
     /// it is passed on only when every signature in it was checked here, byte by byte. What is good of
-    /// another one waits here like the rest, and is offered to the others when that takes long: unless
-    /// it came `everywhere` from the node that took it, which does so itself.
-    pub fn receive(&self, batch: &[Vec<u8>], everywhere: bool) -> Received {
+    /// another one waits here like the rest, and is offered to the others when that takes long, if this
+    /// node is the `offerer`.
+    pub fn receive(&self, batch: &[Vec<u8>], offerer: Offerer) -> Received {
         let Ok(decoded) =
             batch.iter().map(|b| SignedTransaction::decode(b)).collect::<Result<Vec<_>, _>>()
         else {
@@ -169,7 +170,7 @@ impl Pool {
         for (bytes, transaction) in batch.iter().zip(decoded) {
             match self.look_at(&view, transaction) {
                 Ok(Standing::New(transaction)) => {
-                    let taken = self.take((&view, &mut trial), transaction, everywhere);
+                    let taken = self.take((&view, &mut trial), transaction, offerer);
                     if let Ok((_, true)) = taken {
                         is_fresh = true;
                         let _ = self.outlets.work.try_send(());
@@ -257,7 +258,7 @@ impl Pool {
     }
 
     /// Tells the other nodes and the engine of a transaction that applies. A full channel only
-    /// delays it: [`Pool::revisit`] offers it again.
+    /// delays it: [`Pool::revisit`] offers it again, and this node has its turn.
     fn offer(&self, transaction: Arc<Verified>) {
         let _ = self.outlets.gossip.try_send(transaction);
         let _ = self.outlets.work.try_send(());
@@ -379,14 +380,14 @@ impl Pool {
         &self,
         (view, trial): (&View<'v>, &mut Overlay<'_, View<'v>>),
         transaction: Verified,
-        everywhere: bool,
+        offerer: Offerer,
     ) -> Result<(Arc<Verified>, bool), SubmitError> {
         let id = transaction.transaction().id();
         let transaction = Arc::new(transaction);
         let failure = self.try_at_tip(trial, view, &transaction)?;
         let applies = failure.is_none();
-        let since = (view.tip().height, everywhere);
-        self.lock().insert(id, transaction.clone(), failure, since)?;
+        let (tip, waits) = (view.tip().height, transaction.clone());
+        self.lock().insert(id, waits, failure, (tip, offerer))?;
         Ok((transaction, applies))
     }
 

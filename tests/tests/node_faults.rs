@@ -505,7 +505,6 @@ fn check_config_warns_of_a_province_that_genesis_does_not_have_or_that_has_no_vo
     check("by genesis");
 }
 
-/// Height of the chain in a node's folder, as the node itself reads it.
 #[test]
 fn a_node_remembers_as_many_showings_as_it_is_configured_to() {
     let lone = Lone::new();
@@ -520,6 +519,7 @@ fn a_node_remembers_as_many_showings_as_it_is_configured_to() {
     assert!(text.contains("\nsymbolon_showings_limit 9000\n"), "{text}");
 }
 
+/// Height of the chain in a node's folder, as the node itself reads it.
 fn tip_of(lone: &Lone) -> u64 {
     let mut command = Command::new(binary("symbolon-node"));
     command.args(["verify-chain", "--json", "--config"]).arg(lone.config());

@@ -131,9 +131,9 @@ impl Engine {
         let (province, now) = (*province, (self.parts.clock)());
         let (store, pool) = (self.parts.store.clone(), self.parts.pool.clone());
         let (events, parent) = (self.to_self.clone(), self.host.start().parent.hash());
-        let most = self.reach.most(round);
+        let most_bytes = self.reach.most_bytes(round);
         workers::spawn(move || {
-            let result = build(&store, &pool, province, (now, most)).map(Box::new);
+            let result = build(&store, &pool, province, (now, most_bytes)).map(Box::new);
             events.answer(Event::Built { round, parent, result });
         });
     }
@@ -348,17 +348,17 @@ pub(super) fn kept(parts: &EngineParts, height: u64) -> Result<Shelf, EngineErro
     Ok(shelf)
 }
 
-/// A block of at most `most` bytes on the tip, proposed `now`.
+/// A block of at most `most_bytes` on the tip, proposed `now`.
 pub(super) fn build(
     store: &Store,
     pool: &Pool,
     province: ProvinceCode,
-    (now, most): (u64, usize),
+    (now, most_bytes): (u64, usize),
 ) -> Result<Built, ExecutionError> {
     let view = store.view()?;
     let tip = view.tip();
     let (transactions, executed, refused) =
-        execution::select(&view, pool.candidates(MAX_CANDIDATES), most)?;
+        execution::select(&view, pool.candidates(MAX_CANDIDATES), most_bytes)?;
     let header = Header {
         version: HEADER_VERSION,
         chain_id: view.chain_id(),

@@ -37,8 +37,20 @@ impl Engine {
     /// would cost synced writes and be of use to nobody. After block sync the others may wait for this
     /// node's proposal, and for what was submitted to it meanwhile.
     pub(super) fn begin_if_prepared(&mut self) -> Result<(), EngineError> {
-        let idle = self.host.is_begun() || !self.parts.pool.has_work();
-        if idle || self.sync.is_fed(Instant::now()) { Ok(()) } else { self.step(Input::Begin) }
+        let idle = self.host.is_begun() || !self.wants_to_begin();
+        if idle { Ok(()) } else { self.step(Input::Begin) }
+    }
+
+    /// Whether transactions wait, for a height that is not over everywhere else. Should it turn out
+    /// that it is not, it begins soon.
+    pub(super) fn wants_to_begin(&mut self) -> bool {
+        let now = Instant::now();
+        let (waits, fed) = (self.parts.pool.has_work(), self.is_fed(now));
+        if waits && fed {
+            let soon = now + HEARTBEAT;
+            self.begin_at = Some(self.begin_at.map_or(soon, |at| at.min(soon)));
+        }
+        waits && !fed
     }
 
     /// Repeats soon what this node has said in the running round, when the peer that has come is a
@@ -70,7 +82,7 @@ impl Engine {
     pub(super) fn fire_due(&mut self) -> Result<(), EngineError> {
         let now = Instant::now();
         if self.begin_at.is_some_and(|at| at <= now) {
-            let fed = self.sync.is_fed(now);
+            let fed = self.is_fed(now);
             self.begin_at = fed.then_some(now + HEARTBEAT);
             if !fed {
                 self.step(Input::Begin)?;

@@ -210,8 +210,8 @@ struct Engine {
     /// When to tell the host the time: one for every block that waits for the clock.
     wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
-    /// When the running height began here; nothing where that was not seen.
-    begun: Option<Instant>,
+    /// When the running round began here; nothing before the first one does.
+    round_began: Option<Instant>,
     /// What was learnt of how large a block may be.
     reach: Reach,
     /// When what was said is repeated for peers that have come, or last was.
@@ -264,7 +264,7 @@ impl Engine {
             timers: BTreeMap::new(),
             wakes: BTreeSet::new(),
             begin_at: None,
-            begun: None,
+            round_began: None,
             reach: Reach::default(),
             repeated: None,
             sync: Sync::default(),
@@ -469,8 +469,8 @@ impl Engine {
     ) -> Result<Vec<Input>, EngineError> {
         self.check_own_signature(certificate)?;
         let prepared = self.decided_body(block)?;
-        if let Some(begun) = self.begun.take() {
-            self.reach.learn(prepared.bytes.len(), begun.elapsed());
+        if let Some(began) = self.round_began.take() {
+            self.reach.learn(prepared.bytes.len(), certificate.round, began.elapsed());
         }
         self.commit(&prepared, certificate)?;
         self.bodies.clear();
@@ -485,7 +485,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let mut inputs = vec![Input::StartHeight(start)];
-        if self.parts.pool.has_work() {
+        if self.wants_to_begin() {
             inputs.push(Input::Begin);
         }
         Ok(inputs)
@@ -545,9 +545,7 @@ impl Engine {
             );
         }
         self.begin_at = None;
-        if round == 0 {
-            self.begun = Some(Instant::now());
-        }
+        self.round_began = Some(Instant::now());
         self.checks.enter(height, round);
         self.examine_ahead();
         self.status.send_modify(|status| status.round = round);

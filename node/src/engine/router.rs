@@ -30,7 +30,7 @@ use crate::{
     network::{
         Acceptance, GossipId, NetworkEvent, NetworkHandle, PeerIndex, Receivers, TransactionBatch,
     },
-    pool::{Pool, Received},
+    pool::{Offerer, Pool, Received},
     storage::{EVIDENCE_KEPT_FOR, StorageError, Store},
     workers,
 };
@@ -194,7 +194,8 @@ fn check_batches(
 
 /// Takes transactions into the pool, and says whether others are to hear of them from here.
 fn judge_batch(pool: &Pool, batch: &TransactionBatch) -> Acceptance {
-    match pool.receive(&batch.txs, batch.id.is_everywhere()) {
+    let offerer = if batch.id.is_of_validator() { Offerer::Elsewhere } else { Offerer::Here };
+    match pool.receive(&batch.txs, offerer) {
         // Whoever did not hear of it leaves it out of the block of its turn, and the next who has it
         // does not.
         Received::PassOn if batch.id.is_everywhere() => Acceptance::Ignore,

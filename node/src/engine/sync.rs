@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use symbolon_consensus::{HeightStart, Host, validity::check_committed};
+use symbolon_consensus::{HeightStart, Host, reach::TARGET, validity::check_committed};
 use symbolon_ledger::{
     block::Block,
     certificate::{Certificate, MAX_CERTIFICATE_BYTES},
@@ -51,9 +51,9 @@ const GRACE: Duration = Duration::from_millis(400);
 /// [`AWAY`](symbolon_consensus::timing::AWAY): at the latest while the others wait for its own
 /// proposal it has their blocks.
 const GRACE_CATCHING_UP: Duration = Duration::from_millis(50);
-/// How long after such a block a node is taken to be catching up. More than a height takes whose
-/// proposer is not waited for.
-const CATCHING_UP: Duration = Duration::from_secs(1);
+/// How long after such a block a node is taken to be catching up: longer than the others' heights take,
+/// also one whose proposer is not waited for.
+const CATCHING_UP: Duration = TARGET.saturating_mul(2);
 /// How long the next blocks of a range may take before another peer is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most blocks asked for at once.
@@ -107,7 +107,7 @@ pub(super) struct Sync {
     /// A worker has the first of them.
     pub(super) checking: bool,
     /// When the last one that had come was committed.
-    committed: Option<Instant>,
+    last_committed: Option<Instant>,
     look_again: Option<Instant>,
     turn: usize,
 }
@@ -126,15 +126,8 @@ impl Sync {
         !self.blocks.is_empty() || (looked && claim > may_lie)
     }
 
-    /// Whether the running height is over elsewhere, as blocks show and not claims, with which peers
-    /// could keep a validator from beginning: some have come, or more were asked for and one of them
-    /// was committed just now.
-    pub(super) fn is_fed(&self, now: Instant) -> bool {
-        !self.blocks.is_empty() || (self.asked.is_some() && self.is_catching_up(now))
-    }
-
     fn is_catching_up(&self, now: Instant) -> bool {
-        self.committed.is_some_and(|at| now.saturating_duration_since(at) < CATCHING_UP)
+        self.last_committed.is_some_and(|at| now.saturating_duration_since(at) < CATCHING_UP)
     }
 
     pub(super) fn gone(&mut self, peer: PeerIndex) {
@@ -211,6 +204,14 @@ impl Engine {
     /// of them must say so.
     pub(super) fn is_behind(&self) -> bool {
         self.sync.is_syncing(self.host.height(), self.may_lie())
+    }
+
+    /// Whether the running height is over elsewhere, as blocks show and not claims alone, with which
+    /// peers could keep a validator from beginning: some have come, or this node is behind and
+    /// has asked for more, and one was committed just now.
+    pub(super) fn is_fed(&self, now: Instant) -> bool {
+        let is_asking = self.sync.asked.is_some() && self.sync.is_catching_up(now);
+        !self.sync.blocks.is_empty() || (is_asking && self.is_behind())
     }
 
     /// How many peers may lie about their height.
@@ -349,7 +350,7 @@ impl Engine {
                     self.check_own_signature(&certificate)?;
                     self.commit(&prepared, &certificate)?;
                     self.sync.doubts.remove(&from);
-                    self.sync.committed = Some(Instant::now());
+                    self.sync.last_committed = Some(Instant::now());
                     tracing::debug!(height = certificate.height, "caught up by one block");
                     self.restart_consensus(height_start(&self.parts.store)?)?;
                 }
@@ -380,7 +381,7 @@ impl Engine {
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
-        self.begun = None;
+        self.round_began = None;
         self.wakes.clear();
         let now = (self.parts.clock)();
         let config = config(&self.parts, self.after_sync(&start));

@@ -36,10 +36,18 @@ pub(super) type Gossip =
 pub struct GossipId {
     pub(super) message: MessageId,
     pub(super) from: PeerId,
+    pub(super) is_of_validator: bool,
     pub(super) is_everywhere: bool,
 }
 
 impl GossipId {
+    /// Whether it came from its author himself, who is a validator and so gave it to all validators
+    /// that he is connected with.
+    #[must_use]
+    pub const fn is_of_validator(&self) -> bool {
+        self.is_of_validator
+    }
+
     /// Whether everybody presumably has it: it came from its author himself, who gave it to all
     /// his peers at once; every validator is connected here, and so perhaps there; and nobody is
     /// connected here who may be nowhere else. Passing it on would cost each peer the check of one

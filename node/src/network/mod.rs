@@ -480,12 +480,13 @@ pub(crate) mod detached {
     /// Names a message that nobody gossiped.
     pub(crate) fn gossip_id() -> GossipId {
         let from = keypair([0xde; 32]).public().to_peer_id();
-        GossipId { message: libp2p::gossipsub::MessageId::new(b"none"), from, is_everywhere: false }
+        let message = libp2p::gossipsub::MessageId::new(b"none");
+        GossipId { message, from, is_of_validator: false, is_everywhere: false }
     }
 
     /// Names one that everybody has.
     pub(crate) fn gossip_id_of_everybody() -> GossipId {
-        GossipId { is_everywhere: true, ..gossip_id() }
+        GossipId { is_of_validator: true, is_everywhere: true, ..gossip_id() }
     }
 
     impl NetworkHandle {

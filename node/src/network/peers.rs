@@ -304,6 +304,11 @@ impl Peers {
         self.by_id.values().all(|peer| peer.role == Role::Former)
     }
 
+    /// Whether it has a vote.
+    pub(super) fn is_validator(&self, id: &PeerId) -> bool {
+        self.by_id.get(id).is_some_and(|peer| peer.role == Role::Validator)
+    }
+
     /// Whether all validators are connected and nobody else is. An observer may hear of the others'
     /// messages from this node alone.
     pub(super) fn are_the_validators(&self) -> bool {

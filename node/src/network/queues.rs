@@ -272,7 +272,8 @@ mod tests {
 
     fn id(n: u8) -> GossipId {
         let peer = PeerId::from_bytes(&super::super::peer_id_of_seed([1; 32])).unwrap();
-        GossipId { message: MessageId::new(&[n]), from: peer, is_everywhere: false }
+        let message = MessageId::new(&[n]);
+        GossipId { message, from: peer, is_of_validator: false, is_everywhere: false }
     }
 
     fn consensus(n: u8) -> NetworkEvent {

@@ -334,9 +334,11 @@ impl Task {
     fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
-                let is_own = message.source == Some(propagation_source);
-                let is_everywhere = is_own && self.peers.are_the_validators();
-                let id = GossipId { message: message_id, from: propagation_source, is_everywhere };
+                let from = propagation_source;
+                let is_of_validator =
+                    message.source == Some(from) && self.peers.is_validator(&from);
+                let is_everywhere = is_of_validator && self.peers.are_the_validators();
+                let id = GossipId { message: message_id, from, is_of_validator, is_everywhere };
                 self.on_message(id, message);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {

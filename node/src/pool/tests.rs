@@ -14,6 +14,7 @@ use symbolon_ledger::{
     transaction::{PAYLOAD_VERSION, Payload},
 };
 
+use super::Offerer;
 use super::{
     trials::{FREE_WORK, MAX_WORK_OF_ONE, Trials},
     *,
@@ -93,11 +94,11 @@ fn what_is_bad_in_a_batch_keeps_nobody_from_what_came_before_it() {
     let own = &keys[0];
     let good = reservation(&store, own, &own.transaction, 1);
     let forged = reservation(&store, own, &keys[1].transaction, 2);
-    assert_eq!(pool.receive(&[good.clone(), forged], false), Received::Bad);
+    assert_eq!(pool.receive(&[good.clone(), forged], Offerer::Here), Received::Bad);
     assert_eq!((pool.len(), worked.try_recv()), (1, Ok(())));
     // Again, or no transaction at all.
-    assert_eq!(pool.receive(std::slice::from_ref(&good), false), Received::OfNoUse);
-    assert_eq!(pool.receive(&[good, vec![0]], false), Received::Bad);
+    assert_eq!(pool.receive(std::slice::from_ref(&good), Offerer::Here), Received::OfNoUse);
+    assert_eq!(pool.receive(&[good, vec![0]], Offerer::Here), Received::Bad);
     assert!(worked.try_recv().is_err());
 }
 
@@ -106,10 +107,10 @@ fn no_batch_is_passed_on_with_a_signature_that_was_not_checked_here() {
     let Pooled { store, keys, pool, .. } = pooled();
     let (own, other) = (&keys[0], &keys[1].transaction);
     let known = reservation(&store, own, &own.transaction, 1);
-    assert_eq!(pool.receive(std::slice::from_ref(&known), false), Received::PassOn);
+    assert_eq!(pool.receive(std::slice::from_ref(&known), Offerer::Here), Received::PassOn);
     let fresh = |nonce| reservation(&store, own, &own.transaction, nonce);
     // The very bytes that wait here are vouched for.
-    assert_eq!(pool.receive(&[known, fresh(2)], false), Received::PassOn);
+    assert_eq!(pool.receive(&[known, fresh(2)], Offerer::Here), Received::PassOn);
     // The name of what waits, over another signature; and two whose signatures this node does
     // not look at, while another one may. What is good beside them waits here.
     let renamed = reservation(&store, own, other, 1);
@@ -118,7 +119,7 @@ fn no_batch_is_passed_on_with_a_signature_that_was_not_checked_here() {
     for (nonce, unchecked) in [(10, renamed), (11, over), (12, far)] {
         let fresh = fresh(nonce);
         let before = pool.len();
-        assert_eq!(pool.receive(&[unchecked, fresh], false), Received::OfNoUse);
+        assert_eq!(pool.receive(&[unchecked, fresh], Offerer::Here), Received::OfNoUse);
         assert_eq!(pool.len(), before + 1);
     }
 }
@@ -140,7 +141,7 @@ fn what_is_tried_for_one_signer_between_two_blocks_is_bounded() {
     assert!((expected / 2..=2 * expected).contains(&bounded.into()), "after {bounded}");
     let more = fruitless(&store, busy, bounded);
     let waiting = pool.len();
-    assert_eq!(pool.receive(std::slice::from_ref(&more), false), Received::OfNoUse);
+    assert_eq!(pool.receive(std::slice::from_ref(&more), Offerer::Here), Received::OfNoUse);
     assert_eq!(pool.len(), waiting);
     // What makes little work is taken as before, and another signer has its own measure.
     assert_ne!(kind(&fruitless(&store, other, 1)), enough);

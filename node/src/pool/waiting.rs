@@ -26,10 +26,22 @@ pub const MAX_POOL_BYTES_OF_ONE: usize = MAX_POOL_BYTES / 4;
 /// waits for twice as many: where everything waits long, what was said before would otherwise fill the
 /// lines, and nothing would come over them any more.
 pub const OFFER_AGAIN_AFTER: u64 = 5;
+/// Where no more than these wait, everybody offers them: bytes are of no account there, and the node
+/// that took them may be gone.
+const FEW: usize = 8;
 /// Most operations that are tried again after one block: about a tenth of a second of one core.
 const MAX_OPERATIONS_AGAIN: usize = 2_048;
 /// How many dropped transactions are remembered, so that their submitters can ask why.
 const MAX_REMEMBERED: usize = 10_000;
+
+/// Who offers a transaction to the others again when it waits long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offerer {
+    /// This node: it was submitted here, or some have perhaps not heard of it.
+    Here,
+    /// The validator that it was submitted to, from which everybody has presumably heard of it.
+    Elsewhere,
+}
 
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -40,8 +52,8 @@ pub(super) struct Waiting {
     /// Height at which it is tried here again, and how many later the next time.
     due: u64,
     pause: u64,
-    /// It came to everybody from the node that took it, which offers it again.
-    everywhere: bool,
+    /// Who offers it to the others again.
+    offerer: Offerer,
 }
 
 impl Waiting {
@@ -84,11 +96,12 @@ impl Inner {
         id: TransactionId,
         transaction: Arc<Verified>,
         failure: Option<(u64, Rejection)>,
-        (tip, everywhere): (u64, bool),
+        (tip, offerer): (u64, Offerer),
     ) -> Result<(), SubmitError> {
         let size = transaction.transaction().as_bytes().len();
         let (turn, pause) = (self.next_turn, OFFER_AGAIN_AFTER);
-        let waiting = Waiting { transaction, turn, failure, due: tip + pause, pause, everywhere };
+        let due = tip.saturating_add(pause);
+        let waiting = Waiting { transaction, turn, failure, due, pause, offerer };
         let actor = waiting.actor();
         let full = |detail: String| SubmitError {
             code: "pool_full",
@@ -138,6 +151,11 @@ impl Inner {
     /// Notes that a transaction does not apply, or that it does.
     pub(super) fn set_failure(&mut self, id: &TransactionId, failure: Option<(u64, Rejection)>) {
         let Some(waiting) = self.waiting.get_mut(id) else { return };
+        if let (None, Some((since, _))) = (waiting.failure, failure) {
+            // It may apply again soon, however long it had applied before.
+            waiting.pause = OFFER_AGAIN_AFTER;
+            waiting.due = waiting.due.min(since.saturating_add(OFFER_AGAIN_AFTER));
+        }
         waiting.failure = failure;
         let (turn, actor) = (waiting.turn, waiting.actor());
         let share = self.shares.get_mut(&actor).map(|share| &mut share.failing);
@@ -146,6 +164,13 @@ impl Inner {
                 Some(_) => failing.insert(turn),
                 None => failing.remove(&turn),
             };
+        }
+    }
+
+    /// It was submitted to this node as well.
+    pub(super) fn offer_here(&mut self, id: &TransactionId) {
+        if let Some(waiting) = self.waiting.get_mut(id) {
+            waiting.offerer = Offerer::Here;
         }
     }
 
@@ -181,6 +206,7 @@ impl Inner {
             return Vec::new();
         }
         let (mut due, mut operations) = (Vec::new(), 0);
+        let few = self.waiting.len() <= FEW;
         for (id, waiting) in
             self.in_fair_order().filter_map(|id| Some((id, self.waiting.get(&id)?)))
         {
@@ -191,14 +217,15 @@ impl Inner {
             if operations > MAX_OPERATIONS_AGAIN {
                 break;
             }
-            due.push((id, waiting.transaction.clone(), !waiting.everywhere));
+            due.push((id, waiting.transaction.clone(), few || waiting.offerer == Offerer::Here));
         }
         for (id, ..) in &due {
             if let Some(waiting) = self.waiting.get_mut(id) {
                 // What fails is tried as often as before, since it waits for another.
                 let applies = waiting.failure.is_none();
-                waiting.pause = if applies { 2 * waiting.pause } else { OFFER_AGAIN_AFTER };
-                waiting.due = height + waiting.pause;
+                let longer = waiting.pause.saturating_mul(2);
+                waiting.pause = if applies { longer } else { OFFER_AGAIN_AFTER };
+                waiting.due = height.saturating_add(waiting.pause);
             }
         }
         due.into_iter().map(|(_, transaction, offer)| (transaction, offer)).collect()

@@ -3,7 +3,7 @@
 use symbolon_ledger::{operation::Operation, transaction::SignedTransaction};
 use symbolon_node::pool::{
     MAX_FAILED_HEIGHTS, MAX_POOL_TRANSACTIONS, MAX_POOL_TRANSACTIONS_OF_ONE, OFFER_AGAIN_AFTER,
-    PoolStatus, SubmitErrorKind,
+    Offerer, PoolStatus, SubmitErrorKind,
 };
 
 use super::support::Node;
@@ -41,17 +41,56 @@ fn a_transaction_whose_message_was_lost_is_offered_again() {
     assert_eq!(node.offered(), []);
 }
 
+/// Where more wait than a few.
 #[test]
 fn what_everybody_heard_from_the_node_that_took_it_is_offered_again_by_that_one_only() {
     let node = Node::start();
     let agency = node.agency("44");
     let reserve = || node.by_agency("44", vec![Operation::ReserveSlots { agency, blocks: 1 }]);
-    let (everywhere, not) = (reserve(), reserve());
-    node.pool.receive(&[everywhere.as_bytes().to_vec()], true);
-    node.pool.receive(&[not.as_bytes().to_vec()], false);
+    let mut elsewhere: Vec<_> = (0..8).map(|_| reserve()).collect();
+    let receive = |transaction: &SignedTransaction, offerer| {
+        node.pool.receive(&[transaction.as_bytes().to_vec()], offerer)
+    };
+    for transaction in &elsewhere {
+        receive(transaction, Offerer::Elsewhere);
+    }
     pass_blocks(&node, OFFER_AGAIN_AFTER);
-    assert_eq!(node.offered(), [not.id()]);
-    assert_eq!(node.pool.len(), 2, "it waits for this node's turn");
+    assert_eq!(node.offered().len(), 8, "next to nothing waits");
+    let here = reserve();
+    receive(&here, Offerer::Here);
+    elsewhere.extend([reserve(), reserve()]);
+    for transaction in &elsewhere[8..] {
+        receive(transaction, Offerer::Elsewhere);
+    }
+    pass_blocks(&node, 2 * OFFER_AGAIN_AFTER);
+    assert_eq!(node.offered(), [here.id()]);
+    assert_eq!(node.pool.len(), 11, "the others wait for this node's turn");
+    // Whoever took it may be gone: its submitter comes to this node.
+    let moved = &elsewhere[9];
+    node.pool.submit(moved.as_bytes()).unwrap();
+    assert_eq!(node.offered(), [moved.id()]);
+    pass_blocks(&node, 4 * OFFER_AGAIN_AFTER);
+    assert!(node.offered().contains(&moved.id()));
+}
+
+#[test]
+fn what_begins_to_fail_late_is_offered_again_as_soon_as_it_applies() {
+    let node = Node::start();
+    node.reserve_slots("44");
+    let cid = node.issue("44", 7).cid;
+    node.offered();
+    let suspend = || node.by_agency("44", vec![Operation::Suspend { cid }]);
+    let waits = suspend();
+    node.pool.submit(waits.as_bytes()).unwrap();
+    pass_blocks(&node, 7 * OFFER_AGAIN_AFTER);
+    assert_eq!(node.offered(), [waits.id(); 4], "at once, and after 5, 15 and 35 heights");
+    // Its next try would be at 75, and it fails after the first of these.
+    node.commit_only(&suspend());
+    node.commit();
+    node.commit_only(&node.by_agency("44", vec![Operation::Resume { cid }]));
+    assert_eq!(node.offered(), []);
+    pass_blocks(&node, OFFER_AGAIN_AFTER);
+    assert_eq!(node.offered(), [waits.id()]);
 }
 
 #[test]

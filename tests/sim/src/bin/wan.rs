@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use symbolon_ledger::{keys::SecretKey, validators::MAX_VALIDATORS};
 use symbolon_sim::wan::{
     Costs, Figures, Plan,
-    figures::{KINDS, quantile},
+    figures::{KINDS, Kind, quantile},
     pipes::{PIECE_BYTES, SECOND_NS},
     run, sizes,
 };
@@ -38,9 +38,8 @@ const FIRST_OFFERED: u64 = 250;
 const MOST_RUNS: usize = 8;
 /// Simulated seconds of a run without load.
 const LIGHT_SECONDS: u64 = 60;
-/// Simulated seconds of a run with load, and of one with more than 50 validators: transactions that
-/// come at random moments, one or two a second at the lowest load, look like more and more load for
-/// some ten of them.
+/// Simulated seconds of a run with load, and of one with more than 50 validators. At the lowest load
+/// there is a transaction a second, at random moments: a dozen of them do not tell chance from load.
 const LOADED_SECONDS: [u64; 2] = [60, 40];
 /// Licences of a transaction that an import makes.
 const IMPORT: u64 = 256;
@@ -64,8 +63,9 @@ const ASSUMED: &[&str] = &[
     "  to 6 when their height lasts longer than 500 ms, transactions never; repeated ones are counted",
     "bodies up to 1 MiB are sent along by the proposer, larger ones fetched from whoever has them",
     "transactions come at random moments (open loop) at random validators, in batches every 10 to",
-    "  20 ms, and are offered again by the node that took them after 5 heights, then after twice as many",
-    "blocks as large as heights took in time before (Reach)",
+    "  20 ms, and are offered again by the node that took them after 5 heights, then after 10, 20, …",
+    "blocks are as large as the last ones were in time (symbolon_consensus::reach)",
+    "bytes a licence are those of transactions and bodies, bytes a height all of them",
     "synced writes: before each own message the log and the mark, each body, each block",
     "checks of signatures, of transactions and of blocks are one thread each",
     "not simulated: observers, HTTP, reads of the database",
@@ -395,7 +395,8 @@ fn show_light(plan: &Plan, figures: &Figures, out: &mut impl Write) -> io::Resul
         p(decision_ns, 0.99),
     )?;
     let sent = bytes_for(plan, figures, figures.heights);
-    writeln!(out, "    bytes sent a validator and height: {sent}")?;
+    let all = figures.counts.sent.sum() / (plan.validators as u64 * figures.heights).max(1);
+    writeln!(out, "    bytes sent a validator and height: {all}, of which {sent}")?;
     let counts = &figures.counts;
     let votes = KINDS[0];
     let share = counts.repeated.of(votes) * 100 / counts.received.of(votes).max(1);
@@ -417,8 +418,9 @@ fn show_columns(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
 
 fn show_loaded(plan: &Plan, figures: &Figures, out: &mut impl Write) -> io::Result<()> {
     let p = |times: &[u64], q| ms(quantile(times, q)).round();
-    let sent = figures.counts.sent.sum();
-    let of = |units: u64| sent / (plan.validators as u64 * units).max(1);
+    let sent = &figures.counts.sent;
+    let carrying = sent.of(Kind::Transactions) + sent.of(Kind::Bodies);
+    let of = |bytes: u64, units: u64| bytes / (plan.validators as u64 * units).max(1);
     let keeps_up = if figures.keeps_up() { "" } else { " (does not keep up)" };
     writeln!(
         out,
@@ -431,8 +433,8 @@ fn show_loaded(plan: &Plan, figures: &Figures, out: &mut impl Write) -> io::Resu
         p(&figures.decision_ns, 0.5),
         p(&figures.decision_ns, 0.99),
         figures.block_bytes / 1_024,
-        of(figures.heights) as f64 / 1e3,
-        of(figures.committed),
+        of(sent.sum(), figures.heights) as f64 / 1e3,
+        of(carrying, figures.committed),
         bound(plan, figures),
     )
 }

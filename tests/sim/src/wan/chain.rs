@@ -20,8 +20,8 @@ use crate::{founding::Founding, machine::Machine, shared::Shared};
 
 /// Bytes of a block beside its transactions: header and framing.
 const BLOCK_OVERHEAD: usize = 1_024;
-/// Bytes in front of a transaction in a block.
-const TRANSACTION_OVERHEAD: usize = 4;
+/// Bytes in front of a transaction in a block (`TRANSACTION_OVERHEAD`).
+const TRANSACTION_OVERHEAD: usize = 5;
 
 /// A block with what is asked of it again and again.
 #[derive(Debug)]
@@ -86,15 +86,15 @@ impl Chain {
         self.places.insert(transaction.id(), place);
     }
 
-    /// A block on the newest one, of at most `most` bytes, of as many of the candidates as it holds.
+    /// A block on the newest one, of at most `most_bytes`, of as many of the candidates as it holds.
     pub(super) fn build<'a>(
         &mut self,
         proposer: ProvinceCode,
         time_ms: u64,
         candidates: impl Iterator<Item = &'a SignedTransaction>,
-        most: usize,
+        most_bytes: usize,
     ) -> Arc<Body> {
-        let mut left = most - BLOCK_OVERHEAD;
+        let mut left = most_bytes - BLOCK_OVERHEAD;
         let fitting = candidates.take(MAX_BLOCK_TRANSACTIONS).take_while(|transaction| {
             let size = transaction.as_bytes().len() + TRANSACTION_OVERHEAD;
             let fits = size <= left;

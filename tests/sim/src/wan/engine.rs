@@ -148,9 +148,7 @@ impl World {
             Effect::BuildBlock { round, .. } => self.build(id, round, *at_ns),
             Effect::StartedRound { height, round, .. } => {
                 self.nodes[id].edge.enter(height, round);
-                if round == 0 {
-                    self.nodes[id].begun_ns = Some(*at_ns);
-                }
+                self.nodes[id].round_began_ns = Some(*at_ns);
                 self.round = self.round.max(round);
                 self.examine_ahead(id);
             }
@@ -199,7 +197,7 @@ impl World {
         let time_ms = validity::proposal_time(Self::wall_ms(at_ns), &node.host.start().parent);
         let waiting = node.pool.keys().map(|place| &self.transactions[*place as usize].signed);
         let begun = (self.clock)();
-        let (waiting, most) = (waiting.take(MAX_CANDIDATES), node.reach.most(round));
+        let (waiting, most) = (waiting.take(MAX_CANDIDATES), node.reach.most_bytes(round));
         let body = self.chain.build(node.province, time_ms, waiting, most);
         self.processor.build_ns += (self.clock)().saturating_sub(begun);
         self.processor.built += body.operations;
@@ -229,10 +227,10 @@ impl World {
     ) -> Result<(), String> {
         let body = self.nodes[id].bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        if let Some(begun_ns) = self.nodes[id].begun_ns.take() {
-            let took = Duration::from_nanos(at_ns.saturating_sub(begun_ns));
+        if let Some(began_ns) = self.nodes[id].round_began_ns.take() {
+            let took = Duration::from_nanos(at_ns.saturating_sub(began_ns));
             let bytes = usize::try_from(body.bytes).expect("a block's length");
-            self.nodes[id].reach.learn(bytes, took);
+            self.nodes[id].reach.learn(bytes, certificate.round, took);
         }
         self.commit(id, &body, certificate.signatures.len(), at_ns)?;
         let start = self.chain.start_after(self.nodes[id].tip).clone();

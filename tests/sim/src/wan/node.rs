@@ -74,8 +74,8 @@ pub(super) struct Node {
     pub(super) executor: Lane,
     /// What it has learnt of how large a block may be.
     pub(super) reach: Reach,
-    /// When the running height began here; nothing where that was not seen.
-    pub(super) begun_ns: Option<u64>,
+    /// When the running round began here; nothing before the first one does.
+    pub(super) round_began_ns: Option<u64>,
     /// Transactions that wait, each with the height at which it is offered again and how many later
     /// the next time; nothing for one that another took.
     pub(super) pool: BTreeMap<u32, Option<(u64, u64)>>,
@@ -98,6 +98,8 @@ pub(super) struct Node {
     pub(super) claims: BTreeMap<usize, u64>,
     /// When to look whether this node is behind; or until when it waits for blocks.
     pub(super) sync_at_ns: Option<u64>,
+    /// When a block that had come from a peer was last committed.
+    pub(super) synced_ns: Option<u64>,
     pub(super) told: u64,
 }
 
@@ -122,7 +124,7 @@ impl Node {
             admitter: Lane::default(),
             executor: Lane::default(),
             reach: Reach::default(),
-            begun_ns: None,
+            round_began_ns: None,
             pool: BTreeMap::new(),
             outbox: VecDeque::new(),
             next_batch_ns: 0,
@@ -136,6 +138,7 @@ impl Node {
             fetches: BTreeMap::new(),
             claims: BTreeMap::new(),
             sync_at_ns: None,
+            synced_ns: None,
             told: 0,
         };
         Ok((node, effects))

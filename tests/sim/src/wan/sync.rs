@@ -13,6 +13,10 @@ use super::{
 
 /// How long a peer may be ahead before this node asks for blocks (`GRACE`).
 const GRACE_NS: u64 = 400 * MS;
+/// The same soon after a block that came so (`GRACE_CATCHING_UP`), and how long that is soon
+/// (`CATCHING_UP`).
+const GRACE_CATCHING_UP_NS: u64 = 50 * MS;
+const CATCHING_UP_NS: u64 = 2 * SECOND_NS;
 /// How long an answer may take before another peer is asked (`PATIENCE`).
 const PATIENCE_NS: u64 = 10 * SECOND_NS;
 /// Most blocks of one answer (`SYNC_BLOCKS`).
@@ -39,8 +43,10 @@ impl World {
         let claim = node.claims.entry(peer).or_default();
         *claim = tip.max(*claim);
         if tip >= node.host.height() && node.sync_at_ns.is_none() {
-            node.sync_at_ns = Some(now_ns + GRACE_NS);
-            self.at(now_ns + GRACE_NS, Event::Sync { node: id });
+            let soon = node.synced_ns.is_some_and(|at_ns| now_ns < at_ns + CATCHING_UP_NS);
+            let at_ns = now_ns + if soon { GRACE_CATCHING_UP_NS } else { GRACE_NS };
+            node.sync_at_ns = Some(at_ns);
+            self.at(at_ns, Event::Sync { node: id });
         }
     }
 
@@ -98,8 +104,9 @@ impl World {
             let (host, effects) = Host::recover(config, start, &[], vec![], Self::wall_ms(at_ns))
                 .map_err(|error| format!("node {id} does not go on: {error}"))?;
             self.nodes[id].host = host;
+            self.nodes[id].synced_ns = Some(at_ns);
             self.nodes[id].timers.clear();
-            self.nodes[id].begun_ns = None;
+            self.nodes[id].round_began_ns = None;
             self.prepared(id, at_ns);
             self.execute(id, effects)?;
         }
