@@ -63,7 +63,8 @@
 //! [`host`] (inputs, effects, the step), [`edge`] (what is let in and passed on), `incoming` (what each input leads to), `desk` (what
 //! the core asks for), `recover` (restart), `hold` (what waits), [`wire`] and [`sign`] (messages),
 //! [`mark`] (what was signed before), [`evidence`] (who signed against itself), [`validity`]
-//! (blocks), [`membership`] (who votes), [`timing`] and `away` (how long is waited).
+//! (blocks), [`membership`] (who votes), [`timing`] and `away` (how long is waited), [`reach`] (how
+//! large a block is made).
 //!
 //! Eleven duties of a host, on which safety rests, are marked `host contract 1` to `11` where
 //! they are kept; `tests/contract.rs` has a test for each.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use malachite_types::{LinearTimeouts, Round, Timeout, TimeoutKind};
 
-/// Wait for a proposal and its body in round 0. Long enough to fetch and execute a full block
-/// (4 MiB, 4,096 transactions) across the country.
+/// Wait for a proposal and its body in round 0. Long enough to fetch and execute a block across the
+/// country that is as large as its line carries ([`crate::reach`]).
 pub const PROPOSE: Duration = Duration::from_millis(3_000);
 /// Wait in round 0 for the proposal of a validator that let its last turn there pass and was not heard
 /// since (`away`): long enough to arrive across the country for one that is just back.

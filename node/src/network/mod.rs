@@ -4,8 +4,8 @@
 //! methods neither block nor await, and hears from it through one bounded channel of
 //! [`NetworkEvent`]s. Transactions have a channel of their own, to whoever checks them, and wait for
 //! it. When a side is slow, what has waited longest is dropped and counted:
-//! a round repeats its messages and a transaction is offered again, so nothing rests on one
-//! delivery.
+//! a round repeats its messages and whoever took a transaction offers it again, so nothing rests on
+//! one delivery.
 //!
 //! Everything in an event is untrusted bytes. The network checks who sent them, their size, and
 //! that a body begins with the header it was asked for; what they mean is the engine's to judge.

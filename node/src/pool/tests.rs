@@ -185,6 +185,25 @@ fn what_a_proposer_wastes_on_one_signer_keeps_nobody_else_out_of_its_block() {
 }
 
 #[test]
+fn a_block_is_no_larger_than_its_proposer_wants_it() {
+    let Pooled { store, keys, .. } = pooled();
+    let own = &keys[0];
+    let candidates: Vec<_> = (1..=3)
+        .map(|nonce| {
+            let bytes = reservation(&store, own, &own.transaction, nonce);
+            let transaction = SignedTransaction::decode(&bytes).unwrap();
+            Arc::new(transaction.verify(&own.transaction.public_key()).unwrap())
+        })
+        .collect();
+    let chosen_of = |most_bytes| {
+        select(&store.view().unwrap(), candidates.clone(), most_bytes).unwrap().0.len()
+    };
+    assert_eq!(chosen_of(MAX_BLOCK_BYTES), 3);
+    let chosen: Vec<_> = (0..4_096).map(chosen_of).collect();
+    assert!(chosen.is_sorted() && chosen.contains(&2), "{chosen:?}");
+}
+
+#[test]
 fn agencies_of_a_province_share_a_measure_in_which_the_province_has_no_part() {
     let [home, other] = ["44", "11"].map(|code| code.parse().unwrap());
     let [first @ .., last] = ["11", "31", "44", "51", "12"]

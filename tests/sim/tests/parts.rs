@@ -140,7 +140,11 @@ const DELAY_MS: u64 = 30;
 
 /// A small network over long lines, offered so many licences a second.
 fn wide(offered: u64) -> Figures {
-    let plan = wan::Plan {
+    wan::run(&plan(offered), || 0).unwrap()
+}
+
+fn plan(offered: u64) -> wan::Plan {
+    wan::Plan {
         seed: 1,
         validators: 4,
         delay_ms: DELAY_MS,
@@ -150,8 +154,17 @@ fn wide(offered: u64) -> Figures {
         seconds: 4,
         eager_streams: true,
         costs: Costs { check_ns: 50_000, sync_ns: 300_000, execute_ns: 50_000 },
-    };
-    wan::run(&plan, || 0).unwrap()
+    }
+}
+
+#[test]
+fn more_than_the_lines_carry_slows_a_network_down_and_does_not_stop_it() {
+    let costs = Costs { check_ns: 50_000, sync_ns: 300_000, execute_ns: 5_000 };
+    let narrow = wan::Plan { bits_per_second: 2_000_000, seconds: 20, costs, ..plan(3_000) };
+    let figures = wan::run(&narrow, || 0).unwrap();
+    let (heights, committed) = (figures.heights, figures.committed);
+    assert!(!figures.keeps_up(), "it is more than they carry");
+    assert!(heights >= 10 && committed >= 10_000, "{committed} licences in {heights} heights");
 }
 
 #[test]

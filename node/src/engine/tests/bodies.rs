@@ -1,8 +1,20 @@
 //! Bodies: what is kept, what is executed ahead, who is blamed.
 
-use symbolon_consensus::Input;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::rig::{PEER, Rig};
+use symbolon_consensus::{Input, reach::Reach};
+use symbolon_ledger::block::MAX_BLOCK_BYTES;
+
+use super::{
+    super::{
+        bodies::{self, Body, Prepared},
+        shelf::Need,
+    },
+    rig::{PEER, Rig},
+};
 
 #[test]
 fn a_body_that_waits_for_the_clock_outlives_a_flood_of_others() {
@@ -97,4 +109,23 @@ fn every_block_that_waits_for_the_clock_is_woken() {
         rig.engine.fire_due().unwrap();
     }
     assert_eq!(rig.votes()[0].block, Some(soon.hash()));
+}
+
+#[test]
+fn how_long_a_block_took_from_its_round_on_bounds_the_next_one() {
+    let check = |bytes: usize, took: Duration, bounds: bool| {
+        let mut rig = Rig::begun();
+        let (parts, now) = (&rig.engine.parts, rig.now());
+        let province = rig.keys[rig.turn(0)].province;
+        let built = bodies::build(&parts.store, &parts.pool, province, (now, MAX_BLOCK_BYTES));
+        let Prepared { block, executed, .. } = built.unwrap().prepared;
+        let (hash, certificate) = (block.hash(), rig.certificate(&block));
+        let prepared = Prepared { block, bytes: Arc::new(vec![0; bytes]), executed };
+        rig.engine.bodies.keep(hash, Body::Valid(Arc::new(prepared)), Need::Asked);
+        rig.engine.round_began = Some(Instant::now() - took);
+        rig.engine.decide(hash, &certificate).unwrap();
+        assert_eq!(rig.engine.reach != Reach::default(), bounds, "{bytes} in {took:?}");
+    };
+    check(MAX_BLOCK_BYTES, Duration::from_secs(10), true);
+    check(1_000, Duration::from_secs(10), false);
 }
