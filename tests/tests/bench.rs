@@ -57,6 +57,7 @@ fn the_wide_network_has_the_limits_of_the_node() {
     assert_eq!(wan::PUSH_BYTES, limits::PUSH_BYTES as u64);
     assert_eq!(wan::HAVE_IDS, limits::GOSSIP_CONTROL_IDS as u64);
     let nanos = |time: std::time::Duration| time.as_nanos() as u64;
+    assert_eq!(wan::PUSHED_NS, nanos(limits::FETCH_PUSHED));
     assert_eq!(wan::BATCH_NS, nanos(limits::BATCH_INTERVAL));
     assert_eq!(wan::BATCH_SHORTEST_NS, nanos(limits::BATCH_SHORTEST));
     assert_eq!(wan::BATCH_BYTES, limits::BATCH_BYTES as u64);

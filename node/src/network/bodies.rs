@@ -19,7 +19,8 @@ use super::{
     NetworkEvent, PeerIndex,
     counters::count,
     limits::{
-        FETCH_GRACE, FETCH_HEDGE, FETCH_LONGEST, FETCHES, OWN_BODIES, PUSH_BYTES, WAITING_BODIES,
+        FETCH_GRACE, FETCH_HEDGE, FETCH_LONGEST, FETCH_PUSHED, FETCHES, OWN_BODIES, PUSH_BYTES,
+        WAITING_BODIES,
     },
     peers::{Peers, Role},
     task::{Asked, Task},
@@ -86,6 +87,16 @@ fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId
             )
         })
         .map(|(id, _)| id)
+}
+
+/// Whether the peer that the proposal came from may be sending the body along: a validator that has
+/// not said that it has it. What is too large for that is announced before the proposal, and so is
+/// what another proposed before.
+fn is_on_its_way(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> bool {
+    let votes = |id: &PeerId| peers.is_validator(id);
+    peers.connected().any(|(id, peer)| {
+        fetch.prefer == Some(id) && votes(&id) && peer.told && !peer.has_announced(block)
+    })
 }
 
 impl Task {
@@ -202,8 +213,8 @@ impl Task {
         }
     }
 
-    /// Asks one more peer when nobody is being asked or who is takes long; fails when it has
-    /// lasted too long or there is nobody left.
+    /// Asks one more peer when nobody is being asked or who is takes long, and when the body is not on
+    /// its way unasked; fails when it has lasted too long or there is nobody left.
     fn drive_fetch(&mut self, block: BlockHash, now: Instant) {
         let Some(fetch) = self.bodies.fetches.get(&block) else { return };
         let age = now.saturating_duration_since(fetch.started);
@@ -212,7 +223,8 @@ impl Task {
             self.fail_fetch(block);
             return;
         }
-        if !fetch.under_way.is_empty() && !silent {
+        let on_its_way = age < FETCH_PUSHED && is_on_its_way(&self.peers, &block, fetch);
+        if on_its_way || (!fetch.under_way.is_empty() && !silent) {
             return;
         }
         let (height, idle) = (fetch.height, fetch.under_way.is_empty());

@@ -21,6 +21,8 @@ pub const PUSH_BYTES: u64 = 1024 * 1024;
 pub(super) const EXCHANGE_TIMEOUT_NS: u64 = 10 * SECOND_NS;
 /// A peer that has not answered for so long is joined by another (`FETCH_HEDGE`).
 const HEDGE_NS: u64 = SECOND_NS;
+/// How long a body is waited for that its proposer sends along (`FETCH_PUSHED`).
+pub const PUSHED_NS: u64 = 3 * SECOND_NS / 2;
 /// A fetch that nobody could answer waits so long for an announcement (`FETCH_GRACE`).
 const GRACE_NS: u64 = SECOND_NS;
 /// No fetch takes longer (`FETCH_LONGEST`).
@@ -202,11 +204,13 @@ impl World {
             self.fail_fetch(id, block);
             return;
         }
-        if fetch.under_way > 0 && now_ns - fetch.last_asked_ns < HEDGE_NS {
-            return;
-        }
         let announced = node.announced.get(&block);
         let has_announced = |peer: usize| announced.is_some_and(|by| by.contains(&peer));
+        let unannounced = fetch.prefer.is_some_and(|peer| !has_announced(peer));
+        let on_its_way = age_ns < PUSHED_NS && unannounced;
+        if on_its_way || (fetch.under_way > 0 && now_ns - fetch.last_asked_ns < HEDGE_NS) {
+            return;
+        }
         let others = (1..all).map(|step| (id + step) % all);
         let next = others
             .filter(|peer| !fetch.asked.contains(peer))

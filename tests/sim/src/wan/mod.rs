@@ -42,7 +42,7 @@ mod engine;
 
 pub mod figures;
 
-pub use bodies::PUSH_BYTES;
+pub use bodies::{PUSH_BYTES, PUSHED_NS};
 pub use figures::Figures;
 pub use gossip::{HAVE_IDS, WITHHELD_NS};
 pub use pool::{BATCH_BYTES, BATCH_NS, BATCH_SHORTEST_NS, BATCH_TRANSACTIONS, OFFER_AGAIN_AFTER};
