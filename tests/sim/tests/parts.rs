@@ -160,7 +160,7 @@ fn plan(offered: u64) -> wan::Plan {
 #[test]
 fn more_than_the_lines_carry_slows_a_network_down_and_does_not_stop_it() {
     let costs = Costs { check_ns: 50_000, sync_ns: 300_000, execute_ns: 5_000 };
-    let narrow = wan::Plan { bits_per_second: 2_000_000, seconds: 20, costs, ..plan(1_000) };
+    let narrow = wan::Plan { bits_per_second: 8_000_000, seconds: 20, costs, ..plan(4_000) };
     let figures = wan::run(&narrow, || 0).unwrap();
     let (heights, committed) = (figures.heights, figures.committed);
     assert!(!figures.keeps_up(), "it is more than they carry");
