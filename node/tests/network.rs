@@ -12,7 +12,7 @@ mod network_raw;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libp2p::Multiaddr;
@@ -352,8 +352,10 @@ async fn a_stored_body_is_served_and_an_unknown_one_fails() {
     let mut second = node(2, TCP, &[(1, Some(&first.address))]).await;
     let index = second.connected_to(1).await;
     first.connected_to(2).await;
+    let begun = Instant::now();
     second.handle.fetch_body(hash, 3, Some(index));
     assert_eq!(second.body().await, (hash, 3, bytes, index));
+    assert!(begun.elapsed() >= limits::FETCH_PUSHED, "it might have been on its way");
     second.handle.fetch_body(Digest([9; 32]), 4, Some(index));
     let failed = second.until(|event| match event {
         NetworkEvent::BodyFailed { block, height } => Some((block, height)),
