@@ -23,7 +23,7 @@ use symbolon_ledger::{
 };
 use symbolon_node::network::{
     ChainReader, NetworkConfig, NetworkCounters, NetworkEvent, NetworkHandle, PeerIndex, Receivers,
-    TransactionBatch, limits, peer_id_of_seed, prepare,
+    Sources, TransactionBatch, limits, peer_id_of_seed, prepare,
 };
 use tokio::sync::mpsc::Receiver;
 
@@ -191,11 +191,13 @@ impl Node {
     /// Fetches a body as the engine does: again when the time of a fetch ran out before anybody
     /// had announced the body.
     async fn fetched(&mut self, hash: BlockHash, height: u64) -> Vec<u8> {
-        self.handle.fetch_body(hash, height, None);
+        self.handle.fetch_body(hash, height, Sources::default());
         loop {
             match self.next().await {
                 NetworkEvent::Body { block, bytes, .. } if block == hash => return bytes,
-                NetworkEvent::BodyFailed { .. } => self.handle.fetch_body(hash, height, None),
+                NetworkEvent::BodyFailed { .. } => {
+                    self.handle.fetch_body(hash, height, Sources::default())
+                }
                 _ => {}
             }
         }
@@ -305,7 +307,7 @@ async fn a_small_body_is_sent_along_with_its_announcement() {
     first.handle.announce_body(hash, 7, Arc::new(bytes));
     second.handle.announce_body(hash, 7, Arc::new(vec![1]));
     let mut first = first;
-    first.handle.fetch_body(hash, 7, None);
+    first.handle.fetch_body(hash, 7, Sources::default());
     let failed = first.until(|event| match event {
         NetworkEvent::BodyFailed { block, .. } => Some(block),
         NetworkEvent::Body { .. } => panic!("these bytes are no body of this block"),
@@ -334,7 +336,7 @@ async fn a_large_body_is_fetched_from_one_that_is_not_its_proposer() {
     let (proposer, mut middle, mut last) = line().await;
     let (hash, bytes) = padded_block(9, 3 * limits::PUSH_BYTES);
     // The last node asks before anybody has it; the announcement answers.
-    last.handle.fetch_body(hash, 9, None);
+    last.handle.fetch_body(hash, 9, Sources::default());
     proposer.handle.announce_body(hash, 9, Arc::new(bytes.clone()));
     let fetched = middle.fetched(hash, 9).await;
     assert_eq!(fetched, bytes);
@@ -353,15 +355,14 @@ async fn a_stored_body_is_served_and_an_unknown_one_fails() {
     let index = second.connected_to(1).await;
     first.connected_to(2).await;
     let begun = Instant::now();
-    second.handle.fetch_body(hash, 3, Some(index));
+    let proposer = Some(peer_id_of_seed([1; 32]));
+    second.handle.fetch_body(hash, 3, Sources { spoke: None, proposer });
     assert_eq!(second.body().await, (hash, 3, bytes, index));
     assert!(begun.elapsed() >= limits::FETCH_PUSHED, "it might have been on its way");
-    second.handle.fetch_body(Digest([9; 32]), 4, Some(index));
-    let failed = second.until(|event| match event {
-        NetworkEvent::BodyFailed { block, height } => Some((block, height)),
-        _ => None,
-    });
-    assert_eq!(failed.await, (Digest([9; 32]), 4));
+    let spoke = Sources { spoke: Some(index), proposer: None };
+    second.handle.fetch_body(Digest([9; 32]), 4, spoke);
+    let failure = NetworkEvent::BodyFailed { block: Digest([9; 32]), height: 4 };
+    second.until(|event| (event == failure).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -504,7 +505,7 @@ async fn an_observer_hears_the_votes_and_fetches_its_bodies() {
     assert_eq!(observer.consensus().await.0, b"vote");
     let (hash, bytes) = block(4);
     first.handle.announce_body(hash, 4, Arc::new(bytes.clone()));
-    observer.handle.fetch_body(hash, 4, None);
+    observer.handle.fetch_body(hash, 4, Sources::default());
     assert_eq!(observer.body().await, (hash, 4, bytes, index));
     assert_eq!(first.handle.counters().bodies_pushed.load(Relaxed), 0);
     // It stays when the validators change.
@@ -527,7 +528,7 @@ async fn consensus_is_heard_while_transactions_pile_up() {
     while counters.batches_received.load(Relaxed) < u64::from(BATCHES / 2)
         || counters.consensus_received.load(Relaxed) == 0
     {
-        first.handle.fetch_body(Digest([7; 32]), 1, None);
+        first.handle.fetch_body(Digest([7; 32]), 1, Sources::default());
         first.until(|event| matches!(event, NetworkEvent::BodyFailed { .. }).then_some(())).await;
     }
     assert_eq!(second.consensus().await.0, b"vote");

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     execution::{self, Executed, ExecutionError, Refused},
-    network::{self, PeerIndex},
+    network::{self, PeerIndex, Sources},
     pool::Pool,
     storage::Store,
     workers,
@@ -155,10 +155,36 @@ impl Engine {
                 return Ok(());
             }
         };
+        self.built = Some((round, prepared.bytes.len()));
         let header = prepared.block.header.clone();
         self.parts.pool.refused(header.height, refused);
         self.bodies.keep(header.hash(), Body::Valid(Arc::new(prepared)), Need::Asked);
         self.step(Input::BlockBuilt { round, header })
+    }
+
+    /// A later round begins: what this node proposed before was perhaps too large for its line.
+    pub(super) fn learn_from_lost(&mut self, round: u32) {
+        let Some((of, bytes)) = self.built.filter(|(of, _)| *of < round) else { return };
+        if let Some(began) = self.rounds_began.get(&of) {
+            self.reach.learn(bytes, of, began.elapsed());
+        }
+        self.built = None;
+    }
+
+    /// The height is over.
+    pub(super) fn forget_rounds(&mut self) {
+        self.rounds_began.clear();
+        self.built = None;
+    }
+
+    /// Where a body may come from.
+    pub(super) fn sources(&self, proposer: Option<ProvinceCode>, from: Option<Peer>) -> Sources {
+        let validators = &self.host.start().validators;
+        let proposer = proposer.and_then(|province| validators.get(province));
+        Sources {
+            spoke: from.map(|peer| PeerIndex(peer.0)),
+            proposer: proposer.map(|validator| validator.peer_id.clone()),
+        }
     }
 
     /// The host wants to know about a body.
@@ -166,7 +192,7 @@ impl Engine {
         &mut self,
         block: BlockHash,
         height: u64,
-        from: Option<Peer>,
+        sources: Sources,
     ) -> Result<Vec<Input>, EngineError> {
         self.bodies.need(&block, Need::Asked);
         if let Some(body) = self.bodies.get(&block) {
@@ -183,7 +209,7 @@ impl Engine {
         match self.parts.store.body(&block)? {
             Some(bytes) => self.examine(block, own(bytes)),
             None => {
-                self.parts.network.fetch_body(block, height, from.map(|p| PeerIndex(p.0)));
+                self.parts.network.fetch_body(block, height, sources);
             }
         }
         Ok(Vec::new())
@@ -268,7 +294,7 @@ impl Engine {
                     self.parts.network.blame(peer);
                 }
                 if self.wanted.contains(&block) {
-                    self.parts.network.fetch_body(block, self.host.height(), None);
+                    self.parts.network.fetch_body(block, self.host.height(), Sources::default());
                 }
                 Ok(())
             }

@@ -49,7 +49,7 @@ use crate::{
     join::{Joiner, Told},
     keeper::Keeper,
     metrics::Metrics,
-    network::{NetworkEvent, NetworkHandle, PeerIndex},
+    network::{NetworkEvent, NetworkHandle, PeerIndex, Sources},
     pool::Pool,
     sign_state::Marks,
     storage::{Commit, StorageError, Store},
@@ -210,8 +210,10 @@ struct Engine {
     /// When to tell the host the time: one for every block that waits for the clock.
     wakes: BTreeSet<Instant>,
     begin_at: Option<Instant>,
-    /// When the running round began here; nothing before the first one does.
-    round_began: Option<Instant>,
+    /// When the rounds of the running height began here.
+    rounds_began: BTreeMap<u32, Instant>,
+    /// Round and bytes of the block that was last built for this height.
+    built: Option<(u32, usize)>,
     /// What was learnt of how large a block may be.
     reach: Reach,
     /// When what was said is repeated for peers that have come, or last was.
@@ -264,7 +266,8 @@ impl Engine {
             timers: BTreeMap::new(),
             wakes: BTreeSet::new(),
             begin_at: None,
-            round_began: None,
+            rounds_began: BTreeMap::new(),
+            built: None,
             reach: Reach::default(),
             repeated: None,
             sync: Sync::default(),
@@ -347,7 +350,7 @@ impl Engine {
             }
             NetworkEvent::BodyFailed { block, height } => {
                 if height == self.host.height() && self.wanted.contains(&block) {
-                    self.parts.network.fetch_body(block, height, None);
+                    self.parts.network.fetch_body(block, height, Sources::default());
                 }
                 Ok(())
             }
@@ -419,8 +422,8 @@ impl Engine {
             Effect::StoreBody { block } => self.store_body(block)?,
             Effect::Publish(message) => self.publish(&message)?,
             Effect::SpreadBody { block } => self.spread_body(block)?,
-            Effect::RequestBody { block, height, from, .. } => {
-                return self.request_body(block, height, from);
+            Effect::RequestBody { block, height, proposer, from } => {
+                return self.request_body(block, height, self.sources(proposer, from));
             }
             Effect::ForgetBody { block } => {
                 self.wanted.remove(&block);
@@ -469,9 +472,10 @@ impl Engine {
     ) -> Result<Vec<Input>, EngineError> {
         self.check_own_signature(certificate)?;
         let prepared = self.decided_body(block)?;
-        if let Some(began) = self.round_began.take() {
+        if let Some(began) = self.rounds_began.get(&certificate.round) {
             self.reach.learn(prepared.bytes.len(), certificate.round, began.elapsed());
         }
+        self.forget_rounds();
         self.commit(&prepared, certificate)?;
         self.bodies.clear();
         self.wanted.clear();
@@ -545,7 +549,8 @@ impl Engine {
             );
         }
         self.begin_at = None;
-        self.round_began = Some(Instant::now());
+        self.learn_from_lost(round);
+        self.rounds_began.insert(round, Instant::now());
         self.checks.enter(height, round);
         self.examine_ahead();
         self.status.send_modify(|status| status.round = round);

@@ -381,7 +381,7 @@ impl Engine {
         self.examining.clear();
         self.wanted.clear();
         self.timers.clear();
-        self.round_began = None;
+        self.forget_rounds();
         self.wakes.clear();
         let now = (self.parts.clock)();
         let config = config(&self.parts, self.after_sync(&start));

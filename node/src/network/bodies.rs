@@ -1,9 +1,9 @@
 //! Bodies of blocks: telling who has one, sending small ones along, fetching the rest.
 //!
 //! The first to have a body, the proposer, sends it along to every validator when it is small, once;
-//! whoever has it from another, or tells of it again, only announces it. So each validator gets it once,
-//! and one that was away, or whose proposer is slow or gone, fetches it from any peer that has
-//! announced it.
+//! whoever has it from another, or tells of it again, only announces it. Nobody asks for what is on its way
+//! for a while. So each validator gets it once, and one that was away, or whose proposer is slow or gone,
+//! fetches it from any peer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,7 +22,7 @@ use super::{
         FETCH_GRACE, FETCH_HEDGE, FETCH_LONGEST, FETCH_PUSHED, FETCHES, OWN_BODIES, PUSH_BYTES,
         WAITING_BODIES,
     },
-    peers::{Peers, Role},
+    peers::{Peer, Peers, Role},
     task::{Asked, Task},
     wire::{Request, height_of, is_body_of},
 };
@@ -35,11 +35,21 @@ struct Own {
     bytes: Arc<Vec<u8>>,
 }
 
+/// Where a body may come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Who spoke of it, and is asked first.
+    pub spoke: Option<PeerIndex>,
+    /// Peer id of its proposer, who may be sending it along.
+    pub proposer: Option<Vec<u8>>,
+}
+
 /// A body that the engine waits for.
 #[derive(Debug)]
 struct Fetch {
     height: u64,
     prefer: Option<PeerId>,
+    proposer: Option<PeerId>,
     started: Instant,
     last_asked: Instant,
     asked: BTreeSet<PeerId>,
@@ -68,7 +78,7 @@ impl Bodies {
     }
 }
 
-/// Whom to ask next: the preferred one, then those that announced it, those first that have not
+/// Whom to ask next: the preferred one unless it is a proposer that was waited for in vain, then those that announced it, those first that have not
 /// sent it already; validators before observers, the less blamed first. Whoever has sent it in
 /// vain is the last resort.
 fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId> {
@@ -78,6 +88,8 @@ fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId
         .min_by_key(|(id, peer)| {
             (
                 peer.delivers_in_vain(block),
+                // It was waited for, and its line is full or it does not want to.
+                fetch.proposer == Some(*id) && !peer.has_announced(block),
                 fetch.prefer != Some(*id),
                 !peer.has_announced(block),
                 peer.has_delivered(block),
@@ -89,14 +101,11 @@ fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId
         .map(|(id, _)| id)
 }
 
-/// Whether the peer that the proposal came from may be sending the body along: a validator that has
-/// not said that it has it. What is too large for that is announced before the proposal, and so is
-/// what another proposed before.
+/// Whether the proposer may be sending the body along: it is connected and has not said that it has it.
+/// What is too large for that it announces without its bytes, and so what another proposed before.
 fn is_on_its_way(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> bool {
-    let votes = |id: &PeerId| peers.is_validator(id);
-    peers.connected().any(|(id, peer)| {
-        fetch.prefer == Some(id) && votes(&id) && peer.told && !peer.has_announced(block)
-    })
+    let may_send = |peer: &Peer| peer.told && !peer.has_announced(block);
+    peers.connected().any(|(id, peer)| fetch.proposer == Some(id) && may_send(peer))
 }
 
 impl Task {
@@ -185,9 +194,10 @@ impl Task {
     }
 
     /// Begins a fetch, or turns one that runs to another preferred peer.
-    pub(super) fn fetch(&mut self, block: BlockHash, height: u64, prefer: Option<PeerIndex>) {
+    pub(super) fn fetch(&mut self, block: BlockHash, height: u64, sources: &Sources) {
         let now = Instant::now();
-        let prefer = prefer.and_then(|index| self.peers.id_of(index));
+        let prefer = sources.spoke.and_then(|index| self.peers.id_of(index));
+        let proposer = sources.proposer.as_deref().and_then(|id| PeerId::from_bytes(id).ok());
         if self.bodies.fetches.len() >= FETCHES && !self.bodies.fetches.contains_key(&block) {
             let oldest = self.bodies.fetches.iter().min_by_key(|(_, fetch)| fetch.started);
             if let Some(oldest) = oldest.map(|(block, _)| *block) {
@@ -197,6 +207,7 @@ impl Task {
         let fetch = self.bodies.fetches.entry(block).or_insert_with(|| Fetch {
             height,
             prefer,
+            proposer,
             started: now,
             last_asked: now,
             asked: BTreeSet::new(),

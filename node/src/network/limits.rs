@@ -165,10 +165,10 @@ pub const REQUESTS_PER_PEER: usize = 16;
 pub const FETCHES: usize = 16;
 /// A peer that has not answered for so long is joined by another in the same fetch.
 pub const FETCH_HEDGE: Duration = Duration::from_millis(1_000);
-/// How long a body is waited for that its proposer sends along, before anybody is asked for it: the
-/// proposal has overtaken it, and to ask would have it sent twice over a line that is busy with it.
-/// Longer than a body takes that is as large as lines carry (`symbolon_consensus::reach`), and half
-/// of the wait for a proposal.
+/// How long a body is waited for that its proposer may be sending along, before anybody is asked for it:
+/// the proposal has overtaken it, and to ask would have it sent twice over a line that is busy with it.
+/// Longer than most bodies take that are as large as lines carry (`symbolon_consensus::reach`), and half
+/// of the wait for a proposal, so that others can be asked as well.
 pub const FETCH_PUSHED: Duration = Duration::from_millis(1_500);
 /// A fetch that nobody could answer waits so long for an announcement before it fails.
 pub const FETCH_GRACE: Duration = Duration::from_millis(1_000);

@@ -61,7 +61,7 @@ use self::{
     queues::{Mailbox, Order},
     task::Task,
 };
-pub use self::{counters::NetworkCounters, gossip::GossipId};
+pub use self::{bodies::Sources, counters::NetworkCounters, gossip::GossipId};
 
 /// What the network needs to start.
 #[derive(Clone)]
@@ -305,11 +305,11 @@ impl NetworkHandle {
         self.mailbox.order(Order::Announce { block, height, bytes });
     }
 
-    /// Fetches a block: from `prefer`, then from those that announced it, then from others.
+    /// Fetches a block from `sources`, then from those that announced it, then from others.
     /// Ends with [`NetworkEvent::Body`] or, within [`limits::FETCH_LONGEST`], with
     /// [`NetworkEvent::BodyFailed`].
-    pub fn fetch_body(&self, block: BlockHash, height: u64, prefer: Option<PeerIndex>) {
-        self.mailbox.order(Order::FetchBody { block, height, prefer });
+    pub fn fetch_body(&self, block: BlockHash, height: u64, sources: Sources) {
+        self.mailbox.order(Order::FetchBody { block, height, sources });
     }
 
     /// Fetches the committed blocks `from` to `to`, first from `peer`. They come in order, in

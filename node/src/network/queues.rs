@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::{
     Acceptance, NetworkEvent, PeerIndex, TransactionBatch,
+    bodies::Sources,
     counters::{NetworkCounters, count},
     fair::Fair,
     gossip::GossipId,
@@ -39,7 +40,7 @@ pub(super) type Admitted = Vec<(Vec<u8>, Vec<Multiaddr>)>;
 #[derive(Debug)]
 pub(super) enum Order {
     Announce { block: BlockHash, height: u64, bytes: Arc<Vec<u8>> },
-    FetchBody { block: BlockHash, height: u64, prefer: Option<PeerIndex> },
+    FetchBody { block: BlockHash, height: u64, sources: Sources },
     FetchBlocks { from: u64, to: u64, peer: Option<PeerIndex> },
     AskSnapshots,
     FetchPart { snapshot: (u64, Digest), part: u64, avoid: Vec<PeerIndex> },

@@ -170,7 +170,7 @@ impl Task {
         for order in taken.orders {
             match order {
                 Order::Announce { block, height, bytes } => self.announce(block, height, &bytes),
-                Order::FetchBody { block, height, prefer } => self.fetch(block, height, prefer),
+                Order::FetchBody { block, height, sources } => self.fetch(block, height, &sources),
                 Order::FetchBlocks { from, to, peer } => self.fetch_blocks(from, to, peer),
                 Order::AskSnapshots => self.ask_snapshots(),
                 Order::FetchPart { snapshot, part, avoid } => {

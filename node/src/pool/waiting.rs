@@ -112,6 +112,9 @@ impl Inner {
             kind: SubmitErrorKind::Full,
         };
         if self.waiting.contains_key(&id) {
+            if offerer == Offerer::Here {
+                self.offer_here(&id);
+            }
             return Ok(());
         }
         // What fails gives way to what applies, the oldest first: of the same signer, so that

@@ -15,6 +15,7 @@ use super::{
     },
     rig::{PEER, Rig},
 };
+use crate::network::Sources;
 
 #[test]
 fn a_body_that_waits_for_the_clock_outlives_a_flood_of_others() {
@@ -66,7 +67,7 @@ fn only_what_its_turn_proposes_is_executed_ahead_and_one_of_it() {
     let later = of_round(&rig, 2, 0);
     rig.receive(&later);
     assert!(rig.engine.examining.is_empty());
-    rig.engine.request_body(later.hash(), 1, None).unwrap();
+    rig.engine.request_body(later.hash(), 1, Sources::default()).unwrap();
     assert!(rig.engine.examining.contains(&later.hash()), "it is there and need not be fetched");
     rig.work();
     let wishes = rig.wishes();
@@ -122,10 +123,22 @@ fn how_long_a_block_took_from_its_round_on_bounds_the_next_one() {
         let (hash, certificate) = (block.hash(), rig.certificate(&block));
         let prepared = Prepared { block, bytes: Arc::new(vec![0; bytes]), executed };
         rig.engine.bodies.keep(hash, Body::Valid(Arc::new(prepared)), Need::Asked);
-        rig.engine.round_began = Some(Instant::now() - took);
+        rig.engine.rounds_began.insert(0, Instant::now() - took);
         rig.engine.decide(hash, &certificate).unwrap();
         assert_eq!(rig.engine.reach != Reach::default(), bounds, "{bytes} in {took:?}");
     };
     check(MAX_BLOCK_BYTES, Duration::from_secs(10), true);
     check(1_000, Duration::from_secs(10), false);
+}
+
+#[test]
+fn a_proposer_learns_from_a_round_that_its_block_lost() {
+    let mut rig = Rig::begun();
+    rig.engine.built = Some((0, MAX_BLOCK_BYTES));
+    rig.engine.rounds_began.insert(0, Instant::now() - Duration::from_secs(3));
+    rig.engine.round_started(1, 1);
+    let learnt = rig.engine.reach;
+    assert!(learnt.most_bytes(0) < MAX_BLOCK_BYTES, "{learnt:?}");
+    rig.engine.round_started(1, 2);
+    assert_eq!(rig.engine.reach, learnt, "once");
 }

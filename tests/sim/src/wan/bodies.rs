@@ -212,9 +212,10 @@ impl World {
             return;
         }
         let others = (1..all).map(|step| (id + step) % all);
-        let next = others
-            .filter(|peer| !fetch.asked.contains(peer))
-            .min_by_key(|peer| (fetch.prefer != Some(*peer), !has_announced(*peer)));
+        let next = others.filter(|peer| !fetch.asked.contains(peer)).min_by_key(|peer| {
+            let in_vain = fetch.prefer == Some(*peer) && !has_announced(*peer);
+            (in_vain, fetch.prefer != Some(*peer), !has_announced(*peer))
+        });
         match next {
             Some(peer) => {
                 fetch.asked.insert(peer);

@@ -148,7 +148,8 @@ impl World {
             Effect::BuildBlock { round, .. } => self.build(id, round, *at_ns),
             Effect::StartedRound { height, round, .. } => {
                 self.nodes[id].edge.enter(height, round);
-                self.nodes[id].round_began_ns = Some(*at_ns);
+                self.learn_from_lost(id, round, *at_ns);
+                self.nodes[id].rounds_began_ns.insert(round, *at_ns);
                 self.round = self.round.max(round);
                 self.examine_ahead(id);
             }
@@ -206,12 +207,27 @@ impl World {
         self.at(done_ns, Event::Engine { node: id, work: Work::Built { round, body } });
     }
 
+    /// A block of that round was decided, or lost its round, at `at_ns`.
+    fn learn(&mut self, id: usize, bytes: u64, round: u32, at_ns: u64) {
+        let node = &mut self.nodes[id];
+        let Some(began_ns) = node.rounds_began_ns.get(&round) else { return };
+        let took = Duration::from_nanos(at_ns.saturating_sub(*began_ns));
+        node.reach.learn(usize::try_from(bytes).expect("a block's length"), round, took);
+    }
+
+    fn learn_from_lost(&mut self, id: usize, round: u32, at_ns: u64) {
+        if let Some((of, bytes)) = self.nodes[id].built.take_if(|(of, _)| *of < round) {
+            self.learn(id, bytes, of, at_ns);
+        }
+    }
+
     fn built(&mut self, id: usize, round: u32, body: Arc<Body>) -> Result<(), String> {
         let node = &mut self.nodes[id];
         if body.block.header.parent != node.host.start().parent.hash() {
             return Ok(());
         }
         let header = body.block.header.clone();
+        node.built = Some((round, body.bytes));
         node.bodies.insert(body.hash, body);
         self.step(id, Input::BlockBuilt { round, header })
     }
@@ -227,11 +243,7 @@ impl World {
     ) -> Result<(), String> {
         let body = self.nodes[id].bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        if let Some(began_ns) = self.nodes[id].round_began_ns.take() {
-            let took = Duration::from_nanos(at_ns.saturating_sub(began_ns));
-            let bytes = usize::try_from(body.bytes).expect("a block's length");
-            self.nodes[id].reach.learn(bytes, certificate.round, took);
-        }
+        self.learn(id, body.bytes, certificate.round, at_ns);
         self.commit(id, &body, certificate.signatures.len(), at_ns)?;
         let start = self.chain.start_after(self.nodes[id].tip).clone();
         self.prepared(id, at_ns);

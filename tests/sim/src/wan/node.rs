@@ -74,8 +74,10 @@ pub(super) struct Node {
     pub(super) executor: Lane,
     /// What it has learnt of how large a block may be.
     pub(super) reach: Reach,
-    /// When the running round began here; nothing before the first one does.
-    pub(super) round_began_ns: Option<u64>,
+    /// When the rounds of the running height began here.
+    pub(super) rounds_began_ns: BTreeMap<u32, u64>,
+    /// Round and bytes of the block that was last built for this height.
+    pub(super) built: Option<(u32, u64)>,
     /// Transactions that wait, each with the height at which it is offered again and how many later
     /// the next time; nothing for one that another took.
     pub(super) pool: BTreeMap<u32, Option<(u64, u64)>>,
@@ -124,7 +126,8 @@ impl Node {
             admitter: Lane::default(),
             executor: Lane::default(),
             reach: Reach::default(),
-            round_began_ns: None,
+            rounds_began_ns: BTreeMap::new(),
+            built: None,
             pool: BTreeMap::new(),
             outbox: VecDeque::new(),
             next_batch_ns: 0,
@@ -147,6 +150,8 @@ impl Node {
     /// Forgets what belonged to the height before.
     pub(super) fn begin_height(&mut self) {
         let height = self.tip + 1;
+        self.rounds_began_ns.clear();
+        self.built = None;
         self.bodies.clear();
         self.wanted.clear();
         self.unasked.retain(|_, body| body.block.header.height >= height);

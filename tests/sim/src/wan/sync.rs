@@ -106,7 +106,6 @@ impl World {
             self.nodes[id].host = host;
             self.nodes[id].synced_ns = Some(at_ns);
             self.nodes[id].timers.clear();
-            self.nodes[id].round_began_ns = None;
             self.prepared(id, at_ns);
             self.execute(id, effects)?;
         }
