@@ -51,8 +51,9 @@ impl Reach {
         self.bytes.checked_shr(round).unwrap_or(0).max(LEAST)
     }
 
-    /// A block of so many bytes was decided in `round`, which took so long here. In a later round it may
-    /// have been spread in earlier ones, so that it says nothing for a larger one.
+    /// A block of so many bytes was decided in `round`, which took so long here; or it lost its round to
+    /// that one. In a later round it may have been spread in earlier ones. So only in round 0 does it say
+    /// anything for a larger one.
     pub fn learn(&mut self, bytes: usize, round: u32, took: Duration) {
         let is_full = round == 0 && bytes >= self.bytes / 2;
         let learnt = if took > TARGET && bytes >= LEAST {

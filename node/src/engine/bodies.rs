@@ -162,11 +162,12 @@ impl Engine {
         self.step(Input::BlockBuilt { round, header })
     }
 
-    /// A later round begins: what this node proposed before was perhaps too large for its line.
+    /// A later round begins: what this node proposed before was perhaps too large for its line, and
+    /// certainly says nothing for a larger block.
     pub(super) fn learn_from_lost(&mut self, round: u32) {
         let Some((of, bytes)) = self.built.filter(|(of, _)| *of < round) else { return };
         if let Some(began) = self.rounds_began.get(&of) {
-            self.reach.learn(bytes, of, began.elapsed());
+            self.reach.learn(bytes, round, began.elapsed());
         }
         self.built = None;
     }

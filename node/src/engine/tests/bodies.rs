@@ -141,4 +141,7 @@ fn a_proposer_learns_from_a_round_that_its_block_lost() {
     assert!(learnt.most_bytes(0) < MAX_BLOCK_BYTES, "{learnt:?}");
     rig.engine.round_started(1, 2);
     assert_eq!(rig.engine.reach, learnt, "once");
+    rig.engine.built = Some((2, MAX_BLOCK_BYTES));
+    rig.engine.round_started(1, 3);
+    assert_eq!(rig.engine.reach, learnt, "a round that was lost at once is not a quick one");
 }

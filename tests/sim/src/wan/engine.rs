@@ -207,17 +207,17 @@ impl World {
         self.at(done_ns, Event::Engine { node: id, work: Work::Built { round, body } });
     }
 
-    /// A block of that round was decided, or lost its round, at `at_ns`.
-    fn learn(&mut self, id: usize, bytes: u64, round: u32, at_ns: u64) {
+    /// A block of the round `of` was decided, or lost to the round `to`, at `at_ns`.
+    fn learn(&mut self, id: usize, bytes: u64, (of, to): (u32, u32), at_ns: u64) {
         let node = &mut self.nodes[id];
-        let Some(began_ns) = node.rounds_began_ns.get(&round) else { return };
+        let Some(began_ns) = node.rounds_began_ns.get(&of) else { return };
         let took = Duration::from_nanos(at_ns.saturating_sub(*began_ns));
-        node.reach.learn(usize::try_from(bytes).expect("a block's length"), round, took);
+        node.reach.learn(usize::try_from(bytes).expect("a block's length"), to, took);
     }
 
     fn learn_from_lost(&mut self, id: usize, round: u32, at_ns: u64) {
         if let Some((of, bytes)) = self.nodes[id].built.take_if(|(of, _)| *of < round) {
-            self.learn(id, bytes, of, at_ns);
+            self.learn(id, bytes, (of, round), at_ns);
         }
     }
 
@@ -243,7 +243,8 @@ impl World {
     ) -> Result<(), String> {
         let body = self.nodes[id].bodies.get(&block).cloned();
         let body = body.ok_or_else(|| format!("node {id} decided {block} without its body"))?;
-        self.learn(id, body.bytes, certificate.round, at_ns);
+        let round = certificate.round;
+        self.learn(id, body.bytes, (round, round), at_ns);
         self.commit(id, &body, certificate.signatures.len(), at_ns)?;
         let start = self.chain.start_after(self.nodes[id].tip).clone();
         self.prepared(id, at_ns);
