@@ -78,9 +78,9 @@ impl Bodies {
     }
 }
 
-/// Whom to ask next: the preferred one unless it is a proposer that was waited for in vain, then those that announced it, those first that have not
-/// sent it already; validators before observers, the less blamed first. Whoever has sent it in
-/// vain is the last resort.
+/// Whom to ask next: the preferred one, then those that announced it, those first that have not
+/// sent it already; validators before observers, the less blamed first. A proposer that was waited for
+/// in vain comes after them, and whoever has sent it in vain is the last resort.
 fn next_to_ask(peers: &Peers, block: &BlockHash, fetch: &Fetch) -> Option<PeerId> {
     peers
         .connected()
